@@ -1,0 +1,32 @@
+from uuid import UUID
+
+from rest_framework.request import Request
+from rest_framework_simplejwt.authentication import JWTAuthentication
+from rest_framework_simplejwt.exceptions import InvalidToken
+from rest_framework_simplejwt.tokens import Token
+
+from accounts.models import TokenSession, User
+from accounts.tokens import SESSION_CLAIM
+
+
+class AuthenticatedRequest(Request):
+    """A request that has passed IsAuthenticated (for type checkers)."""
+
+    user: User
+
+
+class BearerAuthentication(JWTAuthentication):
+    """`Authorization: Bearer <access token>`, good for as long as its session is."""
+
+    def get_user(self, validated_token: Token) -> User:  # type: ignore[override]
+        try:
+            session_id = UUID(str(validated_token[SESSION_CLAIM]))
+            session = TokenSession.objects.select_related("user").get(pk=session_id)
+        except (KeyError, ValueError, TokenSession.DoesNotExist):
+            raise InvalidToken from None
+        if not session.is_valid():
+            raise InvalidToken
+        return session.user
+
+    def authenticate_header(self, request: Request) -> str:
+        return "Bearer"

@@ -1,0 +1,76 @@
+import uuid
+from typing import Any, ClassVar
+
+from django.contrib.auth.base_user import AbstractBaseUser, BaseUserManager
+from django.contrib.auth.models import PermissionsMixin
+from django.db import models
+from django.db.models.functions import Lower, Now
+from django.utils.crypto import constant_time_compare
+
+
+class UserManager(BaseUserManager["User"]):
+    def create_user(self, email: str, password: str | None = None, **fields: Any) -> "User":
+        user = self.model(email=self.normalize_email(email), **fields)
+        user.set_password(password)
+        user.save(using=self._db)
+        return user
+
+    def create_superuser(self, email: str, password: str | None = None, **fields: Any) -> "User":
+        return self.create_user(email, password, **fields, is_staff=True, is_superuser=True)
+
+    def get_by_natural_key(self, username: str | None) -> "User":
+        """The user with this e-mail address, whatever its case."""
+        return self.alias(key=Lower("email")).get(key=(username or "").lower())
+
+
+class User(AbstractBaseUser, PermissionsMixin):
+    """A person or a script, known by an e-mail address."""
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+    email = models.EmailField("e-mail address", unique=True)
+    name = models.CharField(max_length=150, blank=True)
+    is_staff = models.BooleanField("operator", default=False, help_text="May use the admin.")
+    is_active = models.BooleanField("active", default=True, help_text="May sign in.")
+    date_joined = models.DateTimeField("signed up at", db_default=Now(), editable=False)
+
+    USERNAME_FIELD = "email"
+    EMAIL_FIELD = "email"
+    REQUIRED_FIELDS: ClassVar[list[str]] = []
+
+    objects: ClassVar[UserManager] = UserManager()
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(
+                Lower("email"),
+                name="user_email_unique",
+                violation_error_message="This e-mail address is taken.",
+            )
+        ]
+
+    def __str__(self) -> str:
+        return self.email
+
+    def get_full_name(self) -> str:
+        return self.name or self.email
+
+    def get_short_name(self) -> str:
+        return self.get_full_name()
+
+
+class TokenSession(models.Model):
+    """One sign-in of a client. Its tokens live no longer than it, nor than the password."""
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+    user = models.ForeignKey(User, models.CASCADE, related_name="token_sessions")
+    password_digest = models.CharField(max_length=128)
+    created_at = models.DateTimeField(db_default=Now())
+    ended_at = models.DateTimeField(null=True)
+
+    def is_valid(self) -> bool:
+        """Whether its tokens are good: still open, user active, password unchanged."""
+        return (
+            self.ended_at is None
+            and self.user.is_active
+            and constant_time_compare(self.password_digest, self.user.get_session_auth_hash())
+        )

@@ -1,0 +1,50 @@
+"""What a stranger may ask for: an account, and a way in."""
+
+from django.contrib.auth import authenticate
+from django.contrib.auth.password_validation import validate_password
+from django.core.exceptions import ValidationError
+from django.db import IntegrityError, transaction
+from django.http import HttpRequest
+
+from accounts.models import User
+from carprice import throttling
+from carprice.errors import InvalidInput, ServiceError
+
+
+class EmailTaken(ServiceError):
+    code = "email_taken"
+
+
+class InvalidCredentials(ServiceError):
+    code = "invalid_credentials"
+
+
+def sign_up(*, email: str, password: str, name: str = "") -> User:
+    """Create an account. Raises InvalidInput for a weak password, EmailTaken."""
+    user = User(email=User.objects.normalize_email(email), name=name)
+    try:
+        validate_password(password, user)
+    except ValidationError as error:
+        raise InvalidInput({"password": error.messages}) from error
+    user.set_password(password)
+    try:
+        with transaction.atomic():
+            user.save(force_insert=True)
+    except IntegrityError as error:
+        raise EmailTaken("An account with this e-mail address exists.") from error
+    return user
+
+
+def check_credentials(request: HttpRequest, *, email: str, password: str) -> User:
+    """The active user they belong to. Raises InvalidCredentials, or TooManyRequests.
+
+    Wrong tries are counted for an account as seen from one address, so that guessing from
+    elsewhere cannot lock its owner out.
+    """
+    key = f"{email.lower()}:{throttling.address(request)}"
+    throttling.check("wrong_sign_in", key)
+    user = authenticate(request, username=email, password=password)
+    if not isinstance(user, User):
+        throttling.count("wrong_sign_in", key)
+        raise InvalidCredentials("The e-mail address or the password is wrong.")
+    return user

@@ -1,0 +1,54 @@
+from typing import Any
+
+from django.contrib.auth import login, logout
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import redirect
+from django.urls import reverse
+from django.views.decorators.http import require_POST
+
+from accounts import services
+from accounts.forms import SignInForm, SignUpForm
+from carprice.pages import ServiceFormView, safe_next
+
+BACKEND = "django.contrib.auth.backends.ModelBackend"
+
+
+class AccountFormView(ServiceFormView):
+    """A form that ends signed in; someone who already is goes straight on."""
+
+    def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
+        if request.user.is_authenticated:
+            return redirect(safe_next(request, reverse("home")))
+        response = super().dispatch(request, *args, **kwargs)
+        return response  # type: ignore[return-value]
+
+    def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
+        return super().get_context_data(next=safe_next(self.request, ""), **kwargs)
+
+
+class SignUpPage(AccountFormView):
+    template_name = "accounts/sign_up.html"
+    form_class = SignUpForm
+    throttle_scope = "sign_up"
+
+    def submit(self, form: SignUpForm) -> HttpResponse:
+        user = services.sign_up(**form.cleaned_data)
+        login(self.request, user, backend=BACKEND)
+        return redirect(safe_next(self.request, reverse("wallet")))
+
+
+class SignInPage(AccountFormView):
+    template_name = "accounts/sign_in.html"
+    form_class = SignInForm
+    throttle_scope = "sign_in"
+
+    def submit(self, form: SignInForm) -> HttpResponse:
+        user = services.check_credentials(self.request, **form.cleaned_data)
+        login(self.request, user, backend=BACKEND)
+        return redirect(safe_next(self.request, reverse("home")))
+
+
+@require_POST
+def sign_out(request: HttpRequest) -> HttpResponse:
+    logout(request)
+    return redirect("home")

@@ -1,0 +1,107 @@
+from django.conf import settings
+from django.db import models
+from django.db.models import F, Q
+from django.db.models.functions import Now
+
+from accounts.models import User
+
+CEILING = settings.CREDIT_CEILING
+
+
+class CreditAccount(models.Model):
+    """A user's credits. `held` is the part of `balance` that open holds have reserved.
+
+    Changed only together with a ledger entry, by `billing.services`.
+    """
+
+    user = models.OneToOneField(
+        User, models.CASCADE, primary_key=True, related_name="credit_account"
+    )
+    balance = models.BigIntegerField(default=0)
+    held = models.BigIntegerField(default=0)
+
+    class Meta:
+        constraints = [
+            models.CheckConstraint(
+                name="account_not_overdrawn",
+                condition=Q(held__gte=0, held__lte=F("balance"), balance__lte=CEILING),
+            )
+        ]
+
+    def __str__(self) -> str:
+        return str(self.user)
+
+    @property
+    def available(self) -> int:
+        return self.balance - self.held
+
+
+class LedgerEntry(models.Model):
+    """One change of an account. Never edited: a mistake gets a correcting entry.
+
+    Posted entries change the balance; a hold and a release change only what is held.
+    """
+
+    class Kind(models.TextChoices):
+        TOP_UP = "top_up"
+        ADJUSTMENT = "adjustment"
+        REFUND = "refund"
+        HOLD = "hold"
+        CAPTURE = "capture", "charge"
+        RELEASE = "release"
+
+    POSTED = (Kind.TOP_UP, Kind.ADJUSTMENT, Kind.REFUND, Kind.CAPTURE)
+
+    account = models.ForeignKey(CreditAccount, models.PROTECT, related_name="entries")
+    kind = models.CharField(max_length=10, choices=Kind)
+    balance_change = models.BigIntegerField()
+    held_change = models.BigIntegerField()
+    balance_after = models.BigIntegerField()
+    held_after = models.BigIntegerField()
+    task_id = models.UUIDField(null=True, help_text="The prediction it pays for.")
+    resolves = models.OneToOneField(
+        "self", models.PROTECT, null=True, related_name="resolution", help_text="The hold it ends."
+    )
+    actor = models.ForeignKey(
+        User, models.PROTECT, null=True, related_name="+", help_text="The operator who did it."
+    )
+    reason = models.CharField(max_length=200, blank=True)
+    created_at = models.DateTimeField(db_default=Now())
+
+    class Meta:
+        verbose_name_plural = "ledger entries"
+        indexes = [models.Index(fields=["account", "-id"], name="entry_account_newest")]
+        constraints = [
+            models.CheckConstraint(
+                name="entry_changes_fit_kind",
+                condition=(
+                    Q(kind__in=["top_up", "refund"], balance_change__gt=0, held_change=0)
+                    | Q(Q(kind="adjustment", held_change=0), ~Q(balance_change=0))
+                    | Q(kind="hold", balance_change=0, held_change__gt=0)
+                    # What a capture does not charge of its hold, it releases.
+                    | Q(
+                        kind="capture",
+                        balance_change__lt=0,
+                        held_change__lte=F("balance_change"),
+                    )
+                    | Q(kind="release", balance_change=0, held_change__lt=0)
+                ),
+            ),
+            models.CheckConstraint(
+                name="entry_resolves_iff_ending_a_hold",
+                condition=Q(kind__in=["capture", "release"], resolves__isnull=False)
+                | Q(~Q(kind__in=["capture", "release"]), resolves__isnull=True),
+            ),
+            models.CheckConstraint(
+                name="entry_leaves_account_sound",
+                condition=Q(
+                    held_after__gte=0, held_after__lte=F("balance_after"), balance_after__lte=CEILING
+                ),
+            ),
+            models.UniqueConstraint(
+                name="entry_one_hold_per_task", fields=["task_id"], condition=Q(kind="hold")
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.get_kind_display()} {self.balance_change or self.held_change:+}"

@@ -1,0 +1,14 @@
+from typing import Any
+
+from django.db.models.signals import post_save
+from django.dispatch import receiver
+
+from accounts.models import User
+from billing.models import CreditAccount
+
+
+@receiver(post_save, sender=User)
+def open_account(instance: User, *, created: bool, raw: bool, **_: Any) -> None:
+    """Every user has a credit account, however the user came to be."""
+    if created and not raw:
+        CreditAccount.objects.create(user=instance)

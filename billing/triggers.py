@@ -1,0 +1,62 @@
+"""What check constraints cannot say: entries are never changed, and a resolution fits its hold."""
+
+from django.db.backends.base.schema import BaseDatabaseSchemaEditor
+
+NEVER = "ledger entries are never edited or deleted"
+MISMATCH = "a resolution must end the whole of a hold of the same account"
+
+POSTGRESQL = f"""
+CREATE FUNCTION ledger_refuse_change() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    RAISE EXCEPTION '{NEVER}' USING ERRCODE = 'restrict_violation';
+END $$;
+CREATE TRIGGER ledger_append_only BEFORE UPDATE OR DELETE ON billing_ledgerentry
+    FOR EACH ROW EXECUTE FUNCTION ledger_refuse_change();
+CREATE TRIGGER ledger_no_truncate BEFORE TRUNCATE ON billing_ledgerentry
+    FOR EACH STATEMENT EXECUTE FUNCTION ledger_refuse_change();
+
+CREATE FUNCTION ledger_check_resolution() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    IF NOT EXISTS (
+        SELECT FROM billing_ledgerentry AS hold
+        WHERE hold.id = NEW.resolves_id AND hold.kind = 'hold'
+            AND hold.account_id = NEW.account_id AND hold.held_change = -NEW.held_change
+    ) THEN
+        RAISE EXCEPTION '{MISMATCH}' USING ERRCODE = 'integrity_constraint_violation';
+    END IF;
+    RETURN NEW;
+END $$;
+CREATE TRIGGER ledger_resolution_fits BEFORE INSERT ON billing_ledgerentry
+    FOR EACH ROW WHEN (NEW.resolves_id IS NOT NULL)
+    EXECUTE FUNCTION ledger_check_resolution();
+"""
+
+SQLITE = [
+    f"""CREATE TRIGGER ledger_append_only BEFORE UPDATE ON billing_ledgerentry
+    BEGIN SELECT RAISE(ABORT, '{NEVER}'); END""",
+    f"""CREATE TRIGGER ledger_no_truncate BEFORE DELETE ON billing_ledgerentry
+    BEGIN SELECT RAISE(ABORT, '{NEVER}'); END""",
+    f"""CREATE TRIGGER ledger_resolution_fits BEFORE INSERT ON billing_ledgerentry
+    WHEN NEW.resolves_id IS NOT NULL AND NOT EXISTS (
+        SELECT 1 FROM billing_ledgerentry AS hold
+        WHERE hold.id = NEW.resolves_id AND hold.kind = 'hold'
+            AND hold.account_id = NEW.account_id AND hold.held_change = -NEW.held_change
+    )
+    BEGIN SELECT RAISE(ABORT, '{MISMATCH}'); END""",
+    # INSERT OR REPLACE deletes what it collides with, without firing the delete trigger.
+    f"""CREATE TRIGGER ledger_no_replace BEFORE INSERT ON billing_ledgerentry
+    WHEN EXISTS (
+        SELECT 1 FROM billing_ledgerentry AS entry
+        WHERE entry.id = NEW.id OR entry.resolves_id = NEW.resolves_id
+            OR (entry.kind = 'hold' AND NEW.kind = 'hold' AND entry.task_id = NEW.task_id)
+    )
+    BEGIN SELECT RAISE(ABORT, '{NEVER}'); END""",
+]
+
+NAMES = {"ledger_append_only", "ledger_no_truncate", "ledger_resolution_fits"}
+
+
+def create(apps: object, schema_editor: BaseDatabaseSchemaEditor) -> None:
+    statements = [POSTGRESQL] if schema_editor.connection.vendor == "postgresql" else SQLITE
+    for statement in statements:
+        schema_editor.execute(statement)

@@ -1,0 +1,34 @@
+from typing import Any
+
+from django.contrib import messages
+from django.contrib.auth.mixins import LoginRequiredMixin
+from django.core.paginator import Paginator
+from django.http import HttpResponse
+from django.shortcuts import redirect
+
+from billing import services
+from billing.forms import TopUpForm
+from billing.models import LedgerEntry
+from carprice.pages import ServiceFormView
+
+PAGE_SIZE = 25
+
+
+class WalletPage(LoginRequiredMixin, ServiceFormView):
+    """Balance, top-up and every posted movement, newest first."""
+
+    template_name = "billing/wallet.html"
+    form_class = TopUpForm
+    throttle_scope = "top_up"
+
+    def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
+        entries = LedgerEntry.objects.filter(
+            account_id=self.request.user.pk, kind__in=LedgerEntry.POSTED
+        ).order_by("-id")
+        page = Paginator(entries, PAGE_SIZE).get_page(self.request.GET.get("page"))
+        return super().get_context_data(page=page, **kwargs)
+
+    def submit(self, form: TopUpForm) -> HttpResponse:
+        entry = services.top_up(user_id=self.request.user.pk, **form.cleaned_data)
+        messages.success(self.request, f"{entry.balance_change:,} credits added.")
+        return redirect("wallet")

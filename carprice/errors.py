@@ -1,0 +1,32 @@
+"""What a service refuses, in terms of the domain; `carprice.api` gives each code its HTTP status."""
+
+from typing import Any, ClassVar
+
+
+class ServiceError(Exception):
+    """A request that was refused and changed nothing. `extra` joins the error body."""
+
+    code: ClassVar[str]
+
+    def __init__(self, detail: str, **extra: Any) -> None:
+        super().__init__(detail)
+        self.detail = detail
+        self.extra = extra
+
+
+class InvalidInput(ServiceError):
+    """Input that breaks a rule; `errors` maps each field's name to its messages."""
+
+    code = "invalid_request"
+
+    def __init__(self, errors: dict[str, list[str]]) -> None:
+        super().__init__("The input is not valid.", errors=errors)
+        self.errors = errors
+
+
+class NotFound(ServiceError):
+    code = "not_found"
+
+
+class WrongState(ServiceError):
+    code = "wrong_state"

@@ -1,0 +1,61 @@
+"""What pages share: a form whose service may refuse, limits, and links that stay on this site."""
+
+from typing import Any
+
+from django import forms
+from django.http import HttpRequest, HttpResponse
+from django.utils.http import url_has_allowed_host_and_scheme
+from django.views.generic import FormView
+
+from carprice import throttling
+from carprice.errors import InvalidInput, ServiceError
+
+
+class ServiceFormView(FormView):  # type: ignore[type-arg]  # generic only in the stubs
+    """Calls `submit` with the cleaned form; what the service refuses is shown in the form."""
+
+    throttle_scope = "other"
+
+    def submit(self, form: Any) -> HttpResponse:
+        raise NotImplementedError
+
+    def post(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
+        form = self.get_form()
+        try:
+            count(request, self.throttle_scope)
+            if form.is_valid():
+                return self.submit(form)
+        except InvalidInput as error:
+            add_errors(form, error.errors)
+        except ServiceError as error:
+            form.add_error(None, error.detail)
+        return self.form_invalid(form)
+
+    def form_invalid(self, form: Any) -> HttpResponse:
+        response = super().form_invalid(form)
+        response.status_code = 422
+        return response
+
+
+def count(request: HttpRequest, scope: str) -> None:
+    """Count a page's request against the same limits as the API's. Raises TooManyRequests."""
+    keys = [f"address:{throttling.address(request)}"]
+    if request.user.is_authenticated:
+        keys.append(f"account:{request.user.pk}")
+    throttling.count(scope, *keys)
+
+
+def add_errors(form: forms.Form, errors: dict[str, list[str]]) -> None:
+    for field, messages in errors.items():
+        for message in messages:
+            known = field if field in form.fields else None
+            form.add_error(known, message if known else f"{field}: {message}")
+
+
+def safe_next(request: HttpRequest, default: str) -> str:
+    """Where to go after signing in: the `next` parameter if it stays on this site."""
+    target = request.POST.get("next") or request.GET.get("next") or ""
+    allowed = url_has_allowed_host_and_scheme(
+        target, allowed_hosts={request.get_host()}, require_https=request.is_secure()
+    )
+    return target if allowed else default

@@ -1,0 +1,309 @@
+"""All settings, from the environment or `.env`. With none set, everything runs embedded in var/."""
+
+import os
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import environ
+
+from carprice import configuration
+from carprice.configuration import flag, integer, rate, seconds, words
+
+BASE_DIR = Path(__file__).resolve().parent.parent
+environ.Env.read_env(BASE_DIR / ".env")
+
+VAR_DIR = configuration.writable_directory("VAR_DIR", BASE_DIR / "var")
+PORT = integer("PORT", 8000, low=1, high=65535)
+
+# --- Security ------------------------------------------------------------------------------------
+
+SECRET_KEY = configuration.secret("SECRET_KEY", VAR_DIR / "secrets")
+JWT_SIGNING_KEY = configuration.secret("JWT_SIGNING_KEY", VAR_DIR / "secrets")
+DEBUG = flag("DEBUG", default=False)
+ALLOWED_HOSTS = words("ALLOWED_HOSTS", ["localhost", "127.0.0.1", "[::1]"])
+CSRF_TRUSTED_ORIGINS = words("CSRF_TRUSTED_ORIGINS", [])
+
+# With HTTPS the site answers on https only; without, it is meant for localhost.
+HTTPS = flag("HTTPS", default=False)
+SECURE_SSL_REDIRECT = HTTPS
+SECURE_REDIRECT_EXEMPT = [r"^healthz$", r"^readyz$", r"^metrics$"]  # asked from inside, over http
+SECURE_HSTS_SECONDS = 31_536_000 if HTTPS else 0
+SECURE_HSTS_INCLUDE_SUBDOMAINS = HTTPS
+SECURE_HSTS_PRELOAD = HTTPS
+SESSION_COOKIE_SECURE = HTTPS
+CSRF_COOKIE_SECURE = HTTPS
+SESSION_COOKIE_HTTPONLY = True
+CSRF_COOKIE_HTTPONLY = True
+SESSION_COOKIE_AGE = 14 * 24 * 3600
+X_FRAME_OPTIONS = "DENY"
+SECURE_REFERRER_POLICY = "same-origin"
+
+# How many proxies in front add to X-Forwarded-For and set X-Forwarded-Proto; 0 trusts neither.
+TRUSTED_PROXIES = integer("TRUSTED_PROXIES", 0, low=0, high=10)
+if TRUSTED_PROXIES:
+    SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
+
+CONTENT_SECURITY_POLICY = {
+    "DIRECTIVES": {
+        "default-src": ["'self'"],
+        "img-src": ["'self'", "data:"],
+        "object-src": ["'none'"],
+        "base-uri": ["'none'"],
+        "form-action": ["'self'"],
+        "frame-ancestors": ["'none'"],
+    }
+}
+
+BODY_LIMIT_BYTES = 2_621_440  # 2.5 MB
+DATA_UPLOAD_MAX_MEMORY_SIZE = BODY_LIMIT_BYTES
+DATA_UPLOAD_MAX_NUMBER_FIELDS = 500
+
+AUTH_USER_MODEL = "accounts.User"
+PASSWORD_HASHERS = ["accounts.hashers.Argon2Hasher"]
+AUTH_PASSWORD_VALIDATORS = [
+    {"NAME": f"django.contrib.auth.password_validation.{name}"}
+    for name in (
+        "UserAttributeSimilarityValidator",
+        "MinimumLengthValidator",
+        "CommonPasswordValidator",
+        "NumericPasswordValidator",
+    )
+]
+LOGIN_URL = "sign-in"
+LOGIN_REDIRECT_URL = "home"
+ADMIN_PATH = os.environ.get("ADMIN_PATH", "admin").strip("/")
+
+# --- Application ---------------------------------------------------------------------------------
+
+INSTALLED_APPS = [
+    "accounts",
+    "billing",
+    "mlmodels",
+    "predictions",
+    "rest_framework",
+    "drf_spectacular",
+    "drf_spectacular_sidecar",
+    "django_htmx",
+    "csp",
+    "django.contrib.admin",
+    "django.contrib.auth",
+    "django.contrib.contenttypes",
+    "django.contrib.humanize",
+    "django.contrib.messages",
+    "django.contrib.sessions",
+    "django.contrib.staticfiles",
+]
+MIDDLEWARE = [
+    "django.middleware.security.SecurityMiddleware",
+    "whitenoise.middleware.WhiteNoiseMiddleware",
+    "csp.middleware.CSPMiddleware",
+    "django.contrib.sessions.middleware.SessionMiddleware",
+    "django.middleware.common.CommonMiddleware",
+    "django.middleware.csrf.CsrfViewMiddleware",
+    "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "django.contrib.messages.middleware.MessageMiddleware",
+    "django.middleware.clickjacking.XFrameOptionsMiddleware",
+    "django_htmx.middleware.HtmxMiddleware",
+]
+ROOT_URLCONF = "carprice.urls"
+WSGI_APPLICATION = "carprice.wsgi.application"
+APPEND_SLASH = False
+CSRF_FAILURE_VIEW = "carprice.views.csrf_failure"
+TEMPLATES = [
+    {
+        "BACKEND": "django.template.backends.django.DjangoTemplates",
+        "DIRS": [BASE_DIR / "templates"],
+        "APP_DIRS": True,
+        "OPTIONS": {
+            "context_processors": [
+                "django.template.context_processors.request",
+                "django.contrib.auth.context_processors.auth",
+                "django.contrib.messages.context_processors.messages",
+                "billing.context_processors.wallet",
+            ]
+        },
+    }
+]
+DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
+LANGUAGE_CODE = "en"
+TIME_ZONE = "UTC"
+USE_TZ = True
+USE_I18N = False
+
+STATIC_URL = "/static/"
+STATIC_ROOT = VAR_DIR / "static"
+STATICFILES_DIRS = [BASE_DIR / "static"]
+STORAGES: dict[str, dict[str, Any]] = {
+    "default": {"BACKEND": "django.core.files.storage.InMemoryStorage"},  # nothing is uploaded
+    "staticfiles": {"BACKEND": "whitenoise.storage.CompressedManifestStaticFilesStorage"},
+}
+WHITENOISE_KEEP_ONLY_HASHED_FILES = True
+
+# --- Database ------------------------------------------------------------------------------------
+
+STATEMENT_TIMEOUT_SECONDS = integer("STATEMENT_TIMEOUT_SECONDS", 10, low=0, high=3600)
+POSTGRESQL_OPTIONS = {
+    "connect_timeout": 2,
+    "keepalives_idle": 10,
+    "keepalives_interval": 5,
+    "keepalives_count": 3,
+    "options": " ".join(
+        f"-c {name}={value}"
+        for name, value in {
+            "lock_timeout": "3s",
+            "statement_timeout": f"{STATEMENT_TIMEOUT_SECONDS}s",
+            "idle_in_transaction_session_timeout": "10s",
+            "client_connection_check_interval": "1s",
+        }.items()
+    ),
+}
+SQLITE_OPTIONS = {
+    "transaction_mode": "IMMEDIATE",  # a transaction that reads first would fail to upgrade
+    "timeout": 20,
+    "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL",
+}
+
+DATABASES: dict[str, dict[str, Any]] = {
+    "default": {
+        **configuration.database("DATABASE_URL", VAR_DIR / "carprice.sqlite3"),
+        "CONN_MAX_AGE": 60,
+        "CONN_HEALTH_CHECKS": True,
+    }
+}
+ON_POSTGRESQL = DATABASES["default"]["ENGINE"].endswith("postgresql")
+DATABASES["default"].setdefault("OPTIONS", {}).update(
+    POSTGRESQL_OPTIONS if ON_POSTGRESQL else SQLITE_OPTIONS
+)
+
+# --- Broker and worker ---------------------------------------------------------------------------
+
+BROKER_URL = configuration.broker("CELERY_BROKER_URL")
+BROKER_KIND = BROKER_URL.partition(":")[0].removesuffix("s") or "embedded"  # redis, amqp, embedded
+BROKER_DIR = VAR_DIR / "broker"
+
+# Publishing is bounded to about a second; the sweep repeats what it drops.
+PUBLISH_TRANSPORT_OPTIONS: dict[str, dict[str, Any]] = {
+    "redis": {"socket_timeout": 1, "socket_connect_timeout": 0.5, "max_retries": 0},
+    "amqp": {"confirm_publish": True, "read_timeout": 2, "write_timeout": 2, "max_retries": 0},
+    "embedded": {"directory": str(BROKER_DIR)},
+}
+CONSUME_TRANSPORT_OPTIONS: dict[str, dict[str, Any]] = {
+    "redis": {
+        "socket_timeout": 5,
+        "socket_keepalive": True,
+        "health_check_interval": 25,
+        "visibility_timeout": 60,
+        "unacked_restore_interval": 5,
+        "unacked_restore_throttle": 1,
+    },
+    "amqp": {},
+    "embedded": {"directory": str(BROKER_DIR), "polling_interval": 0.02},
+}
+
+CELERY_BROKER_URL = BROKER_URL or "embedded://"
+CELERY_BROKER_TRANSPORT_OPTIONS = CONSUME_TRANSPORT_OPTIONS[BROKER_KIND]
+CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
+CELERY_BROKER_CONNECTION_MAX_RETRIES = None
+CELERY_TASK_DEFAULT_QUEUE = "predictions"
+CELERY_TASK_SERIALIZER = "json"
+CELERY_ACCEPT_CONTENT = ["json"]
+CELERY_TASK_IGNORE_RESULT = True
+CELERY_TASK_ACKS_LATE = True
+CELERY_TASK_REJECT_ON_WORKER_LOST = True
+CELERY_TASK_PUBLISH_RETRY = False
+CELERY_TASK_PUBLISH_RETRY_POLICY = {"max_retries": 0}
+CELERY_TASK_SOFT_TIME_LIMIT = 10
+CELERY_TASK_TIME_LIMIT = 15
+CELERY_WORKER_PREFETCH_MULTIPLIER = 1
+CELERY_WORKER_CONCURRENCY = integer("WORKER_CONCURRENCY", 2, low=1, high=64)
+CELERY_WORKER_MAX_TASKS_PER_CHILD = 10_000
+CELERY_WORKER_MAX_MEMORY_PER_CHILD = 800_000  # KiB
+CELERY_WORKER_CANCEL_LONG_RUNNING_TASKS_ON_CONNECTION_LOSS = False
+CELERY_WORKER_SOFT_SHUTDOWN_TIMEOUT = 20
+CELERY_WORKER_SEND_TASK_EVENTS = False
+CELERY_WORKER_ENABLE_REMOTE_CONTROL = False
+CELERY_WORKER_HIJACK_ROOT_LOGGER = False
+# Connections outlive a task; `carprice.celery` closes broken ones before each task.
+CELERY_DB_REUSE_MAX = 1000
+
+# --- Predictions ---------------------------------------------------------------------------------
+
+MODELS_DIR = VAR_DIR / "models"
+CREDIT_CEILING = 1_000_000_000  # on one account; also a database constraint
+TOP_UP_LIMIT = 1_000_000
+CLAIM_ROWS = integer("CLAIM_ROWS", 64, low=1, high=1000)
+LEASE_SECONDS = seconds("LEASE_SECONDS", 20)  # above the task's hard time limit
+DEADLINE_SECONDS = seconds("DEADLINE_SECONDS", 600)
+SWEEP_SECONDS = seconds("SWEEP_SECONDS", 2)
+MAX_ATTEMPTS = 3
+
+# --- Limits on what a stranger can send ----------------------------------------------------------
+
+# Counters live in Redis where it is the broker, otherwise in the (single) web process.
+THROTTLE_STORAGE_URL = os.environ.get("THROTTLE_STORAGE_URL") or (
+    BROKER_URL if BROKER_KIND == "redis" else "memory://"
+)
+THROTTLES = {
+    "sign_up": rate("THROTTLE_SIGN_UP", "300/minute"),
+    "sign_in": rate("THROTTLE_SIGN_IN", "600/minute"),
+    "wrong_sign_in": rate("THROTTLE_WRONG_SIGN_IN", "10/minute"),
+    "submit": rate("THROTTLE_SUBMIT", "6000/minute"),
+    "top_up": rate("THROTTLE_TOP_UP", "600/minute"),
+    "other": rate("THROTTLE_OTHER", "12000/minute"),
+}
+
+# --- API -----------------------------------------------------------------------------------------
+
+REST_FRAMEWORK = {
+    "DEFAULT_AUTHENTICATION_CLASSES": [
+        "accounts.authentication.BearerAuthentication",
+        "rest_framework.authentication.SessionAuthentication",
+    ],
+    "DEFAULT_PERMISSION_CLASSES": ["rest_framework.permissions.IsAuthenticated"],
+    "DEFAULT_PARSER_CLASSES": ["carprice.parsers.StrictJSONParser"],
+    "DEFAULT_RENDERER_CLASSES": [
+        "rest_framework.renderers.JSONRenderer",
+        "rest_framework.renderers.BrowsableAPIRenderer",
+    ],
+    "DEFAULT_CONTENT_NEGOTIATION_CLASS": "carprice.negotiation.LenientNegotiation",
+    "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",
+    "EXCEPTION_HANDLER": "carprice.api.exception_handler",
+    "UNAUTHENTICATED_USER": "django.contrib.auth.models.AnonymousUser",
+    "URL_FORMAT_OVERRIDE": None,
+    "COERCE_DECIMAL_TO_STRING": False,
+}
+SIMPLE_JWT = {
+    "ALGORITHM": "HS256",
+    "SIGNING_KEY": JWT_SIGNING_KEY,
+    "ISSUER": "carprice",
+    "AUDIENCE": "carprice",
+    "ACCESS_TOKEN_LIFETIME": timedelta(minutes=30),
+    "REFRESH_TOKEN_LIFETIME": timedelta(days=14),
+    "AUTH_TOKEN_CLASSES": ["accounts.tokens.SessionAccessToken"],
+}
+SPECTACULAR_SETTINGS = {
+    "TITLE": "Carprice",
+    "DESCRIPTION": "Machine-learning predictions sold by the credit.",
+    "VERSION": "0.1.0",
+    "SERVE_INCLUDE_SCHEMA": False,
+    "SERVE_PERMISSIONS": ["rest_framework.permissions.AllowAny"],
+    "SERVE_AUTHENTICATION": [],
+    "SWAGGER_UI_DIST": "SIDECAR",
+    "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
+    "REDOC_DIST": "SIDECAR",
+    "COMPONENT_SPLIT_REQUEST": True,
+}
+
+LOG_LEVEL = os.environ.get("LOG_LEVEL", "INFO").upper()
+LOGGING = {
+    "version": 1,
+    "disable_existing_loggers": False,
+    "formatters": {"line": {"format": "%(asctime)s %(levelname)s %(name)s %(message)s"}},
+    "handlers": {"console": {"class": "logging.StreamHandler", "formatter": "line"}},
+    "root": {"handlers": ["console"], "level": "WARNING"},
+    "loggers": {
+        name: {"level": LOG_LEVEL}
+        for name in ("carprice", "accounts", "billing", "mlmodels", "predictions")
+    },
+}

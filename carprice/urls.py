@@ -1,0 +1,57 @@
+from django.conf import settings
+from django.contrib import admin
+from django.urls import URLPattern, URLResolver, path
+from drf_spectacular.views import SpectacularAPIView
+
+from accounts import api as accounts_api
+from accounts import views as accounts_views
+from billing import api as billing_api
+from billing import views as billing_views
+from carprice import views
+from mlmodels import api as mlmodels_api
+from mlmodels import views as mlmodels_views
+from predictions import api as predictions_api
+from predictions import health
+from predictions import views as predictions_views
+
+root_contract = [
+    path("sign_up", accounts_api.SignUpView.as_view(), name="root-sign-up"),
+    path("sign_in", accounts_api.SignInView.as_view(), name="root-sign-in"),
+    path("balance", billing_api.BalanceView.as_view(), name="root-balance"),
+    path("predictors", mlmodels_api.PredictorsView.as_view(), name="root-predictors"),
+    path("predict", predictions_api.PredictView.as_view(), name="root-predict"),
+    path("history", predictions_api.HistoryView.as_view(), name="root-history"),
+    path("running", predictions_api.RunningView.as_view(), name="root-running"),
+]
+operations = [
+    path("healthz", health.HealthView.as_view(), name="healthz"),
+    path("readyz", health.ReadyView.as_view(), name="readyz"),
+    path("api/schema", SpectacularAPIView.as_view(), name="api-schema"),
+    path("api/docs", views.ApiDocsView.as_view(url_name="api-schema"), name="api-docs"),
+]
+
+pages = [
+    path("", mlmodels_views.home, name="home"),
+    path("catalogue", mlmodels_views.catalogue, name="catalogue"),
+    path("account/sign-up", accounts_views.SignUpPage.as_view(), name="sign-up"),
+    path("account/sign-in", accounts_views.SignInPage.as_view(), name="sign-in"),
+    path("account/sign-out", accounts_views.sign_out, name="sign-out"),
+    path("wallet", billing_views.WalletPage.as_view(), name="wallet"),
+    path("estimate/<slug:model_name>", predictions_views.EstimatePage.as_view(), name="estimate"),
+    path("predictions", predictions_views.history, name="predictions"),
+    path("predictions/<str:prediction_id>", predictions_views.prediction, name="prediction"),
+    path(
+        "predictions/<str:prediction_id>/status", predictions_views.status, name="prediction-status"
+    ),
+]
+
+urlpatterns: list[URLPattern | URLResolver] = [
+    *root_contract,
+    *operations,
+    *pages,
+    path(f"{settings.ADMIN_PATH}/", admin.site.urls),
+]
+handler400 = views.bad_request
+handler403 = views.permission_denied
+handler404 = views.not_found
+handler500 = views.server_error

@@ -1,0 +1,95 @@
+"""Fitted pipelines on disk: written beside and renamed, loaded only if they are what was published.
+
+An artefact is a pickle, and a pickle is code: nothing is unpickled before its digest has been
+compared with the one in the database.
+"""
+
+import hashlib
+import io
+import os
+import tempfile
+import warnings
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from django.conf import settings
+
+from mlmodels.models import PredictorVersion
+
+FORMAT = 1
+LIBRARIES = ("scikit-learn", "numpy", "scipy", "pandas", "joblib")
+
+
+class ArtefactError(Exception):
+    """Why an artefact must not or cannot be loaded, in one sentence."""
+
+
+def library_versions() -> dict[str, str]:
+    return {name: version(name) for name in LIBRARIES}
+
+
+def path_of(sha256: str) -> Path:
+    return Path(settings.MODELS_DIR) / f"{sha256}.joblib"
+
+
+def save(pipeline: Any) -> str:
+    """Write a fitted pipeline and return its SHA-256, which is also its name."""
+    import joblib
+
+    buffer = io.BytesIO()
+    joblib.dump(pipeline, buffer, compress=3)
+    content = buffer.getvalue()
+    sha256 = hashlib.sha256(content).hexdigest()
+    write_whole(path_of(sha256), content)
+    return sha256
+
+
+def write_whole(path: Path, content: bytes) -> None:
+    """Write a file so that a crash leaves either all of it or nothing under its name."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=".writing-")
+    with os.fdopen(descriptor, "wb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
+    Path(temporary).chmod(0o644)
+    Path(temporary).rename(path)
+
+
+def read_verified(published: PredictorVersion) -> bytes:
+    """The artefact's bytes. Raises ArtefactError unless they are the ones published."""
+    if published.artefact_format > FORMAT:
+        raise ArtefactError(
+            f"The artefact has format {published.artefact_format}; this release reads {FORMAT}."
+        )
+    installed = version("scikit-learn")
+    if published.sklearn_version != installed:
+        raise ArtefactError(
+            f"It was trained with scikit-learn {published.sklearn_version}, not {installed}."
+        )
+    try:
+        content = path_of(published.artefact_sha256).read_bytes()
+    except OSError as error:
+        raise ArtefactError(f"The artefact cannot be read: {error.strerror}.") from error
+    if hashlib.sha256(content).hexdigest() != published.artefact_sha256:
+        raise ArtefactError("The artefact is not the one that was published: its digest differs.")
+    return content
+
+
+def load(published: PredictorVersion) -> Any:
+    """The fitted pipeline. Raises ArtefactError."""
+    import joblib
+    from sklearn.exceptions import InconsistentVersionWarning
+
+    content = read_verified(published)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", InconsistentVersionWarning)
+        try:
+            return joblib.load(io.BytesIO(content))
+        except Exception as error:  # unpickling may raise anything
+            raise ArtefactError(
+                f"The artefact does not load: {type(error).__name__}."
+            ) from error
+
+

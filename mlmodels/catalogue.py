@@ -1,0 +1,147 @@
+"""The catalogue's use cases: publish a version, set a price, find what is on sale."""
+
+from collections.abc import Sequence
+from functools import lru_cache
+from typing import Any
+from uuid import UUID
+
+from django.db import transaction
+
+from accounts.models import User
+from carprice.errors import InvalidInput, ServiceError
+from mlmodels.domains import DOMAINS
+from mlmodels.domains.base import Domain, PredictorSpec
+from mlmodels.models import Predictor, PredictorVersion, PriceChange
+from mlmodels.signature import Inputs, Signature
+from mlmodels.training import Card
+
+PRICE_BY_RANK = (10, 25, 40)  # credits, from the largest cross-validated error to the smallest
+PRICE_STEP = 15  # for each predictor beyond the third
+
+
+class PredictorNotFound(ServiceError):
+    code = "predictor_not_found"
+
+
+def find_on_sale(model_name: str) -> Predictor:
+    """The predictor and its current version. Raises PredictorNotFound if it cannot be bought."""
+    predictors = Predictor.objects.on_sale().select_related("current_version")
+    try:
+        # The signature is large and never changes: `signature_of` keeps it.
+        return predictors.defer("current_version__signature", "current_version__metrics").get(
+            name=model_name
+        )
+    except Predictor.DoesNotExist:
+        raise PredictorNotFound("There is no such predictor on sale.") from None
+
+
+@lru_cache(maxsize=64)
+def signature_of(version_id: UUID) -> Signature:
+    """A version's signature; versions never change, so it is parsed once per process."""
+    version = PredictorVersion.objects.only("signature").get(pk=version_id)
+    return Signature.from_json(version.signature)
+
+
+def check_inputs(predictor: Predictor, data: Any) -> Inputs:
+    """One row of features, checked and completed. Raises InvalidInput naming every bad one."""
+    if not isinstance(data, dict):
+        raise InvalidInput({"data": ["Give an object of features and their values."]})
+    assert predictor.current_version_id is not None  # noqa: S101  # on sale means it has one
+    signature = signature_of(predictor.current_version_id)
+    return signature.check(DOMAINS[predictor.domain].resolve_aliases(data))
+
+
+@transaction.atomic
+def publish(domain: Domain, spec: PredictorSpec, card: Card) -> PredictorVersion:
+    """Make a trained model the current version; publishing the same artefact again repairs it."""
+    # A first price is needed at once; `price_by_rank` sets it right when all are trained.
+    words = {
+        "domain": domain.name,
+        "title": spec.title,
+        "algorithm": spec.algorithm,
+        "summary": spec.summary,
+    }
+    Predictor.objects.get_or_create(
+        name=spec.name, defaults={**words, "price": PRICE_BY_RANK[0], "enabled": True}
+    )
+    predictor = Predictor.objects.select_for_update().get(name=spec.name)
+    latest = predictor.versions.order_by("-number").first()
+    if latest is None or latest.artefact_sha256 != card.artefact_sha256:
+        latest = _next_version(predictor, domain, card, 1 + (latest.number if latest else 0))
+    latest.fault = ""
+    latest.save()
+    for field, value in words.items():
+        setattr(predictor, field, value)
+    predictor.current_version = latest
+    predictor.save(update_fields=[*words, "current_version"])
+    return latest
+
+
+def _next_version(
+    predictor: Predictor, domain: Domain, card: Card, number: int
+) -> PredictorVersion:
+    return PredictorVersion(
+        predictor=predictor,
+        number=number,
+        target=domain.target,
+        unit=domain.unit,
+        signature=card.signature,
+        metrics=card.metrics_json(),
+        artefact_sha256=card.artefact_sha256,
+        artefact_format=card.artefact_format,
+        sklearn_version=card.libraries["scikit-learn"],
+        libraries=card.libraries,
+        data_sha256=card.data_sha256,
+        seed=card.seed,
+        trained_at=card.trained_at,
+    )
+
+
+@transaction.atomic
+def price_by_rank(domain_name: str) -> None:
+    """Price a domain's predictors by their root mean squared error, except those an operator priced."""
+    predictors = list(
+        Predictor.objects.select_for_update(of=("self",))
+        .select_related("current_version")
+        .filter(domain=domain_name, current_version__isnull=False)
+    )
+    predictors.sort(key=_error, reverse=True)
+    for predictor, price in zip(predictors, _ladder(len(predictors)), strict=True):
+        if predictor.price_set_by_id is None:
+            _record_price(predictor, price, actor=None)
+
+
+def _error(predictor: Predictor) -> float:
+    assert predictor.current_version is not None  # noqa: S101  # filtered for it
+    return float(predictor.current_version.metrics["rmse"])
+
+
+def _ladder(length: int) -> Sequence[int]:
+    beyond = (PRICE_BY_RANK[-1] + PRICE_STEP * step for step in range(1, length))
+    return [*PRICE_BY_RANK, *beyond][:length]
+
+
+@transaction.atomic
+def set_price(*, predictor_id: int, price: int, actor: User) -> None:
+    """An operator's price, which training never changes again. Raises InvalidInput."""
+    if not 1 <= price <= 1_000_000:
+        raise InvalidInput({"price": ["Enter 1 to 1,000,000 credits."]})
+    predictor = Predictor.objects.select_for_update().get(pk=predictor_id)
+    _record_price(predictor, price, actor=actor)
+
+
+def _record_price(predictor: Predictor, price: int, *, actor: User | None) -> None:
+    first = not predictor.price_changes.exists()
+    if not first and actor is None and predictor.price == price:
+        return
+    PriceChange.objects.create(
+        predictor=predictor, price=price, previous=None if first else predictor.price, actor=actor
+    )
+    predictor.price = price
+    predictor.price_set_by = actor
+    predictor.save(update_fields=["price", "price_set_by"])
+
+
+def report_fault(version_id: UUID, reason: str) -> None:
+    """Take a version off sale because its artefact cannot be loaded."""
+    PredictorVersion.objects.filter(pk=version_id).update(fault=reason[:300])

@@ -1,0 +1,10 @@
+"""The registry of domains: a new one is a file beside this one, its data, and a line here."""
+
+from mlmodels.domains import car_price
+from mlmodels.domains.base import Domain, PredictorSpec
+
+DOMAINS: dict[str, Domain] = {domain.name: domain for domain in (car_price.DOMAIN,)}
+
+
+def predictor_specs() -> list[tuple[Domain, PredictorSpec]]:
+    return [(domain, spec) for domain in DOMAINS.values() for spec in domain.predictors]

@@ -1,0 +1,197 @@
+"""The price of a car of 1985, in dollars, from its attributes. Data: mlmodels/data/README.md."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from mlmodels.domains.base import Alias, Domain, FeatureSpec, PredictorSpec
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from sklearn.compose import ColumnTransformer, TransformedTargetRegressor
+    from sklearn.pipeline import Pipeline
+
+INVENTED_PRICES = (10, 45, 46, 130)  # car_ID of rows that have no price in the UCI original
+BRAND_REPAIRS = {
+    "buick": "mercedes-benz",  # all eight are, in the UCI original
+    "maxda": "mazda",
+    "porcshce": "porsche",
+    "toyouta": "toyota",
+    "vokswagen": "volkswagen",
+    "vw": "volkswagen",
+}
+
+FEATURES = (
+    FeatureSpec("brand", "Make", "category", help="Who built the car."),
+    FeatureSpec("horsepower", "Power", "integer", "hp", 1, 2000),
+    FeatureSpec("enginesize", "Engine size", "integer", "cu in", 10, 1000, "Displacement."),
+    FeatureSpec("curbweight", "Weight", "integer", "lb", 500, 20000, "Of the empty car."),
+    FeatureSpec("carbody", "Body", "category"),
+    FeatureSpec("fueltype", "Fuel", "category"),
+    FeatureSpec("aspiration", "Aspiration", "category", help="Naturally aspirated, or turbo."),
+    FeatureSpec("doornumber", "Doors", "category"),
+    FeatureSpec("drivewheel", "Driven wheels", "category"),
+    FeatureSpec("citympg", "City mileage", "integer", "mpg", 1, 200, "Miles per US gallon."),
+    FeatureSpec("highwaympg", "Highway mileage", "integer", "mpg", 1, 200, "Miles per US gallon."),
+    FeatureSpec("wheelbase", "Wheelbase", "number", "in", 20, 300),
+    FeatureSpec("carlength", "Length", "number", "in", 40, 500),
+    FeatureSpec("carwidth", "Width", "number", "in", 20, 150),
+    FeatureSpec("carheight", "Height", "number", "in", 20, 150),
+    FeatureSpec("enginelocation", "Engine location", "category"),
+    FeatureSpec("enginetype", "Engine type", "category", help="Valve gear and layout."),
+    FeatureSpec("cylindernumber", "Cylinders", "category"),
+    FeatureSpec("fuelsystem", "Fuel system", "category"),
+    FeatureSpec("boreratio", "Bore", "number", "in", 0.5, 10, "Of one cylinder."),
+    FeatureSpec("stroke", "Stroke", "number", "in", 0.5, 10, "Of one piston."),
+    FeatureSpec("compressionratio", "Compression ratio", "number", None, 1, 50),
+    FeatureSpec("peakrpm", "Engine speed at peak power", "integer", "rpm", 500, 20000),
+    FeatureSpec(
+        "symboling", "Insurance risk", "integer", None, -3, 3, "From -3, safe, to 3, risky."
+    ),
+)
+
+
+def clean_brand(car_name: str) -> str:
+    """The make in a name such as "maxda rx3", spelt right: "mazda"."""
+    words = car_name.lower().split()
+    return BRAND_REPAIRS.get(words[0], words[0]) if words else ""
+
+
+def load(path: Path) -> pd.DataFrame:
+    """The cars that have a real price: the features, and `price` in dollars of 1985."""
+    import pandas as pd
+
+    cars = pd.read_csv(path)
+    cars = cars[~cars["car_ID"].isin(INVENTED_PRICES)].reset_index(drop=True)
+    cars["brand"] = cars["CarName"].map(clean_brand)
+    return cars[[feature.name for feature in FEATURES] + ["price"]]
+
+
+# --- Predictors ----------------------------------------------------------------------------------
+
+CATEGORIES = [feature.name for feature in FEATURES if feature.type == "category"]
+NUMBERS = [feature.name for feature in FEATURES if feature.type != "category"]
+# Strictly positive measurements; the linear model takes their logarithm.
+MEASUREMENTS = [name for name in NUMBERS if name != "symboling"]
+CYLINDERS = ["two", "three", "four", "five", "six", "eight", "twelve"]
+
+
+def _linear_regression() -> Pipeline:
+    """Ridge regression of log price on log measurements and one-hot categories."""
+    import numpy as np
+    from sklearn.compose import ColumnTransformer
+    from sklearn.linear_model import Ridge
+    from sklearn.pipeline import Pipeline, make_pipeline
+    from sklearn.preprocessing import FunctionTransformer, OneHotEncoder, StandardScaler
+
+    one_hot = OneHotEncoder(handle_unknown="ignore", sparse_output=False)
+    log = FunctionTransformer(np.log, feature_names_out="one-to-one")
+    columns = ColumnTransformer(
+        [
+            ("categories", one_hot, [name for name in CATEGORIES if name != "brand"]),
+            ("brand", one_hot, ["brand"]),
+            ("logs", make_pipeline(log, StandardScaler()), MEASUREMENTS),
+            ("symboling", StandardScaler(), ["symboling"]),
+        ],
+        # A make may move the price more than the ridge penalty lets other categories.
+        transformer_weights={"brand": 2.0},
+    )
+    return Pipeline([("columns", columns), ("model", _in_log_price(Ridge(alpha=2.0)))])
+
+
+def _gradient_boosting() -> Pipeline:
+    """The mean, in log price, of four stochastic boosters of depths 3 to 6."""
+    from sklearn.ensemble import GradientBoostingRegressor, VotingRegressor
+    from sklearn.pipeline import Pipeline
+
+    boosters = [
+        (
+            f"depth_{depth}",
+            GradientBoostingRegressor(
+                n_estimators=200,
+                learning_rate=0.05,
+                max_depth=depth,
+                subsample=0.6,
+                max_features=0.3,
+                random_state=depth,
+            ),
+        )
+        for depth in (3, 4, 5, 6)
+    ]
+    model = _in_log_price(VotingRegressor(boosters))
+    return Pipeline([("columns", _one_number_per_feature()), ("model", model)])
+
+
+def _random_forest() -> Pipeline:
+    """A forest in dollars; 40 % of the features are tried at each split."""
+    from sklearn.ensemble import RandomForestRegressor
+    from sklearn.pipeline import Pipeline
+
+    forest = RandomForestRegressor(n_estimators=100, max_features=0.4, random_state=0)
+    return Pipeline([("columns", _one_number_per_feature()), ("model", forest)])
+
+
+def _one_number_per_feature() -> ColumnTransformer:
+    """What trees need: a make becomes its shrunken mean price, estimated out of fold."""
+    from sklearn.compose import ColumnTransformer
+    from sklearn.model_selection import KFold
+    from sklearn.preprocessing import OrdinalEncoder, TargetEncoder
+
+    unseen: dict[str, Any] = {"handle_unknown": "use_encoded_value", "unknown_value": -1}
+    plain = [name for name in CATEGORIES if name not in {"brand", "cylindernumber"}]
+    brand = TargetEncoder(
+        target_type="continuous", cv=KFold(n_splits=5, shuffle=True, random_state=0)
+    )
+    return ColumnTransformer(
+        [
+            ("categories", OrdinalEncoder(**unseen), plain),
+            ("cylinders", OrdinalEncoder(categories=[CYLINDERS], **unseen), ["cylindernumber"]),
+            ("brand", brand, ["brand"]),
+            ("numbers", "passthrough", NUMBERS),
+        ]
+    )
+
+
+def _in_log_price(regressor: Any) -> TransformedTargetRegressor:
+    """Fit on the logarithm of the price, predict in dollars."""
+    import numpy as np
+    from sklearn.compose import TransformedTargetRegressor
+
+    return TransformedTargetRegressor(regressor, func=np.log, inverse_func=np.exp)
+
+
+DOMAIN = Domain(
+    name="car_price",
+    title="Price of a car",
+    target="price",
+    unit="USD",
+    caveat="Dollars of 1985: the models learnt from 201 cars sold in the United States that year.",
+    data_file="car_price.csv",
+    features=FEATURES,
+    load=load,
+    aliases={"CarName": Alias("brand", clean_brand)},
+    predictors=(
+        PredictorSpec(
+            "linear_regression",
+            "Linear regression",
+            "Ridge regression on log price",
+            "A weighted sum of the car's attributes. Simple, and the easiest to follow.",
+            _linear_regression,
+        ),
+        PredictorSpec(
+            "gradient_boosting",
+            "Gradient boosting",
+            "Mean of four gradient-boosted ensembles on log price",
+            "Many small trees, each mending what the ones before it got wrong.",
+            _gradient_boosting,
+        ),
+        PredictorSpec(
+            "random_forest",
+            "Random forest",
+            "Random forest of 100 trees",
+            "The average of many trees that each saw other cars and other attributes.",
+            _random_forest,
+        ),
+    ),
+)

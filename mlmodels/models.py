@@ -1,0 +1,97 @@
+import uuid
+
+from django.db import models
+from django.db.models import Q
+from django.db.models.functions import Now
+
+from accounts.models import User
+
+
+class PredictorQuerySet(models.QuerySet["Predictor"]):
+    def on_sale(self) -> "PredictorQuerySet":
+        """Those that can be bought now, cheapest first."""
+        return self.filter(
+            enabled=True, current_version__isnull=False, current_version__fault=""
+        ).order_by("price", "name")
+
+
+class Predictor(models.Model):
+    """A line of the catalogue: what it is called, what it costs, which version scores."""
+
+    name = models.SlugField("model name", max_length=60, unique=True)
+    domain = models.CharField(max_length=60)
+    title = models.CharField(max_length=100)
+    algorithm = models.CharField(max_length=100)
+    summary = models.CharField(max_length=300)
+    price = models.PositiveIntegerField(help_text="Credits for one prediction.")
+    price_set_by = models.ForeignKey(
+        User, models.PROTECT, null=True, editable=False, related_name="+"
+    )
+    enabled = models.BooleanField("on sale", default=True)
+    current_version = models.ForeignKey(
+        "PredictorVersion", models.PROTECT, null=True, editable=False, related_name="+"
+    )
+
+    objects = PredictorQuerySet.as_manager()
+
+    class Meta:
+        ordering = ["domain", "price", "name"]
+        constraints = [
+            models.CheckConstraint(
+                name="predictor_price_in_range", condition=Q(price__gte=1, price__lte=1_000_000)
+            )
+        ]
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class PriceChange(models.Model):
+    """Who set which price, and when; `actor` is null where training gave the first one."""
+
+    predictor = models.ForeignKey(Predictor, models.PROTECT, related_name="price_changes")
+    price = models.PositiveIntegerField()
+    previous = models.PositiveIntegerField(null=True)
+    actor = models.ForeignKey(User, models.PROTECT, null=True, related_name="+")
+    created_at = models.DateTimeField("changed at", db_default=Now())
+
+    class Meta:
+        ordering = ["-id"]
+
+    def __str__(self) -> str:
+        return f"{self.previous} → {self.price}"
+
+
+class PredictorVersion(models.Model):
+    """One fitted model and everything needed to trust, load and describe it.
+
+    Never edited after it is published, except for `fault`: why its artefact cannot be loaded.
+    """
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+    predictor = models.ForeignKey(Predictor, models.PROTECT, related_name="versions")
+    number = models.PositiveIntegerField()
+    target = models.CharField(max_length=60)
+    unit = models.CharField(max_length=30)
+    signature = models.JSONField()
+    metrics = models.JSONField()
+    artefact_sha256 = models.CharField(max_length=64)
+    artefact_format = models.PositiveIntegerField()
+    sklearn_version = models.CharField(max_length=30)
+    libraries = models.JSONField()
+    data_sha256 = models.CharField(max_length=64)
+    seed = models.PositiveIntegerField()
+    trained_at = models.DateTimeField()
+    fault = models.CharField(max_length=300, blank=True)
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(name="version_number_unique", fields=["predictor", "number"])
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.predictor} {self.label}"
+
+    @property
+    def label(self) -> str:
+        return f"{self.number}-{self.artefact_sha256[:8]}"

@@ -1,0 +1,127 @@
+"""Telling workers that rows of a version wait. The rows are the truth; a lost ring costs only time.
+
+One background thread per process publishes, so that a broker that hangs, fails or loses messages
+never delays an answer. Rings of one version within GAP_SECONDS become one message: a worker that
+is rung drains the whole queue. What is not published, the sweep repeats.
+"""
+
+import atexit
+import logging
+import os
+import threading
+from collections.abc import Iterable
+from uuid import UUID
+
+from celery import current_app
+from django.conf import settings
+from kombu import Connection, Producer
+
+logger = logging.getLogger(__name__)
+
+GAP_SECONDS = 0.02
+FIRST_BACKOFF_SECONDS = 0.5
+LAST_BACKOFF_SECONDS = 5.0
+EXPIRES_SECONDS = 60  # a ring nobody heard for this long has been repeated
+
+Message = tuple[str, tuple[str, ...]]  # a task's name and its arguments
+
+
+def ring(version_id: UUID) -> None:
+    """Ask the workers to score what waits for this version; returns at once and never fails."""
+    _ringer().add([("predictions.tasks.score_waiting", (str(version_id),))])
+
+
+def ask_for_heartbeat() -> None:
+    """Ask some worker to note that it consumes."""
+    _ringer().add([("predictions.tasks.beat", ())])
+
+
+class Ringer(threading.Thread):
+    def __init__(self) -> None:
+        super().__init__(name="doorbell", daemon=True)
+        self.owner = os.getpid()
+        self._pending: set[Message] = set()
+        self._changed = threading.Condition()
+        self._idle = threading.Event()
+        self._stopping = threading.Event()
+        self._producer: Producer | None = None
+
+    def add(self, messages: Iterable[Message]) -> None:
+        with self._changed:
+            self._pending.update(messages)
+            self._idle.clear()
+            self._changed.notify()
+
+    def flush(self, timeout: float) -> None:
+        """Give pending rings a last chance before the process ends."""
+        self._idle.wait(timeout)
+        self._stopping.set()
+
+    def run(self) -> None:
+        backoff = FIRST_BACKOFF_SECONDS
+        while not self._stopping.is_set():
+            messages = self._take()
+            try:
+                self._publish(messages)
+            except Exception as error:  # whatever the broker's client raises; the sweep repeats it
+                logger.warning("The broker took no message; again in %s s: %s", backoff, error)
+                self._disconnect()
+                self.add(messages)
+                self._stopping.wait(backoff)
+                backoff = min(2 * backoff, LAST_BACKOFF_SECONDS)
+            else:
+                backoff = FIRST_BACKOFF_SECONDS
+                self._stopping.wait(GAP_SECONDS)
+
+    def _take(self) -> set[Message]:
+        with self._changed:
+            while not self._pending:
+                self._idle.set()
+                self._changed.wait()
+            taken, self._pending = self._pending, set()
+            return taken
+
+    def _publish(self, messages: Iterable[Message]) -> None:
+        if self._producer is None:
+            connection = Connection(
+                settings.CELERY_BROKER_URL,
+                connect_timeout=1,
+                transport_options=settings.PUBLISH_TRANSPORT_OPTIONS[settings.BROKER_KIND],
+            )
+            self._producer = current_app.amqp.Producer(connection, auto_declare=False)
+        for task, arguments in messages:
+            current_app.send_task(
+                task,
+                args=arguments,
+                expires=EXPIRES_SECONDS,
+                producer=self._producer,
+                retry=False,
+            )
+
+    def _disconnect(self) -> None:
+        producer, self._producer = self._producer, None
+        if producer is not None:
+            try:
+                producer.connection.release()
+            except Exception:  # a broken connection may fail to close; it is dropped all the same
+                logger.debug("Closing the broker's connection failed.", exc_info=True)
+
+
+_current: Ringer | None = None
+_lock = threading.Lock()
+
+
+def _ringer() -> Ringer:
+    """This process's thread; a forked child starts its own."""
+    global _current
+    with _lock:
+        if _current is None or _current.owner != os.getpid() or not _current.is_alive():
+            _current = Ringer()
+            _current.start()
+        return _current
+
+
+@atexit.register
+def _flush_at_exit() -> None:
+    if _current is not None and _current.owner == os.getpid():
+        _current.flush(timeout=1)

@@ -1,0 +1,96 @@
+"""GET /healthz: this process is up. GET /readyz: the whole service can do its work."""
+
+import logging
+from collections.abc import Callable
+from datetime import timedelta
+
+from django.conf import settings
+from django.db import DatabaseError, InterfaceError, connection
+from django.db.models.functions import Now
+from drf_spectacular.types import OpenApiTypes
+from drf_spectacular.utils import extend_schema
+from kombu import Connection
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from carprice.api import PublicApiView
+from mlmodels.artefacts import ArtefactError, read_verified
+from mlmodels.models import Predictor
+from predictions.models import Heartbeat
+
+logger = logging.getLogger(__name__)
+
+OK = "ok"
+HEARD_WITHIN = timedelta(seconds=30)
+
+
+class HealthView(PublicApiView):
+    @extend_schema(responses={200: OpenApiTypes.OBJECT})
+    def get(self, request: Request) -> Response:
+        """This web process answers."""
+        return Response({"status": OK})
+
+
+class ReadyView(PublicApiView):
+    @extend_schema(responses={200: OpenApiTypes.OBJECT, 503: OpenApiTypes.OBJECT})
+    def get(self, request: Request) -> Response:
+        """Database, broker, artefacts and worker, each "ok" or what is wrong with it."""
+        checks: dict[str, Callable[[], str]] = {
+            "database": _database,
+            "broker": _broker,
+            "artefacts": _artefacts,
+            "worker": _worker,
+        }
+        found = {name: _answer(check) for name, check in checks.items()}
+        ready = all(answer == OK for answer in found.values())
+        return Response(found, 200 if ready else 503)
+
+
+def _answer(check: Callable[[], str]) -> str:
+    try:
+        return check()
+    except (DatabaseError, InterfaceError):
+        return "the database is unreachable"
+
+
+def _database() -> str:
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT 1")
+    return OK
+
+
+def _broker() -> str:
+    options = settings.PUBLISH_TRANSPORT_OPTIONS[settings.BROKER_KIND]
+    try:
+        with Connection(
+            settings.CELERY_BROKER_URL, connect_timeout=1, transport_options=options
+        ) as broker:
+            broker.default_channel  # noqa: B018  # opening it is the check
+    except Exception as error:  # whatever the broker's client raises
+        logger.warning("The broker is unreachable: %s", error)
+        return "the broker is unreachable"
+    return OK
+
+
+def _artefacts() -> str:
+    predictors = list(Predictor.objects.filter(enabled=True).select_related("current_version"))
+    bad = [predictor.name for predictor in predictors if not _is_loadable(predictor)]
+    if bad:
+        return f"cannot be loaded: {', '.join(bad)}"
+    return OK if predictors else "no predictor is on sale"
+
+
+def _is_loadable(predictor: Predictor) -> bool:
+    version = predictor.current_version
+    if version is None or version.fault:
+        return False
+    try:
+        read_verified(version)
+    except ArtefactError:
+        return False
+    return True
+
+
+def _worker() -> str:
+    heard = Heartbeat.objects.filter(beat_at__gt=Now() - HEARD_WITHIN).exists()
+    return OK if heard else "no worker has consumed lately"

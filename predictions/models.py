@@ -1,0 +1,142 @@
+import uuid
+from typing import Self
+
+from django.db import models
+from django.db.models import Q
+from django.db.models.functions import Now
+
+from accounts.models import User
+from billing.models import LedgerEntry
+from mlmodels.models import Predictor, PredictorVersion
+
+
+class PredictionQuerySet(models.QuerySet["Prediction"]):
+    def of(self, user: User) -> Self:
+        return self.filter(user=user)
+
+    def submitted(self) -> Self:
+        """Newest submission first; drafts were never submitted."""
+        return self.exclude(queued_at=None).order_by("-queued_at", "-id")
+
+    def active(self) -> Self:
+        return self.filter(status__in=Prediction.ACTIVE)
+
+
+class Prediction(models.Model):
+    """One row of features to be scored by one version of a predictor for one price."""
+
+    class Status(models.TextChoices):
+        DRAFT = "draft"
+        QUEUED = "queued"
+        RUNNING = "running"
+        FINISHED = "finished"
+        FAILED = "failed"
+        CANCELED = "canceled"
+
+    class Failure(models.TextChoices):
+        WORKER_LOST = "worker_lost", "It stopped its worker three times."
+        MODEL_UNAVAILABLE = "model_unavailable", "The predictor's model could not be loaded."
+        INVALID_INPUT = "invalid_input", "The predictor could not score this input."
+        DEADLINE_EXCEEDED = "deadline_exceeded", "It was not scored in time."
+        INTERNAL_ERROR = "internal_error", "Something went wrong on our side."
+
+    ACTIVE = (Status.QUEUED, Status.RUNNING)
+    ENDED = (Status.FINISHED, Status.FAILED, Status.CANCELED)
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+    user = models.ForeignKey(User, models.PROTECT, related_name="predictions")
+    predictor = models.ForeignKey(Predictor, models.PROTECT, related_name="predictions")
+    version = models.ForeignKey(PredictorVersion, models.PROTECT, related_name="predictions")
+    status = models.CharField(max_length=8, choices=Status)
+    price = models.PositiveIntegerField(help_text="Credits, fixed at submission.")
+    data = models.JSONField(help_text="Every feature as used.")
+    defaulted = models.JSONField(default=list, help_text="Features that took their default.")
+
+    created_at = models.DateTimeField(db_default=Now())
+    queued_at = models.DateTimeField(null=True)
+    started_at = models.DateTimeField(null=True)
+    finished_at = models.DateTimeField(null=True)
+
+    value = models.FloatField(null=True, help_text="The result, in the target's unit.")
+    failure = models.CharField(max_length=20, choices=Failure, blank=True)
+
+    # How it is run. `claim` fences: only the worker whose token the row carries may settle it.
+    hold = models.OneToOneField(LedgerEntry, models.PROTECT, null=True, related_name="+")
+    claim = models.UUIDField(null=True)
+    lease_expires_at = models.DateTimeField(null=True)
+    deadline_at = models.DateTimeField(null=True)
+    attempts = models.PositiveSmallIntegerField(default=0)
+
+    objects = PredictionQuerySet.as_manager()
+
+    class Meta:
+        indexes = [
+            models.Index(fields=["user", "-queued_at", "-id"], name="prediction_history"),
+            models.Index(
+                fields=["version", "queued_at"],
+                name="prediction_queue",
+                condition=Q(status="queued"),
+            ),
+            models.Index(
+                fields=["lease_expires_at"],
+                name="prediction_leases",
+                condition=Q(status="running"),
+            ),
+            models.Index(
+                fields=["deadline_at"],
+                name="prediction_deadlines",
+                condition=Q(status__in=["queued", "running"]),
+            ),
+        ]
+        constraints = [
+            models.CheckConstraint(
+                name="prediction_has_what_its_status_needs",
+                condition=(
+                    Q(status="draft", queued_at=None, hold=None)
+                    | Q(
+                        status="queued",
+                        queued_at__isnull=False,
+                        hold__isnull=False,
+                        deadline_at__isnull=False,
+                        claim=None,
+                    )
+                    | Q(
+                        status="running",
+                        started_at__isnull=False,
+                        hold__isnull=False,
+                        deadline_at__isnull=False,
+                        claim__isnull=False,
+                        lease_expires_at__isnull=False,
+                    )
+                    | Q(status="finished", hold__isnull=False, value__isnull=False)
+                    | Q(Q(status="failed", hold__isnull=False, value=None), ~Q(failure=""))
+                    | Q(status="canceled", value=None)
+                ),
+            ),
+            models.CheckConstraint(
+                name="prediction_ended_iff_finished_at",
+                condition=Q(status__in=["finished", "failed", "canceled"], finished_at__isnull=False)
+                | Q(status__in=["draft", "queued", "running"], finished_at=None, value=None),
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return str(self.pk)
+
+    @property
+    def is_active(self) -> bool:
+        return self.status in self.ACTIVE
+
+    @property
+    def charged(self) -> int:
+        return self.price if self.status == self.Status.FINISHED else 0
+
+
+class Heartbeat(models.Model):
+    """When a worker process last ran a task: shows that the way from broker to worker is open."""
+
+    worker = models.CharField(max_length=200, primary_key=True)
+    beat_at = models.DateTimeField()
+
+    def __str__(self) -> str:
+        return self.worker

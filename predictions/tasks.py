@@ -1,0 +1,32 @@
+"""Celery's side: each task translates a message into a call, and may run any number of times."""
+
+import time
+from typing import Any
+from uuid import UUID
+
+from celery import shared_task
+from django.db.models.functions import Now
+
+from predictions import doorbell, execution
+from predictions.models import Heartbeat
+
+TURN_SECONDS = 2.0  # after which other messages get their turn
+
+
+@shared_task
+def score_waiting(version_id: str) -> None:
+    """Score what waits for a version until nothing does, or the turn is over."""
+    key = UUID(version_id)
+    turn_ends = time.monotonic() + TURN_SECONDS
+    while execution.run_waiting(key):
+        if time.monotonic() > turn_ends:
+            doorbell.ring(key)
+            return
+
+
+@shared_task(bind=True)
+def beat(self: Any) -> None:
+    """Note that this worker consumes messages and reaches the database."""
+    Heartbeat.objects.update_or_create(
+        worker=self.request.hostname, defaults={"beat_at": Now()}
+    )

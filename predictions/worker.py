@@ -1,0 +1,90 @@
+"""What a worker process does besides tasks: loads models once, and sweeps.
+
+The sweep is a thread of every pool process, so it goes on while any worker lives, and needs no
+scheduler. Pool processes never fork, so a thread in them is safe; the parent, which does, has none.
+"""
+
+import logging
+import random
+import threading
+import time
+from collections.abc import Mapping
+from datetime import datetime
+from uuid import UUID
+
+from django.conf import settings
+from django.db import close_old_connections
+from threadpoolctl import threadpool_limits
+
+from mlmodels import inference
+from mlmodels.artefacts import ArtefactError
+from mlmodels.models import Predictor
+from predictions import doorbell, execution
+
+logger = logging.getLogger(__name__)
+
+HEARTBEAT_SECONDS = 10
+LONGEST_BACKOFF_SECONDS = 60
+
+
+def start() -> None:
+    """Prepare a fresh pool process."""
+    threadpool_limits(1)  # processes are the parallelism; more threads would only contend
+    warm_up()
+    Sweeper().start()
+
+
+def warm_up() -> None:
+    """Load what is on sale, so that no customer waits for it."""
+    for version_id in Predictor.objects.on_sale().values_list("current_version", flat=True):
+        try:
+            inference.scorer(version_id)
+        except ArtefactError as error:
+            logger.error("Version %s does not load: %s", version_id, error)
+
+
+class Sweeper(threading.Thread):
+    def __init__(self) -> None:
+        super().__init__(name="sweep", daemon=True)
+        self._backoff = Backoff()
+        self._next_heartbeat = 0.0
+
+    def run(self) -> None:
+        while True:
+            # Jitter keeps the sweeps of many processes apart.
+            time.sleep(settings.SWEEP_SECONDS * random.uniform(0.8, 1.2))  # noqa: S311
+            try:
+                close_old_connections()
+                self.sweep()
+            except Exception:
+                logger.exception("A sweep failed; the next one tries again.")
+
+    def sweep(self) -> None:
+        execution.recover()
+        for version_id in self._backoff.due(execution.waiting_versions(), time.monotonic()):
+            doorbell.ring(version_id)
+        if time.monotonic() >= self._next_heartbeat:
+            self._next_heartbeat = time.monotonic() + HEARTBEAT_SECONDS
+            doorbell.ask_for_heartbeat()
+
+
+class Backoff:
+    """Which versions to ring for: at once, then ever more rarely while nothing moves."""
+
+    def __init__(self) -> None:
+        self._rung: dict[UUID, tuple[datetime, float, float]] = {}  # since, next ring, delay
+
+    def due(self, waiting: Mapping[UUID, datetime], now: float) -> list[UUID]:
+        """The versions to ring; `waiting` gives the oldest row's time, `now` is monotonic."""
+        result = []
+        for version_id, since in waiting.items():
+            seen, next_ring, delay = self._rung.get(version_id, (None, now, 0.0))
+            if seen != since:  # the queue moved: rows go, others wait now
+                next_ring, delay = now, 0.0
+            if now >= next_ring:
+                result.append(version_id)
+                delay = min(2 * delay or settings.SWEEP_SECONDS, LONGEST_BACKOFF_SECONDS)
+                next_ring = now + delay
+            self._rung[version_id] = (since, next_ring, delay)
+        self._rung = {key: value for key, value in self._rung.items() if key in waiting}
+        return result
