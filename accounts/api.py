@@ -7,6 +7,7 @@ from rest_framework.response import Response
 
 from accounts import services
 from accounts.tokens import SessionAccessToken, open_session
+from carprice import throttling
 from carprice.api import PublicApiView
 from carprice.schema import errors
 from carprice.serializers import EmailAddressField, NameField, StrictSerializer, StringField
@@ -53,7 +54,9 @@ class SignInView(PublicApiView):
         """Exchange e-mail and password for an access token, good for 30 minutes."""
         serializer = SignInRequest(data=request.data)
         serializer.is_valid(raise_exception=True)
-        user = services.check_credentials(request._request, **serializer.validated_data)
+        user = services.check_credentials(
+            **serializer.validated_data, address=throttling.address(request)
+        )
         token = SessionAccessToken.for_session(open_session(user))
         body = {"access_token": str(token), "token_type": "bearer"}
         return Response({**body, "name": user.name, "email": user.email})

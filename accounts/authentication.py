@@ -1,12 +1,13 @@
 from uuid import UUID
 
+from django.http import HttpRequest
 from rest_framework.request import Request
 from rest_framework_simplejwt.authentication import JWTAuthentication
 from rest_framework_simplejwt.exceptions import InvalidToken
 from rest_framework_simplejwt.tokens import Token
 
 from accounts.models import TokenSession, User
-from accounts.tokens import SESSION_CLAIM
+from accounts.tokens import SESSION_CLAIM, find_session
 
 
 class AuthenticatedRequest(Request):
@@ -15,13 +16,18 @@ class AuthenticatedRequest(Request):
     user: User
 
 
+def signed_in(request: HttpRequest) -> User:
+    """The user of a page that asks for one."""
+    assert isinstance(request.user, User)  # noqa: S101  # the page has login_required
+    return request.user
+
+
 class BearerAuthentication(JWTAuthentication):
     """`Authorization: Bearer <access token>`, good for as long as its session is."""
 
     def get_user(self, validated_token: Token) -> User:  # type: ignore[override]
         try:
-            session_id = UUID(str(validated_token[SESSION_CLAIM]))
-            session = TokenSession.objects.select_related("user").get(pk=session_id)
+            session = find_session(UUID(str(validated_token[SESSION_CLAIM])))
         except (KeyError, ValueError, TokenSession.DoesNotExist):
             raise InvalidToken from None
         if not session.is_valid():

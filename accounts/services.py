@@ -4,7 +4,6 @@ from django.contrib.auth import authenticate
 from django.contrib.auth.password_validation import validate_password
 from django.core.exceptions import ValidationError
 from django.db import IntegrityError, transaction
-from django.http import HttpRequest
 
 from accounts.models import User
 from carprice import throttling
@@ -35,15 +34,15 @@ def sign_up(*, email: str, password: str, name: str = "") -> User:
     return user
 
 
-def check_credentials(request: HttpRequest, *, email: str, password: str) -> User:
+def check_credentials(*, email: str, password: str, address: str) -> User:
     """The active user they belong to. Raises InvalidCredentials, or TooManyRequests.
 
     Wrong tries are counted for an account as seen from one address, so that guessing from
     elsewhere cannot lock its owner out.
     """
-    key = f"{email.lower()}:{throttling.address(request)}"
+    key = f"{email.lower()}:{address}"
     throttling.check("wrong_sign_in", key)
-    user = authenticate(request, username=email, password=password)
+    user = authenticate(username=email, password=password)
     if not isinstance(user, User):
         throttling.count("wrong_sign_in", key)
         raise InvalidCredentials("The e-mail address or the password is wrong.")

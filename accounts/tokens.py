@@ -1,10 +1,12 @@
 """Access tokens: short-lived JWTs that name the session they belong to."""
 
 from typing import Self
+from uuid import UUID
 
 from rest_framework_simplejwt.tokens import AccessToken
 
 from accounts.models import TokenSession, User
+from carprice.sql import fetch_one, instance
 
 SESSION_CLAIM = "sid"
 
@@ -15,6 +17,24 @@ class SessionAccessToken(AccessToken):
         token = cls.for_user(session.user)
         token[SESSION_CLAIM] = str(session.pk)
         return token
+
+
+_USER_FIELDS = ["id", "email", "name", "password", "is_active", "is_staff", "is_superuser"]
+_FIND_SESSION = """
+    SELECT s.password_digest, s.ended_at IS NULL,
+        u.id, u.email, u.name, u.password, u.is_active, u.is_staff, u.is_superuser
+    FROM accounts_tokensession AS s JOIN accounts_user AS u ON u.id = s.user_id
+    WHERE s.id = %s
+"""
+
+
+def find_session(session_id: UUID) -> TokenSession:
+    """A session that has not ended, with its user. Raises DoesNotExist."""
+    row = fetch_one(_FIND_SESSION, session_id)
+    if row is None or not row[1]:
+        raise TokenSession.DoesNotExist
+    user = instance(User, _USER_FIELDS, row[2:])
+    return TokenSession(pk=session_id, user=user, password_digest=row[0])
 
 
 def open_session(user: User) -> TokenSession:

@@ -8,6 +8,7 @@ from django.views.decorators.http import require_POST
 
 from accounts import services
 from accounts.forms import SignInForm, SignUpForm
+from carprice import throttling
 from carprice.pages import ServiceFormView, safe_next
 
 BACKEND = "django.contrib.auth.backends.ModelBackend"
@@ -19,8 +20,7 @@ class AccountFormView(ServiceFormView):
     def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
         if request.user.is_authenticated:
             return redirect(safe_next(request, reverse("home")))
-        response = super().dispatch(request, *args, **kwargs)
-        return response  # type: ignore[return-value]
+        return super().dispatch(request, *args, **kwargs)  # type: ignore[return-value]
 
     def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
         return super().get_context_data(next=safe_next(self.request, ""), **kwargs)
@@ -43,7 +43,9 @@ class SignInPage(AccountFormView):
     throttle_scope = "sign_in"
 
     def submit(self, form: SignInForm) -> HttpResponse:
-        user = services.check_credentials(self.request, **form.cleaned_data)
+        user = services.check_credentials(
+            **form.cleaned_data, address=throttling.address(self.request)
+        )
         login(self.request, user, backend=BACKEND)
         return redirect(safe_next(self.request, reverse("home")))
 

@@ -95,7 +95,9 @@ class LedgerEntry(models.Model):
             models.CheckConstraint(
                 name="entry_leaves_account_sound",
                 condition=Q(
-                    held_after__gte=0, held_after__lte=F("balance_after"), balance_after__lte=CEILING
+                    held_after__gte=0,
+                    held_after__lte=F("balance_after"),
+                    balance_after__lte=CEILING,
                 ),
             ),
             models.UniqueConstraint(

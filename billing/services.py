@@ -9,6 +9,7 @@ from django.db import transaction
 from accounts.models import User
 from billing.models import CreditAccount, LedgerEntry
 from carprice.errors import InvalidInput, ServiceError
+from carprice.sql import fetch_one
 
 Kind = LedgerEntry.Kind
 
@@ -63,13 +64,30 @@ def correct_balance(*, user_id: UUID, change: int, reason: str, actor: User) -> 
     )
 
 
+_RESERVE = """
+    UPDATE billing_creditaccount SET held = held + %s
+    WHERE user_id = %s AND balance - held >= %s RETURNING balance, held
+"""
+_WRITE_HOLD = """
+    INSERT INTO billing_ledgerentry
+        (account_id, kind, balance_change, held_change, balance_after, held_after, task_id, reason)
+    VALUES (%s, 'hold', 0, %s, %s, %s, %s, '') RETURNING id
+"""
+
+
 @transaction.atomic
-def place_hold(*, user_id: UUID, amount: int, task_id: UUID) -> LedgerEntry:
-    """Reserve whole credits. Raises InsufficientCredits, writing nothing, if too few are free."""
-    account = _lock(user_id)
-    if amount > account.available:
-        raise InsufficientCredits(required=amount, available=account.available)
-    return _write(account, Kind.HOLD, held_change=amount, task_id=task_id)
+def place_hold(*, user_id: UUID, amount: int, task_id: UUID) -> int:
+    """Reserve whole credits; returns the hold's id.
+
+    Raises InsufficientCredits, writing nothing, if too few are free.
+    """
+    account = fetch_one(_RESERVE, amount, user_id, amount)
+    if account is None:
+        available = CreditAccount.objects.get(pk=user_id).available
+        raise InsufficientCredits(required=amount, available=available)
+    hold = fetch_one(_WRITE_HOLD, user_id, amount, *account, task_id)
+    assert hold is not None  # noqa: S101  # an INSERT that returns has inserted
+    return int(hold[0])
 
 
 def capture_holds(holds: Iterable[int]) -> None:

@@ -6,6 +6,7 @@ from django.core.paginator import Paginator
 from django.http import HttpResponse
 from django.shortcuts import redirect
 
+from accounts.authentication import signed_in
 from billing import services
 from billing.forms import TopUpForm
 from billing.models import LedgerEntry
@@ -29,6 +30,6 @@ class WalletPage(LoginRequiredMixin, ServiceFormView):
         return super().get_context_data(page=page, **kwargs)
 
     def submit(self, form: TopUpForm) -> HttpResponse:
-        entry = services.top_up(user_id=self.request.user.pk, **form.cleaned_data)
+        entry = services.top_up(user_id=signed_in(self.request).pk, **form.cleaned_data)
         messages.success(self.request, f"{entry.balance_change:,} credits added.")
         return redirect("wallet")

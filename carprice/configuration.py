@@ -20,7 +20,13 @@ DATABASE_ENGINES = {
     "postgresql": "django.db.backends.postgresql",
     "sqlite": "django.db.backends.sqlite3",
 }
-BROKER_SCHEMES = {"redis", "rediss", "amqp", "amqps"}
+BROKER_KINDS = {
+    "": "embedded",
+    "redis": "redis",
+    "rediss": "redis",
+    "amqp": "amqp",
+    "amqps": "amqp",
+}
 
 
 def read(name: str, default: T, cast: Callable[[str], T], allowed: str) -> T:
@@ -95,17 +101,17 @@ def writable_directory(name: str, default: Path) -> Path:
         ) from error
 
 
-def secret(name: str, directory: Path) -> str:
+def secret(name: str, directory: Path, *, characters: int = 64) -> str:
     """`name` from the environment, else a random one, made once and kept in `directory`."""
     value = os.environ.get(name)
     if value:
-        if len(value) < 32:
-            raise ImproperlyConfigured(f"{name} must be at least 32 characters long.")
+        if len(value) < characters // 2:
+            raise ImproperlyConfigured(f"{name} must have at least {characters // 2} characters.")
         return value
     path = directory / name.lower()
     if not path.exists():
         directory.mkdir(mode=0o700, exist_ok=True)
-        _create_once(path, secrets.token_urlsafe(48))
+        _create_once(path, secrets.token_urlsafe(characters)[:characters])
     return path.read_text()
 
 
@@ -144,7 +150,7 @@ def broker(name: str) -> str:
     """The broker's URL, or "" for the embedded one."""
     url = os.environ.get(name, "")
     scheme = url.partition(":")[0]
-    if url and scheme not in BROKER_SCHEMES:
+    if scheme not in BROKER_KINDS or (url and not scheme):
         raise ImproperlyConfigured(f"{name} must start with redis:// or amqp://, not {scheme!r}.")
     try:
         urlsplit(url).port  # noqa: B018  # reading it is the check

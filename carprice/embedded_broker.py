@@ -25,7 +25,8 @@ class Channel(virtual.Channel):
 
     @property
     def directory(self) -> Path:
-        return Path(self.connection.client.transport_options["directory"])
+        options: Any = self.connection.client.transport_options  # type: ignore[union-attr]
+        return Path(options["directory"])
 
     def _queue(self, queue: str) -> Path:
         path = self.directory / queue

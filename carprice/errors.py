@@ -1,4 +1,4 @@
-"""What a service refuses, in terms of the domain; `carprice.api` gives each code its HTTP status."""
+"""What a service refuses, in the domain's terms; `carprice.api` gives each code its status."""
 
 from typing import Any, ClassVar
 

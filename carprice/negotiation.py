@@ -16,4 +16,4 @@ class LenientNegotiation(DefaultContentNegotiation):
             selected = super().select_renderer(request, renderers, format_suffix)
         except NotAcceptable:
             return renderers[0], renderers[0].media_type
-        return cast(tuple[BaseRenderer, str], selected)
+        return cast("tuple[BaseRenderer, str]", selected)

@@ -11,7 +11,7 @@ from rest_framework import serializers
 class ErrorBody(serializers.Serializer[Any]):
     code = serializers.CharField(help_text="Stable; the sentence is not.")
     detail = serializers.CharField()
-    errors = serializers.DictField(
+    errors = serializers.DictField(  # type: ignore[assignment]  # shadows a property; never read
         child=serializers.ListField(child=serializers.CharField()),
         required=False,
         help_text="Only for 400: messages by field.",
@@ -21,7 +21,7 @@ class ErrorBody(serializers.Serializer[Any]):
 class InsufficientCreditsBody(serializers.Serializer[Any]):
     code = serializers.CharField()
     detail = serializers.CharField()
-    required = serializers.IntegerField()
+    required = serializers.IntegerField()  # type: ignore[assignment]  # shadows a flag; never read
     available = serializers.IntegerField()
 
 
@@ -48,7 +48,7 @@ def errors(*statuses: int) -> dict[int, Any]:
     }
 
 
-class BearerScheme(OpenApiAuthenticationExtension):
+class BearerScheme(OpenApiAuthenticationExtension):  # type: ignore[no-untyped-call]
     target_class = "accounts.authentication.BearerAuthentication"
     name = "bearer"
 

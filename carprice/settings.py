@@ -77,6 +77,7 @@ ADMIN_PATH = os.environ.get("ADMIN_PATH", "admin").strip("/")
 # --- Application ---------------------------------------------------------------------------------
 
 INSTALLED_APPS = [
+    "carprice",
     "accounts",
     "billing",
     "mlmodels",
@@ -145,6 +146,9 @@ WHITENOISE_KEEP_ONLY_HASHED_FILES = True
 STATEMENT_TIMEOUT_SECONDS = integer("STATEMENT_TIMEOUT_SECONDS", 10, low=0, high=3600)
 POSTGRESQL_OPTIONS = {
     "connect_timeout": 2,
+    # Prepared statements: the server plans each hot query once per connection.
+    "server_side_binding": True,
+    "prepare_threshold": 5,
     "keepalives_idle": 10,
     "keepalives_interval": 5,
     "keepalives_count": 3,
@@ -172,6 +176,8 @@ DATABASES: dict[str, dict[str, Any]] = {
     }
 }
 ON_POSTGRESQL = DATABASES["default"]["ENGINE"].endswith("postgresql")
+if not ON_POSTGRESQL:  # in memory, threads and processes could not share it
+    DATABASES["default"]["TEST"] = {"NAME": VAR_DIR / "test.sqlite3"}
 DATABASES["default"].setdefault("OPTIONS", {}).update(
     POSTGRESQL_OPTIONS if ON_POSTGRESQL else SQLITE_OPTIONS
 )
@@ -179,7 +185,7 @@ DATABASES["default"].setdefault("OPTIONS", {}).update(
 # --- Broker and worker ---------------------------------------------------------------------------
 
 BROKER_URL = configuration.broker("CELERY_BROKER_URL")
-BROKER_KIND = BROKER_URL.partition(":")[0].removesuffix("s") or "embedded"  # redis, amqp, embedded
+BROKER_KIND = configuration.BROKER_KINDS[BROKER_URL.partition(":")[0]]
 BROKER_DIR = VAR_DIR / "broker"
 
 # Publishing is bounded to about a second; the sweep repeats what it drops.
@@ -201,7 +207,7 @@ CONSUME_TRANSPORT_OPTIONS: dict[str, dict[str, Any]] = {
     "embedded": {"directory": str(BROKER_DIR), "polling_interval": 0.02},
 }
 
-CELERY_BROKER_URL = BROKER_URL or "embedded://"
+CELERY_BROKER_URL = BROKER_URL or "embedded://localhost"
 CELERY_BROKER_TRANSPORT_OPTIONS = CONSUME_TRANSPORT_OPTIONS[BROKER_KIND]
 CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
 CELERY_BROKER_CONNECTION_MAX_RETRIES = None
@@ -303,7 +309,10 @@ LOGGING = {
     "handlers": {"console": {"class": "logging.StreamHandler", "formatter": "line"}},
     "root": {"handlers": ["console"], "level": "WARNING"},
     "loggers": {
-        name: {"level": LOG_LEVEL}
-        for name in ("carprice", "accounts", "billing", "mlmodels", "predictions")
+        **{
+            name: {"level": LOG_LEVEL}
+            for name in ("carprice", "accounts", "billing", "mlmodels", "predictions")
+        },
+        "django.request": {"level": "ERROR"},  # every 4xx would be a line otherwise
     },
 }

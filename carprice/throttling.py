@@ -5,6 +5,7 @@ share them, otherwise in the memory of the one web process.
 """
 
 import logging
+import threading
 import time
 from collections.abc import Callable
 from functools import cache
@@ -86,8 +87,16 @@ class _Outage:
 _outage = _Outage()
 
 
-@cache
 def _limiter() -> FixedWindowRateLimiter:
+    with _making:  # threads must not import the store's client at the same moment
+        return _make_limiter()
+
+
+_making = threading.Lock()
+
+
+@cache
+def _make_limiter() -> FixedWindowRateLimiter:
     url = settings.THROTTLE_STORAGE_URL
     options: dict[str, Any] = {}
     if not url.startswith("memory"):

@@ -88,8 +88,4 @@ def load(published: PredictorVersion) -> Any:
         try:
             return joblib.load(io.BytesIO(content))
         except Exception as error:  # unpickling may raise anything
-            raise ArtefactError(
-                f"The artefact does not load: {type(error).__name__}."
-            ) from error
-
-
+            raise ArtefactError(f"The artefact does not load: {type(error).__name__}.") from error

@@ -9,6 +9,7 @@ from django.db import transaction
 
 from accounts.models import User
 from carprice.errors import InvalidInput, ServiceError
+from carprice.sql import fetch_one, instance
 from mlmodels.domains import DOMAINS
 from mlmodels.domains.base import Domain, PredictorSpec
 from mlmodels.models import Predictor, PredictorVersion, PriceChange
@@ -23,16 +24,20 @@ class PredictorNotFound(ServiceError):
     code = "predictor_not_found"
 
 
+_FOUND_FIELDS = ["id", "name", "domain", "title", "price", "current_version_id"]
+_FIND_ON_SALE = """
+    SELECT p.id, p.name, p.domain, p.title, p.price, p.current_version_id
+    FROM mlmodels_predictor AS p JOIN mlmodels_predictorversion AS v ON v.id = p.current_version_id
+    WHERE p.name = %s AND p.enabled AND v.fault = ''
+"""
+
+
 def find_on_sale(model_name: str) -> Predictor:
-    """The predictor and its current version. Raises PredictorNotFound if it cannot be bought."""
-    predictors = Predictor.objects.on_sale().select_related("current_version")
-    try:
-        # The signature is large and never changes: `signature_of` keeps it.
-        return predictors.defer("current_version__signature", "current_version__metrics").get(
-            name=model_name
-        )
-    except Predictor.DoesNotExist:
-        raise PredictorNotFound("There is no such predictor on sale.") from None
+    """One of `PredictorQuerySet.on_sale`. Raises PredictorNotFound if it cannot be bought."""
+    row = fetch_one(_FIND_ON_SALE, model_name)
+    if row is None:
+        raise PredictorNotFound("There is no such predictor on sale.")
+    return instance(Predictor, _FOUND_FIELDS, row)
 
 
 @lru_cache(maxsize=64)
@@ -99,7 +104,7 @@ def _next_version(
 
 @transaction.atomic
 def price_by_rank(domain_name: str) -> None:
-    """Price a domain's predictors by their root mean squared error, except those an operator priced."""
+    """Price a domain's predictors by their squared error, except those an operator priced."""
     predictors = list(
         Predictor.objects.select_for_update(of=("self",))
         .select_related("current_version")

@@ -29,9 +29,7 @@ class Scorer:
         """One value per row, in the target's unit, in the rows' order. Raises ScoringError."""
         import pandas as pd
 
-        frame = pd.DataFrame(
-            {column: [row[column] for row in rows] for column in self._columns}
-        )
+        frame = pd.DataFrame({column: [row[column] for row in rows] for column in self._columns})
         values = [float(value) for value in self._pipeline.predict(frame)]
         if len(values) != len(rows):
             raise ScoringError(f"{len(values)} values for {len(rows)} rows")

@@ -45,7 +45,11 @@ def train(domain: Domain, spec: PredictorSpec, *, jobs: int, progress: Progress)
     table = domain.load(domain.data_path)
     inputs, target = table[[f.name for f in domain.features]], table.iloc[:, -1]
     metrics = cross_validate(
-        spec.build(), inputs, target, jobs=jobs, progress=lambda line: progress(f"{spec.name}: {line}")
+        spec.build(),
+        inputs,
+        target,
+        jobs=jobs,
+        progress=lambda line: progress(f"{spec.name}: {line}"),
     )
     progress(f"{spec.name}: fitting on {len(table)} rows")
     pipeline = spec.build().fit(inputs, target)

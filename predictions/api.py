@@ -21,7 +21,7 @@ from predictions.models import Prediction
 
 class PredictRequest(StrictSerializer):
     model_name = StringField(max_length=60)
-    data = serializers.JSONField(
+    data = serializers.JSONField(  # type: ignore[assignment]  # shadows a property; never read
         help_text="Feature values; each may be wrapped in a one-item list."
     )
 

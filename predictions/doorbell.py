@@ -18,7 +18,7 @@ from kombu import Connection, Producer
 
 logger = logging.getLogger(__name__)
 
-GAP_SECONDS = 0.02
+GAP_SECONDS = 0.05
 FIRST_BACKOFF_SECONDS = 0.5
 LAST_BACKOFF_SECONDS = 5.0
 EXPIRES_SECONDS = 60  # a ring nobody heard for this long has been repeated
@@ -100,7 +100,7 @@ class Ringer(threading.Thread):
 
     def _disconnect(self) -> None:
         producer, self._producer = self._producer, None
-        if producer is not None:
+        if producer is not None and producer.connection is not None:
             try:
                 producer.connection.release()
             except Exception:  # a broken connection may fail to close; it is dropped all the same

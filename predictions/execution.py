@@ -193,7 +193,7 @@ def _finish(outcomes: Sequence[Outcome], holds: Mapping[UUID, int]) -> None:
 
 def fail(rows: Sequence[Prediction], failure: str) -> None:
     """End rows the caller has locked, giving their holds back."""
-    release_holds([row.hold_id for row in rows])
+    release_holds([row.hold_id for row in rows if row.hold_id is not None])
     Prediction.objects.filter(pk__in=[row.pk for row in rows]).update(
         status=Status.FAILED,
         failure=failure,

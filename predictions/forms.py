@@ -35,8 +35,8 @@ def _field(feature: Feature) -> forms.Field:
         choices = [(choice, choice) for choice in feature.choices or ()]
         return forms.ChoiceField(choices=choices, help_text=feature.help, **common)
     low, high = feature.training_range or (feature.minimum, feature.maximum)
-    hint = f"{feature.help} Known cars: {low:g} to {high:g}.".strip()
-    limits = {"min_value": feature.minimum, "max_value": feature.maximum, "help_text": hint}
+    common["help_text"] = f"{feature.help} Known cases: {low:g} to {high:g}.".strip()
+    common |= {"min_value": feature.minimum, "max_value": feature.maximum}
     if feature.type == "integer":
-        return forms.IntegerField(**common, **limits)
-    return forms.FloatField(**common, **limits, widget=forms.NumberInput({"step": "any"}))
+        return forms.IntegerField(**common)
+    return forms.FloatField(**common, widget=forms.NumberInput({"step": "any"}))

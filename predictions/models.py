@@ -115,7 +115,9 @@ class Prediction(models.Model):
             ),
             models.CheckConstraint(
                 name="prediction_ended_iff_finished_at",
-                condition=Q(status__in=["finished", "failed", "canceled"], finished_at__isnull=False)
+                condition=Q(
+                    status__in=["finished", "failed", "canceled"], finished_at__isnull=False
+                )
                 | Q(status__in=["draft", "queued", "running"], finished_at=None, value=None),
             ),
         ]

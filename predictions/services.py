@@ -23,11 +23,12 @@ def request_prediction(*, user: User, predictor: Predictor, data: Any) -> Predic
     Raises InvalidInput or InsufficientCredits, and then has changed nothing.
     """
     inputs = check_inputs(predictor, data)
+    assert predictor.current_version_id is not None  # noqa: S101  # on sale means it has one
     prediction = Prediction(
         pk=uuid.uuid4(),
         user=user,
         predictor=predictor,
-        version=predictor.current_version,
+        version_id=predictor.current_version_id,
         status=Prediction.Status.QUEUED,
         price=predictor.price,
         data=inputs.data,
@@ -36,7 +37,7 @@ def request_prediction(*, user: User, predictor: Predictor, data: Any) -> Predic
         deadline_at=Now() + timedelta(seconds=settings.DEADLINE_SECONDS),
     )
     with transaction.atomic():
-        prediction.hold = place_hold(
+        prediction.hold_id = place_hold(
             user_id=user.pk, amount=predictor.price, task_id=prediction.pk
         )
         prediction.save(force_insert=True)

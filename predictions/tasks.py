@@ -27,6 +27,4 @@ def score_waiting(version_id: str) -> None:
 @shared_task(bind=True)
 def beat(self: Any) -> None:
     """Note that this worker consumes messages and reaches the database."""
-    Heartbeat.objects.update_or_create(
-        worker=self.request.hostname, defaults={"beat_at": Now()}
-    )
+    Heartbeat.objects.update_or_create(worker=self.request.hostname, defaults={"beat_at": Now()})

@@ -6,7 +6,7 @@ from django.core.paginator import Paginator
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 
-from accounts.models import User
+from accounts.authentication import signed_in
 from carprice.errors import NotFound
 from carprice.pages import ServiceFormView
 from mlmodels.catalogue import PredictorNotFound, find_on_sale, signature_of
@@ -45,10 +45,8 @@ class EstimatePage(LoginRequiredMixin, ServiceFormView):
         )
 
     def submit(self, form: FeaturesForm) -> HttpResponse:
-        user = self.request.user
-        assert isinstance(user, User)  # noqa: S101  # LoginRequiredMixin
         prediction = services.request_prediction(
-            user=user, predictor=self.predictor, data=form.cleaned_data
+            user=signed_in(self.request), predictor=self.predictor, data=form.cleaned_data
         )
         return redirect("prediction", prediction.pk)
 
@@ -68,7 +66,9 @@ def status(request: HttpRequest, prediction_id: str) -> HttpResponse:
 @login_required
 def history(request: HttpRequest) -> HttpResponse:
     """What runs now on top, then everything that ended, newest first."""
-    rows = _mine(request).submitted().select_related("predictor", "version")
+    rows = (
+        Prediction.objects.of(signed_in(request)).submitted().select_related("predictor", "version")
+    )
     rows = rows.defer("data", "version__signature", "version__metrics")
     ended = rows.filter(status__in=Prediction.ENDED)
     page = Paginator(ended, PAGE_SIZE).get_page(request.GET.get("page"))
@@ -77,15 +77,9 @@ def history(request: HttpRequest) -> HttpResponse:
     return render(request, template, context)
 
 
-def _mine(request: HttpRequest) -> Any:
-    return Prediction.objects.filter(user_id=request.user.pk)
-
-
 def _context(request: HttpRequest, prediction_id: str) -> dict[str, Any]:
-    user = request.user
-    assert isinstance(user, User)  # noqa: S101  # login_required
     try:
-        row = services.find(user, prediction_id)
+        row = services.find(signed_in(request), prediction_id)
     except NotFound as error:
         raise Http404 from error
     signature = signature_of(row.version_id)

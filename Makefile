@@ -1,0 +1,52 @@
+# `make run` serves the program, `make test` tests it; both set themselves up.
+.PHONY: run test lint format bench audit lock clean
+.DEFAULT_GOAL := run
+
+PYTHON ?= $(firstword $(foreach p,python3.13 python3.12 python3.11 python3,$(shell \
+	command -v $(p) >/dev/null 2>&1 && $(p) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
+	2>/dev/null && echo $(p))))
+BIN := .venv/bin
+export PORT VAR_DIR
+
+run: .venv/run.stamp
+	@$(BIN)/python manage.py serve
+
+test: .venv/dev.stamp
+	@$(BIN)/python -m pytest $(ARGS)
+
+lint: .venv/dev.stamp
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy .
+
+format: .venv/dev.stamp
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+bench: .venv/dev.stamp
+	@$(BIN)/python bench/run.py $(ARGS)
+
+audit: .venv/run.stamp
+	@$(BIN)/python manage.py audit
+
+.venv/run.stamp: requirements.lock
+	@test -n "$(PYTHON)" || { echo "carprice: Python 3.11 or later is needed." >&2; exit 1; }
+	@test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	@echo "Installing what the service runs on (a minute or two, once) ..."
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r $<
+	@touch $@
+
+.venv/dev.stamp: requirements-dev.lock .venv/run.stamp
+	@echo "Installing what the tests need (a minute, once) ..."
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r $<
+	@touch $@
+
+# New versions for everything, with hashes for every platform.
+COMPILE = $(BIN)/uv pip compile --quiet --upgrade --universal --python-version 3.11 \
+	--generate-hashes --no-header --no-annotate --no-emit-index-url --no-emit-find-links
+lock: .venv/dev.stamp
+	$(COMPILE) requirements.in -o requirements.lock
+	$(COMPILE) requirements-dev.in -c requirements.lock -o requirements-dev.lock
+
+clean:
+	rm -rf .venv var

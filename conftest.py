@@ -1,0 +1,143 @@
+"""Fixtures for every app: trained predictors, a user with credits, a client that speaks JSON."""
+
+import os
+import shutil
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+from django.conf import settings
+from django.db import connection
+from django.db.backends.base.operations import BaseDatabaseOperations
+from rest_framework.test import APIClient
+
+from accounts.models import User
+from accounts.tokens import SessionAccessToken, open_session
+from billing.models import CreditAccount
+from billing.services import set_available
+from carprice import throttling
+from mlmodels import catalogue, training
+from mlmodels.domains import predictor_specs
+from mlmodels.domains.base import Domain, PredictorSpec
+from mlmodels.models import Predictor
+from mlmodels.training import Card
+
+PASSWORD = "correct horse battery"
+CREDITS = 1000
+
+Trained = list[tuple[Domain, PredictorSpec, Card]]
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave out what this machine cannot run, saying why; REQUIRE_ALL forbids that."""
+    missing = {
+        "postgresql": None if settings.ON_POSTGRESQL else "set DATABASE_URL to a PostgreSQL",
+        "browser": None if shutil.which("chromium") else "chromium is not installed",
+    }
+    for item in items:
+        for name, reason in missing.items():
+            if reason and item.get_closest_marker(name):
+                if os.environ.get("REQUIRE_ALL"):
+                    pytest.exit(f"{item.nodeid} cannot run: {reason}", returncode=1)
+                item.add_marker(pytest.mark.skip(reason=reason))
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _plain_static_files() -> None:
+    """Templates name files directly, without the manifest that collectstatic writes."""
+    settings.STORAGES["staticfiles"]["BACKEND"] = (
+        "django.contrib.staticfiles.storage.StaticFilesStorage"
+    )
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _flush_may_empty_the_ledger() -> Iterator[None]:
+    """Emptying tables after a transactional test needs the triggers out of the way."""
+    original = BaseDatabaseOperations.execute_sql_flush
+
+    def flush(self: BaseDatabaseOperations, sql_list: list[str]) -> None:
+        with connection.cursor() as cursor:
+            if connection.vendor == "postgresql":
+                cursor.execute("ALTER TABLE billing_ledgerentry DISABLE TRIGGER USER")
+                original(self, sql_list)
+                cursor.execute("ALTER TABLE billing_ledgerentry ENABLE TRIGGER USER")
+                return
+            cursor.execute("SELECT name, sql FROM sqlite_master WHERE type = 'trigger'")
+            triggers = cursor.fetchall()
+            for name, _ in triggers:
+                cursor.execute(f'DROP TRIGGER "{name}"')
+            original(self, sql_list)
+            for _, statement in triggers:
+                cursor.execute(statement)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(BaseDatabaseOperations, "execute_sql_flush", flush)
+        yield
+
+
+@pytest.fixture(autouse=True)
+def _forget_limits() -> None:
+    throttling.reset()
+
+
+@pytest.fixture(scope="session")
+def trained() -> Trained:
+    """Every predictor trained on the real data, once for all tests."""
+    return [
+        (domain, spec, training.train(domain, spec, jobs=2, progress=lambda _: None))
+        for domain, spec in predictor_specs()
+    ]
+
+
+@pytest.fixture
+def predictors(trained: Trained, db: None) -> dict[str, Predictor]:
+    """The whole catalogue on sale, by name."""
+    for domain, spec, card in trained:
+        catalogue.publish(domain, spec, card)
+    for domain, _, _ in trained:
+        catalogue.price_by_rank(domain.name)
+    return {row.name: row for row in Predictor.objects.select_related("current_version")}
+
+
+@pytest.fixture
+def predictor(predictors: dict[str, Predictor]) -> Predictor:
+    return predictors["random_forest"]
+
+
+@pytest.fixture
+def make_user(db: None) -> Callable[..., User]:
+    def make(email: str = "ada@example.com", credit: int = CREDITS, **fields: Any) -> User:
+        user = User.objects.create_user(email, PASSWORD, name="Ada", **fields)
+        if credit:
+            set_available(user_id=user.pk, new_amount=credit)
+        return user
+
+    return make
+
+
+@pytest.fixture
+def user(make_user: Callable[..., User]) -> User:
+    return make_user()
+
+
+@pytest.fixture
+def account(user: User) -> CreditAccount:
+    return CreditAccount.objects.get(pk=user.pk)
+
+
+@pytest.fixture
+def client_of() -> Callable[[User], APIClient]:
+    """An API client that carries a user's access token."""
+
+    def make(user: User) -> APIClient:
+        client = APIClient()
+        token = SessionAccessToken.for_session(open_session(user))
+        client.credentials(HTTP_AUTHORIZATION=f"Bearer {token}")
+        return client
+
+    return make
+
+
+@pytest.fixture
+def api(user: User, client_of: Callable[[User], APIClient]) -> APIClient:
+    return client_of(user)

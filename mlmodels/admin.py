@@ -1,0 +1,60 @@
+from typing import Any
+
+from django.contrib import admin
+from django.http import HttpRequest
+
+from carprice.admin import ReadOnlyAdmin
+from mlmodels import catalogue
+from mlmodels.models import Predictor, PredictorVersion, PriceChange
+
+
+class PriceChangeInline(admin.TabularInline):  # type: ignore[type-arg]  # generic only in the stubs
+    """Who set which price, and when."""
+
+    model = PriceChange
+    fields = ["created_at", "previous", "price", "actor"]
+    readonly_fields = ["created_at", "previous", "price", "actor"]
+    can_delete = False
+    extra = 0
+
+    def has_add_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+
+@admin.register(Predictor)
+class PredictorAdmin(admin.ModelAdmin):  # type: ignore[type-arg]  # generic only in the stubs
+    """Prices and what is on sale; everything else comes from training."""
+
+    list_display = ["name", "domain", "title", "price", "enabled", "current_version", "fault"]
+    list_filter = ["domain", "enabled"]
+    fields = ["name", "domain", "title", "algorithm", "price", "enabled", "current_version"]
+    readonly_fields = ["name", "domain", "title", "algorithm", "current_version"]
+    inlines = [PriceChangeInline]
+
+    @admin.display(description="why it cannot be sold")
+    def fault(self, predictor: Predictor) -> str:
+        return predictor.current_version.fault if predictor.current_version else "not trained"
+
+    def save_model(self, request: HttpRequest, obj: Predictor, form: Any, change: bool) -> None:
+        Predictor.objects.filter(pk=obj.pk).update(enabled=obj.enabled)
+        if "price" in form.changed_data:
+            catalogue.set_price(
+                predictor_id=obj.pk,
+                price=obj.price,
+                actor=request.user,  # type: ignore[arg-type]  # an operator is signed in
+            )
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        return False
+
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+
+@admin.register(PredictorVersion)
+class PredictorVersionAdmin(ReadOnlyAdmin):
+    list_display = ["predictor", "label", "trained_at", "sklearn_version", "fault"]
+    list_filter = ["predictor"]
