@@ -52,7 +52,9 @@ class LedgerEntry(models.Model):
 
     POSTED = (Kind.TOP_UP, Kind.ADJUSTMENT, Kind.REFUND, Kind.CAPTURE)
 
-    account = models.ForeignKey(CreditAccount, models.PROTECT, related_name="entries")
+    account = models.ForeignKey(
+        CreditAccount, models.PROTECT, db_index=False, related_name="entries"
+    )
     kind = models.CharField(max_length=10, choices=Kind)
     balance_change = models.BigIntegerField()
     held_change = models.BigIntegerField()
@@ -63,7 +65,12 @@ class LedgerEntry(models.Model):
         "self", models.PROTECT, null=True, related_name="resolution", help_text="The hold it ends."
     )
     actor = models.ForeignKey(
-        User, models.PROTECT, null=True, related_name="+", help_text="The operator who did it."
+        User,
+        models.PROTECT,
+        null=True,
+        db_index=False,
+        related_name="+",
+        help_text="The operator who did it.",
     )
     reason = models.CharField(max_length=200, blank=True)
     created_at = models.DateTimeField(db_default=Now())

@@ -1,6 +1,9 @@
 """Every change of credits. Each function locks the account, so callers lock predictions before."""
 
-from collections.abc import Iterable
+from collections.abc import Collection, Sequence
+from itertools import groupby
+from operator import itemgetter
+from typing import Any
 from uuid import UUID
 
 from django.conf import settings
@@ -9,7 +12,7 @@ from django.db import transaction
 from accounts.models import User
 from billing.models import CreditAccount, LedgerEntry
 from carprice.errors import InvalidInput, ServiceError
-from carprice.sql import fetch_one
+from carprice.sql import execute, fetch_all, fetch_one, values
 
 Kind = LedgerEntry.Kind
 
@@ -90,36 +93,60 @@ def place_hold(*, user_id: UUID, amount: int, task_id: UUID) -> int:
     return int(hold[0])
 
 
-def capture_holds(holds: Iterable[int]) -> None:
+def capture_holds(hold_ids: Collection[int]) -> None:
     """Charge open holds in full. Raises IntegrityError if one is already resolved."""
-    _resolve(holds, Kind.CAPTURE)
+    _resolve(hold_ids, Kind.CAPTURE)
 
 
-def release_holds(holds: Iterable[int]) -> None:
+def release_holds(hold_ids: Collection[int]) -> None:
     """Give open holds back in full. Raises IntegrityError if one is already resolved."""
-    _resolve(holds, Kind.RELEASE)
+    _resolve(hold_ids, Kind.RELEASE)
+
+
+_HOLDS = """
+    SELECT id, account_id, held_change, task_id FROM billing_ledgerentry
+    WHERE kind = 'hold' AND id IN ({ids}) ORDER BY account_id, id
+"""
+_SETTLE = """
+    UPDATE billing_creditaccount SET balance = balance - %s, held = held - %s
+    WHERE user_id = %s RETURNING balance, held
+"""
+_WRITE_RESOLUTIONS = """
+    INSERT INTO billing_ledgerentry (account_id, kind, balance_change, held_change,
+        balance_after, held_after, task_id, resolves_id, reason)
+    VALUES {rows}
+"""
 
 
 @transaction.atomic
-def _resolve(holds: Iterable[int], kind: LedgerEntry.Kind) -> None:
-    rows = list(LedgerEntry.objects.filter(pk__in=holds, kind=Kind.HOLD).order_by("pk"))
-    locked = CreditAccount.objects.select_for_update(no_key=True).order_by("pk")
-    accounts = {
-        account.pk: account for account in locked.filter(pk__in={row.account_id for row in rows})
-    }
-    LedgerEntry.objects.bulk_create(
-        _apply(
-            accounts[hold.account_id],
-            kind,
-            balance_change=-hold.held_change if kind == Kind.CAPTURE else 0,
-            held_change=-hold.held_change,
-            task_id=hold.task_id,
-            resolves=hold,
-        )
-        for hold in rows
-    )
-    for account in accounts.values():
-        account.save(update_fields=["balance", "held"])
+def _resolve(hold_ids: Collection[int], kind: LedgerEntry.Kind) -> None:
+    """End holds in full. Everything is prepared before the first account is locked."""
+    if not hold_ids:
+        return
+    holds = fetch_all(_HOLDS.format(ids=", ".join(["%s"] * len(hold_ids))), *hold_ids)
+    entries: list[Any] = []
+    for account_id, group in groupby(holds, key=itemgetter(1)):
+        entries += _settle_account(account_id, list(group), kind)
+    execute(_WRITE_RESOLUTIONS.format(rows=values(len(holds), 9)), *entries)
+
+
+def _settle_account(
+    account_id: UUID, holds: Sequence[tuple[Any, ...]], kind: LedgerEntry.Kind
+) -> list[Any]:
+    """Change one account by all its holds; returns the columns of their entries, one by one."""
+    charged = kind == Kind.CAPTURE
+    total = sum(amount for _, _, amount, _ in holds)
+    account = fetch_one(_SETTLE, total if charged else 0, total, account_id)
+    assert account is not None  # noqa: S101  # entries keep their account from being deleted
+    balance, held = account[0] + (total if charged else 0), account[1] + total
+    columns: list[Any] = []
+    for hold_id, _, amount, task_id in holds:
+        change = -amount if charged else 0
+        balance, held = balance + change, held - amount
+        columns += [
+            account_id, kind.value, change, -amount, balance, held, task_id, hold_id, "",
+        ]  # fmt: skip
+    return columns
 
 
 def _lock(user_id: UUID) -> CreditAccount:
@@ -127,56 +154,27 @@ def _lock(user_id: UUID) -> CreditAccount:
     return CreditAccount.objects.select_for_update(no_key=True).get(pk=user_id)
 
 
-def _apply(
-    account: CreditAccount,
-    kind: LedgerEntry.Kind,
-    *,
-    balance_change: int = 0,
-    held_change: int = 0,
-    task_id: UUID | None = None,
-    resolves: LedgerEntry | None = None,
-    reason: str = "",
-    actor: User | None = None,
-) -> LedgerEntry:
-    """Change a locked account in memory and return the unsaved entry of that change."""
-    account.balance += balance_change
-    account.held += held_change
-    return LedgerEntry(
-        account=account,
-        kind=kind,
-        balance_change=balance_change,
-        held_change=held_change,
-        balance_after=account.balance,
-        held_after=account.held,
-        task_id=task_id,
-        resolves=resolves,
-        reason=reason,
-        actor=actor,
-    )
-
-
 def _write(
     account: CreditAccount,
     kind: LedgerEntry.Kind,
     *,
-    balance_change: int = 0,
-    held_change: int = 0,
-    task_id: UUID | None = None,
+    balance_change: int,
     reason: str = "",
     actor: User | None = None,
 ) -> LedgerEntry:
-    entry = _apply(
-        account,
-        kind,
+    """Change a locked account's balance, with the entry that says so."""
+    account.balance += balance_change
+    account.save(update_fields=["balance"])
+    return LedgerEntry.objects.create(
+        account=account,
+        kind=kind,
         balance_change=balance_change,
-        held_change=held_change,
-        task_id=task_id,
+        held_change=0,
+        balance_after=account.balance,
+        held_after=account.held,
         reason=reason,
         actor=actor,
     )
-    account.save(update_fields=["balance", "held"])
-    entry.save(force_insert=True)
-    return entry
 
 
 def _refuse_above_ceiling(balance: int, *, field: str) -> None:

@@ -1,5 +1,6 @@
 """Gunicorn's configuration: `gunicorn -c python:carprice.gunicorn carprice.wsgi`."""
 
+import gc
 import os
 
 from carprice.configuration import integer
@@ -22,3 +23,10 @@ limit_request_line = 4094
 limit_request_fields = 50
 limit_request_field_size = 8190
 control_socket_disable = True
+
+
+def post_worker_init(worker: object) -> None:
+    """What is loaded now stays for ever: the garbage collector need not look at it again."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(10_000, 20, 20)

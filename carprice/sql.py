@@ -6,6 +6,7 @@ Only for statements that PostgreSQL and SQLite both take as they are; `make benc
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import timedelta
 from typing import Any, TypeVar
 from uuid import UUID
 
@@ -21,6 +22,34 @@ def fetch_one(statement: str, *parameters: Any) -> tuple[Any, ...] | None:
         cursor.execute(statement, [_adapt(parameter) for parameter in parameters])
         row: tuple[Any, ...] | None = cursor.fetchone()
         return row
+
+
+def fetch_all(statement: str, *parameters: Any) -> list[tuple[Any, ...]]:
+    """Every row of a statement with %s parameters."""
+    with connection.cursor() as cursor:
+        cursor.execute(statement, [_adapt(parameter) for parameter in parameters])
+        rows: list[tuple[Any, ...]] = cursor.fetchall()
+        return rows
+
+
+def execute(statement: str, *parameters: Any) -> None:
+    """Run a statement with %s parameters that returns nothing."""
+    with connection.cursor() as cursor:
+        cursor.execute(statement, [_adapt(parameter) for parameter in parameters])
+
+
+def values(rows: int, columns: int) -> str:
+    """Placeholders for `rows` rows of a VALUES list."""
+    row = f"({', '.join(['%s'] * columns)})"
+    return ", ".join([row] * rows)
+
+
+def now(offset: timedelta = timedelta()) -> str:
+    """An expression for the database's clock, plus an offset, in whole milliseconds."""
+    milliseconds = round(offset / timedelta(milliseconds=1))
+    if connection.vendor == "postgresql":
+        return f"(STATEMENT_TIMESTAMP() + INTERVAL '{milliseconds} milliseconds')"
+    return f"STRFTIME('%%Y-%%m-%%d %%H:%%M:%%f', 'NOW', '{milliseconds / 1000:+} seconds')"
 
 
 def instance(model: type[M], names: Sequence[str], values: Sequence[Any]) -> M:

@@ -1,7 +1,7 @@
 """Telling workers that rows of a version wait. The rows are the truth; a lost ring costs only time.
 
 One background thread per process publishes, so that a broker that hangs, fails or loses messages
-never delays an answer. Rings of one version within GAP_SECONDS become one message: a worker that
+never delays an answer. Rings of one version within a short gap become one message: a worker that
 is rung drains the whole queue. What is not published, the sweep repeats.
 """
 
@@ -18,7 +18,9 @@ from kombu import Connection, Producer
 
 logger = logging.getLogger(__name__)
 
-GAP_SECONDS = 0.05
+# The pause after a message doubles while more are waiting, so that load costs few messages.
+FIRST_GAP_SECONDS = 0.005
+LAST_GAP_SECONDS = 0.04
 FIRST_BACKOFF_SECONDS = 0.5
 LAST_BACKOFF_SECONDS = 5.0
 EXPIRES_SECONDS = 60  # a ring nobody heard for this long has been repeated
@@ -58,7 +60,7 @@ class Ringer(threading.Thread):
         self._stopping.set()
 
     def run(self) -> None:
-        backoff = FIRST_BACKOFF_SECONDS
+        backoff, gap = FIRST_BACKOFF_SECONDS, FIRST_GAP_SECONDS
         while not self._stopping.is_set():
             messages = self._take()
             try:
@@ -71,7 +73,8 @@ class Ringer(threading.Thread):
                 backoff = min(2 * backoff, LAST_BACKOFF_SECONDS)
             else:
                 backoff = FIRST_BACKOFF_SECONDS
-                self._stopping.wait(GAP_SECONDS)
+                self._stopping.wait(gap)
+                gap = min(2 * gap, LAST_GAP_SECONDS) if self._pending else FIRST_GAP_SECONDS
 
     def _take(self) -> set[Message]:
         with self._changed:

@@ -5,21 +5,24 @@ token are settled, so a worker that comes back after its lease settles nothing. 
 database's. Locks are taken on predictions first, in the order of their ids, then on accounts.
 """
 
+import json
 import logging
 import uuid
-from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from itertools import chain
+from typing import Any
 from uuid import UUID
 
 from celery.exceptions import SoftTimeLimitExceeded
 from django.conf import settings
-from django.db import transaction
-from django.db.models import Case, F, Min, Value, When
-from django.db.models.functions import Coalesce, Now
+from django.db import connection, transaction
+from django.db.models import F, Min
+from django.db.models.functions import Now
 
 from billing.services import capture_holds, release_holds
+from carprice import sql
 from mlmodels import catalogue, inference
 from mlmodels.artefacts import ArtefactError
 from predictions import doorbell
@@ -34,29 +37,49 @@ SWEEP_ROWS = 500  # at most, in one transaction
 
 
 @dataclass(frozen=True)
+class Row:
+    """A claimed prediction, as far as scoring it needs."""
+
+    id: UUID
+    data: dict[str, Any]
+
+
+@dataclass(frozen=True)
 class Claim:
     """Rows of one version that this worker alone may settle, until its lease runs out."""
 
     token: UUID
     version_id: UUID
-    rows: list[Prediction]
+    rows: list[Row]
 
 
 @dataclass(frozen=True)
 class Outcome:
     """How one row ended: with a value, or with a failure."""
 
-    row: Prediction
+    row: Row
     value: float | None = None
     failure: str = ""
 
 
 def run_waiting(version_id: UUID) -> int:
-    """Score up to CLAIM_ROWS waiting rows of a version; returns how many were claimed.
+    """Score up to CLAIM_ROWS waiting rows, or one that has lost a worker before.
 
-    Raises SoftTimeLimitExceeded after handing the rows back, to be tried alone.
+    Returns how many were claimed. Raises SoftTimeLimitExceeded after handing the rows back, to be
+    tried alone.
     """
-    claim = claim_rows(version_id)
+    return run_fresh(version_id) or run_suspect(version_id)
+
+
+def run_fresh(version_id: UUID) -> int:
+    return _run(claim_fresh(version_id))
+
+
+def run_suspect(version_id: UUID) -> int:
+    return _run(claim_suspect(version_id))
+
+
+def _run(claim: Claim | None) -> int:
     if claim is None:
         return 0
     try:
@@ -73,24 +96,42 @@ def run_waiting(version_id: UUID) -> int:
 
 # --- Claim ---------------------------------------------------------------------------------------
 
+_CLAIM = """
+    UPDATE predictions_prediction
+    SET status = 'running', claim = %s, attempts = attempts + 1,
+        started_at = COALESCE(started_at, {now}), lease_expires_at = {lease_end}
+    WHERE id IN (
+        SELECT id FROM predictions_prediction
+        WHERE version_id = %s AND status = 'queued' AND {which}
+        ORDER BY queued_at, id LIMIT %s {skip_locked}
+    )
+    RETURNING id, data
+"""
 
-@transaction.atomic
-def claim_rows(version_id: UUID) -> Claim | None:
-    """Take the oldest waiting rows. One that has lost a worker before is taken alone."""
-    waiting = _lock(Prediction.objects.filter(version_id=version_id, status=Status.QUEUED))
-    rows = list(waiting.order_by("queued_at", "pk")[: settings.CLAIM_ROWS])
+
+def claim_fresh(version_id: UUID) -> Claim | None:
+    """Take the oldest waiting rows that are tried for the first time, up to CLAIM_ROWS."""
+    return _claim(version_id, "attempts = 0", settings.CLAIM_ROWS)
+
+
+def claim_suspect(version_id: UUID) -> Claim | None:
+    """Take the oldest waiting row that has lost a worker, alone: it may be why."""
+    return _claim(version_id, "attempts > 0", 1)
+
+
+def _claim(version_id: UUID, which: str, limit: int) -> Claim | None:
+    statement = _CLAIM.format(
+        now=sql.now(),
+        lease_end=sql.now(timedelta(seconds=settings.LEASE_SECONDS)),
+        which=which,
+        # SQLite has one writer at a time instead.
+        skip_locked="FOR UPDATE SKIP LOCKED" if connection.vendor == "postgresql" else "",
+    )
+    token = uuid.uuid4()
+    rows = sql.fetch_all(statement, token, version_id, limit)
     if not rows:
         return None
-    rows = rows[:1] if rows[0].attempts else [row for row in rows if not row.attempts]
-    claim = Claim(uuid.uuid4(), version_id, rows)
-    Prediction.objects.filter(pk__in=[row.pk for row in rows]).update(
-        status=Status.RUNNING,
-        claim=claim.token,
-        lease_expires_at=Now() + timedelta(seconds=settings.LEASE_SECONDS),
-        started_at=Coalesce("started_at", Now()),
-        attempts=rows[0].attempts + 1,
-    )
-    return claim
+    return Claim(token, version_id, [Row(UUID(str(key)), json.loads(data)) for key, data in rows])
 
 
 @transaction.atomic
@@ -111,12 +152,12 @@ def abandon(claim: Claim) -> None:
 
 def _held_by(claim: Claim) -> PredictionQuerySet:
     return Prediction.objects.filter(
-        pk__in=[row.pk for row in claim.rows], claim=claim.token, status=Status.RUNNING
+        pk__in=[row.id for row in claim.rows], claim=claim.token, status=Status.RUNNING
     )
 
 
 def _lock(rows: PredictionQuerySet) -> PredictionQuerySet:
-    """Lock rows that nobody else has locked. SQLite has one writer at a time instead."""
+    """Lock rows that nobody else has locked."""
     return rows.select_for_update(skip_locked=True, no_key=True, of=("self",))
 
 
@@ -144,51 +185,63 @@ def score(claim: Claim) -> list[Outcome]:
     return [_score_alone(scorer, row) for row in claim.rows]
 
 
-def _score_alone(scorer: inference.Scorer, row: Prediction) -> Outcome:
+def _score_alone(scorer: inference.Scorer, row: Row) -> Outcome:
     try:
         return Outcome(row, scorer.predict([row.data])[0])
     except SoftTimeLimitExceeded:
         raise
     except (ValueError, TypeError, inference.ScoringError):
-        logger.warning("Prediction %s cannot be scored.", row.pk, exc_info=True)
+        logger.warning("Prediction %s cannot be scored.", row.id, exc_info=True)
         return Outcome(row, failure=Failure.INVALID_INPUT)
     except Exception:
-        logger.exception("Prediction %s failed.", row.pk)
+        logger.exception("Prediction %s failed.", row.id)
         return Outcome(row, failure=Failure.INTERNAL_ERROR)
 
 
 # --- Settle --------------------------------------------------------------------------------------
 
+_FINISH = """
+    UPDATE predictions_prediction
+    SET status = 'finished', value = outcome.column2, finished_at = {now},
+        claim = NULL, lease_expires_at = NULL
+    FROM (VALUES {rows}) AS outcome
+    WHERE id = outcome.column1 AND claim = %s AND status = 'running'
+    RETURNING hold_id
+"""
+
 
 @transaction.atomic
 def settle(claim: Claim, outcomes: Sequence[Outcome]) -> None:
-    """Store results and move the money, for the rows that still carry the claim's token."""
-    held = _held_by(claim).select_for_update(no_key=True).order_by("pk")
-    holds = dict(held.values_list("pk", "hold_id"))
-    if len(holds) < len(outcomes):
-        logger.warning("%s rows were no longer ours to settle.", len(outcomes) - len(holds))
-    live = [outcome for outcome in outcomes if outcome.row.pk in holds]
-    _finish([outcome for outcome in live if not outcome.failure], holds)
-    by_failure = defaultdict(list)
-    for outcome in live:
-        if outcome.failure:
-            by_failure[outcome.failure].append(outcome.row)
-    for failure, rows in by_failure.items():
-        fail(rows, failure)
+    """Store results and move the money, for the rows that still carry the claim's token.
+
+    Accounts are locked last, so that submissions of the same users hardly wait.
+    """
+    finished = [outcome for outcome in outcomes if not outcome.failure]
+    failed = [outcome for outcome in outcomes if outcome.failure]
+    settled = _fail_outcomes(claim, failed) + _finish(claim, finished)
+    if settled < len(outcomes):
+        logger.warning("%s rows were no longer ours to settle.", len(outcomes) - settled)
 
 
-def _finish(outcomes: Sequence[Outcome], holds: Mapping[UUID, int]) -> None:
+def _finish(claim: Claim, outcomes: Sequence[Outcome]) -> int:
     if not outcomes:
-        return
-    capture_holds([holds[outcome.row.pk] for outcome in outcomes])
-    values = Case(*(When(pk=outcome.row.pk, then=Value(outcome.value)) for outcome in outcomes))
-    Prediction.objects.filter(pk__in=[outcome.row.pk for outcome in outcomes]).update(
-        status=Status.FINISHED,
-        value=values,
-        finished_at=Now(),
-        claim=None,
-        lease_expires_at=None,
-    )
+        return 0
+    statement = _FINISH.format(now=sql.now(), rows=sql.values(len(outcomes), 2))
+    parameters = chain.from_iterable((outcome.row.id, outcome.value) for outcome in outcomes)
+    holds = sql.fetch_all(statement, *parameters, claim.token)
+    capture_holds([hold_id for (hold_id,) in holds])
+    return len(holds)
+
+
+def _fail_outcomes(claim: Claim, outcomes: Sequence[Outcome]) -> int:
+    if not outcomes:
+        return 0
+    failures = {outcome.row.id: outcome.failure for outcome in outcomes}
+    held = _held_by(claim).filter(pk__in=failures).select_for_update(no_key=True)
+    rows = list(held.order_by("pk"))
+    for failure in sorted(set(failures.values())):
+        fail([row for row in rows if failures[row.pk] == failure], failure)
+    return len(rows)
 
 
 def fail(rows: Sequence[Prediction], failure: str) -> None:

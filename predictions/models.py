@@ -44,9 +44,10 @@ class Prediction(models.Model):
     ENDED = (Status.FINISHED, Status.FAILED, Status.CANCELED)
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
-    user = models.ForeignKey(User, models.PROTECT, related_name="predictions")
-    predictor = models.ForeignKey(Predictor, models.PROTECT, related_name="predictions")
-    version = models.ForeignKey(PredictorVersion, models.PROTECT, related_name="predictions")
+    # No index of their own: every change of a status would have to maintain it.
+    user = models.ForeignKey(User, models.PROTECT, db_index=False, related_name="predictions")
+    predictor = models.ForeignKey(Predictor, models.PROTECT, db_index=False, related_name="+")
+    version = models.ForeignKey(PredictorVersion, models.PROTECT, db_index=False, related_name="+")
     status = models.CharField(max_length=8, choices=Status)
     price = models.PositiveIntegerField(help_text="Credits, fixed at submission.")
     data = models.JSONField(help_text="Every feature as used.")

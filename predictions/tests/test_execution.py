@@ -2,19 +2,12 @@
 
 from collections.abc import Callable
 from datetime import timedelta
-from uuid import uuid4
 
 import pytest
-from celery.exceptions import SoftTimeLimitExceeded
-from django.conf import LazySettings
-from django.db import IntegrityError, transaction
-from django.db.models import F
 from django.db.models.functions import Now
 
 from accounts.models import User
-from billing.models import CreditAccount, LedgerEntry
-from mlmodels import inference
-from mlmodels.artefacts import path_of
+from billing.models import CreditAccount
 from mlmodels.models import Predictor
 from predictions import execution
 from predictions.audit import breaches
