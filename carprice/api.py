@@ -58,6 +58,7 @@ SENTENCES = {
     "internal_error": "Something went wrong on our side; it has been logged.",
 }
 RETRY_AFTER_OUTAGE_SECONDS = 2
+CSP_OF_BROWSABLE_PAGES = {"style-src": ["'self'", "'unsafe-inline'"]}
 
 
 class ApiView(APIView):
@@ -83,6 +84,14 @@ class ApiView(APIView):
         parser = self.get_content_negotiator().select_parser(request, self.get_parsers())
         if (length and parser is None) or encoding.lower() != "identity":
             raise exceptions.UnsupportedMediaType(request.content_type or "none")
+
+    def finalize_response(
+        self, request: Request, response: Response, *args: Any, **kwargs: Any
+    ) -> Response:
+        response = super().finalize_response(request, response, *args, **kwargs)
+        if request.accepted_renderer.format == "api":  # its pages style some elements inline
+            response._csp_update = CSP_OF_BROWSABLE_PAGES  # type: ignore[attr-defined]  # noqa: SLF001
+        return response
 
     def permission_denied(
         self, request: Request, message: str | None = None, code: str | None = None

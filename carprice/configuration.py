@@ -6,7 +6,7 @@ import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 import environ
 from django.core.exceptions import ImproperlyConfigured
@@ -143,7 +143,8 @@ def database(name: str, default: Path) -> dict[str, Any]:
         raise ImproperlyConfigured(f"{name} is not a database URL.") from error
     if not config["NAME"]:
         raise ImproperlyConfigured(f"{name} names no database after the last slash.")
-    return {**config, "ENGINE": DATABASE_ENGINES[scheme]}
+    # A socket's directory as the host is written with %2F.
+    return {**config, "ENGINE": DATABASE_ENGINES[scheme], "HOST": unquote(config["HOST"])}
 
 
 def broker(name: str) -> str:

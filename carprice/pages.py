@@ -1,11 +1,15 @@
 """What pages share: a form whose service may refuse, limits, and links that stay on this site."""
 
+from collections.abc import Callable
+from functools import wraps
 from typing import Any
 
 from django import forms
+from django.contrib.auth.decorators import login_required
 from django.http import HttpRequest, HttpResponse
 from django.utils.http import url_has_allowed_host_and_scheme
 from django.views.generic import FormView
+from django_htmx.http import HttpResponseClientRefresh
 
 from carprice import throttling
 from carprice.errors import InvalidInput, ServiceError
@@ -35,6 +39,23 @@ class ServiceFormView(FormView):  # type: ignore[type-arg]  # generic only in th
         response = super().form_invalid(form)
         response.status_code = 422
         return response
+
+
+def is_htmx(request: HttpRequest) -> bool:
+    """Whether htmx asks, for a fragment of a page."""
+    return bool(request.htmx)  # type: ignore[attr-defined]  # set by its middleware
+
+
+def signed_in_fragment(view: Callable[..., HttpResponse]) -> Callable[..., HttpResponse]:
+    """Like login_required; where a session ends while a page polls, the whole page reloads."""
+
+    @wraps(view)
+    def wrapped(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
+        if is_htmx(request) and not request.user.is_authenticated:
+            return HttpResponseClientRefresh()
+        return login_required(view)(request, *args, **kwargs)
+
+    return wrapped
 
 
 def count(request: HttpRequest, scope: str) -> None:

@@ -45,6 +45,12 @@ class Predictor(models.Model):
     def __str__(self) -> str:
         return self.name
 
+    @property
+    def is_on_sale(self) -> bool:
+        """Whether it can be bought now, as `on_sale` says of many."""
+        version = self.current_version
+        return self.enabled and version is not None and not version.fault
+
 
 class PriceChange(models.Model):
     """Who set which price, and when; `actor` is null where training gave the first one."""

@@ -5,7 +5,7 @@ never import scikit-learn.
 """
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any, Literal, Self
 
 from carprice.errors import InvalidInput
@@ -27,7 +27,12 @@ class Feature:
     maximum: float | None = None
     training_range: tuple[float, float] | None = None
     choices: tuple[str, ...] | None = None
+    words: Mapping[str, str] = field(default_factory=dict)  # what a person reads for a choice
     help: str = ""
+
+    def word(self, value: Value) -> str:
+        """A value as a person reads it."""
+        return self.words.get(str(value), str(value))
 
     def check(self, value: Any) -> Value:
         """The value as used. Raises ValueError with a sentence that says what is allowed."""

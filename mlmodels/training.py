@@ -77,7 +77,15 @@ def _describe(spec: FeatureSpec, column: pd.Series[Any]) -> Feature:
     if spec.type == "category":
         default = str(column.mode().iloc[0])
         choices = tuple(sorted(column.unique()))
-        return Feature(spec.name, spec.label, spec.type, default, choices=choices, help=spec.help)
+        return Feature(
+            spec.name,
+            spec.label,
+            spec.type,
+            default,
+            choices=choices,
+            words=spec.words,
+            help=spec.help,
+        )
     median = float(column.median())
     default = round(median) if spec.type == "integer" else median
     return Feature(

@@ -5,10 +5,11 @@ from django.contrib.auth.mixins import LoginRequiredMixin
 from django.core.paginator import Paginator
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
+from django.utils.cache import patch_vary_headers
 
 from accounts.authentication import signed_in
 from carprice.errors import NotFound
-from carprice.pages import ServiceFormView
+from carprice.pages import ServiceFormView, is_htmx, signed_in_fragment
 from mlmodels.catalogue import PredictorNotFound, find_on_sale, signature_of
 from mlmodels.domains import DOMAINS
 from mlmodels.models import Predictor
@@ -46,7 +47,7 @@ class EstimatePage(LoginRequiredMixin, ServiceFormView):
 
     def submit(self, form: FeaturesForm) -> HttpResponse:
         prediction = services.request_prediction(
-            user=signed_in(self.request), predictor=self.predictor, data=form.cleaned_data
+            user=signed_in(self.request), predictor=self.predictor, data=form.given
         )
         return redirect("prediction", prediction.pk)
 
@@ -57,13 +58,13 @@ def prediction(request: HttpRequest, prediction_id: str) -> HttpResponse:
     return render(request, "predictions/prediction.html", _context(request, prediction_id))
 
 
-@login_required
+@signed_in_fragment
 def status(request: HttpRequest, prediction_id: str) -> HttpResponse:
     """The part of a prediction's page that changes while it runs."""
     return render(request, "predictions/_status.html", _context(request, prediction_id))
 
 
-@login_required
+@signed_in_fragment
 def history(request: HttpRequest) -> HttpResponse:
     """What runs now on top, then everything that ended, newest first."""
     rows = (
@@ -72,9 +73,12 @@ def history(request: HttpRequest) -> HttpResponse:
     rows = rows.defer("data", "version__signature", "version__metrics")
     ended = rows.filter(status__in=Prediction.ENDED)
     page = Paginator(ended, PAGE_SIZE).get_page(request.GET.get("page"))
-    context = {"active": rows.active()[:PAGE_SIZE], "page": page}
-    template = "predictions/_history.html" if request.htmx else "predictions/history.html"  # type: ignore[attr-defined]
-    return render(request, template, context)
+    active = rows.active()
+    context = {"active": active[:PAGE_SIZE], "active_count": active.count(), "page": page}
+    template = "predictions/_history.html" if is_htmx(request) else "predictions/history.html"
+    response = render(request, template, context)
+    patch_vary_headers(response, ["HX-Request"])
+    return response
 
 
 def _context(request: HttpRequest, prediction_id: str) -> dict[str, Any]:
@@ -86,7 +90,7 @@ def _context(request: HttpRequest, prediction_id: str) -> dict[str, Any]:
     inputs = [
         {
             "feature": feature,
-            "value": row.data[feature.name],
+            "value": feature.word(row.data[feature.name]),
             "defaulted": feature.name in row.defaulted,
         }
         for feature in signature.features

@@ -32,6 +32,7 @@ class FeatureSpec:
     minimum: float | None = None
     maximum: float | None = None
     help: str = ""
+    words: Mapping[str, str] = field(default_factory=dict)  # what a person reads for a choice
 
 
 @dataclass(frozen=True)

@@ -22,16 +22,47 @@ BRAND_REPAIRS = {
     "vw": "volkswagen",
 }
 
+BRAND_WORDS = {"alfa-romero": "Alfa Romeo", "bmw": "BMW", "mercedes-benz": "Mercedes-Benz"} | {
+    name: name.capitalize()
+    for name in (
+        "audi", "chevrolet", "dodge", "honda", "isuzu", "jaguar", "mazda", "mercury", "mitsubishi",
+        "nissan", "peugeot", "plymouth", "porsche", "renault", "saab", "subaru", "toyota",
+        "volkswagen", "volvo",
+    )
+}  # fmt: skip
+DRIVE_WORDS = {"fwd": "front wheels", "rwd": "rear wheels", "4wd": "all four wheels"}
+ENGINE_WORDS = {
+    "dohc": "double overhead camshaft",
+    "dohcv": "double overhead camshaft, V",
+    "l": "side valves (L-head)",
+    "ohc": "overhead camshaft",
+    "ohcf": "overhead camshaft, flat",
+    "ohcv": "overhead camshaft, V",
+    "rotor": "rotary",
+}
+FUEL_SYSTEM_WORDS = {
+    "1bbl": "one-barrel carburettor",
+    "2bbl": "two-barrel carburettor",
+    "4bbl": "four-barrel carburettor",
+    "idi": "indirect injection (diesel)",
+    "mfi": "mechanical injection",
+    "mpfi": "multi-point injection",
+    "spdi": "single-point injection, throttle body",
+    "spfi": "single-point injection",
+}
+
 FEATURES = (
-    FeatureSpec("brand", "Make", "category", help="Who built the car."),
+    FeatureSpec("brand", "Make", "category", words=BRAND_WORDS),
     FeatureSpec("horsepower", "Power", "integer", "hp", 1, 2000),
     FeatureSpec("enginesize", "Engine size", "integer", "cu in", 10, 1000, "Displacement."),
     FeatureSpec("curbweight", "Weight", "integer", "lb", 500, 20000, "Of the empty car."),
     FeatureSpec("carbody", "Body", "category"),
-    FeatureSpec("fueltype", "Fuel", "category"),
-    FeatureSpec("aspiration", "Aspiration", "category", help="Naturally aspirated, or turbo."),
+    FeatureSpec("fueltype", "Fuel", "category", words={"gas": "petrol (gas)"}),
+    FeatureSpec(
+        "aspiration", "Aspiration", "category", words={"std": "natural", "turbo": "turbocharged"}
+    ),
     FeatureSpec("doornumber", "Doors", "category"),
-    FeatureSpec("drivewheel", "Driven wheels", "category"),
+    FeatureSpec("drivewheel", "Driven wheels", "category", words=DRIVE_WORDS),
     FeatureSpec("citympg", "City mileage", "integer", "mpg", 1, 200, "Miles per US gallon."),
     FeatureSpec("highwaympg", "Highway mileage", "integer", "mpg", 1, 200, "Miles per US gallon."),
     FeatureSpec("wheelbase", "Wheelbase", "number", "in", 20, 300),
@@ -39,9 +70,9 @@ FEATURES = (
     FeatureSpec("carwidth", "Width", "number", "in", 20, 150),
     FeatureSpec("carheight", "Height", "number", "in", 20, 150),
     FeatureSpec("enginelocation", "Engine location", "category"),
-    FeatureSpec("enginetype", "Engine type", "category", help="Valve gear and layout."),
+    FeatureSpec("enginetype", "Engine type", "category", words=ENGINE_WORDS),
     FeatureSpec("cylindernumber", "Cylinders", "category"),
-    FeatureSpec("fuelsystem", "Fuel system", "category"),
+    FeatureSpec("fuelsystem", "Fuel system", "category", words=FUEL_SYSTEM_WORDS),
     FeatureSpec("boreratio", "Bore", "number", "in", 0.5, 10, "Of one cylinder."),
     FeatureSpec("stroke", "Stroke", "number", "in", 0.5, 10, "Of one piston."),
     FeatureSpec("compressionratio", "Compression ratio", "number", None, 1, 50),

@@ -2,12 +2,19 @@
 
 from collections.abc import Callable
 from datetime import timedelta
+from typing import Any
 
 import pytest
+from celery.exceptions import SoftTimeLimitExceeded
+from django.conf import LazySettings
+from django.db import IntegrityError, transaction
 from django.db.models.functions import Now
 
 from accounts.models import User
-from billing.models import CreditAccount
+from billing.models import CreditAccount, LedgerEntry
+from mlmodels import inference
+from mlmodels.artefacts import path_of
+from mlmodels.catalogue import PredictorNotFound, find_on_sale
 from mlmodels.models import Predictor
 from predictions import execution
 from predictions.audit import breaches
@@ -15,37 +22,65 @@ from predictions.models import Prediction
 from predictions.services import request_prediction
 
 pytestmark = pytest.mark.django_db
-CAR = {"brand": "bmw", "horsepower": 121}
+CREDITS = 1000
+CARS: list[dict[str, Any]] = [
+    {"brand": "bmw", "horsepower": 121},
+    {"brand": "toyota", "horsepower": 62},
+    {"brand": "jaguar", "horsepower": 262, "enginesize": 326},
+]
 Status = Prediction.Status
 Failure = Prediction.Failure
+Submit = Callable[..., Prediction]
+Run = Callable[[], int]
+MakeClaim = Callable[[], execution.Claim]
 
 
 @pytest.fixture
-def submit(user: User, predictor: Predictor) -> Callable[..., Prediction]:
-    def submit(**data: object) -> Prediction:
-        return request_prediction(user=user, predictor=predictor, data=data or CAR)
+def submit(user: User, predictor: Predictor) -> Submit:
+    def submit(data: dict[str, Any] = CARS[0]) -> Prediction:
+        return request_prediction(user=user, predictor=predictor, data=data)
 
     return submit
 
 
 @pytest.fixture
-def run(predictor: Predictor) -> Callable[[], int]:
-    def run() -> int:
-        assert predictor.current_version_id
-        return execution.run_waiting(predictor.current_version_id)
-
-    return run
+def run(predictor: Predictor) -> Run:
+    """Take one claim and bring it to its end; returns the number of rows."""
+    return lambda: execution.run_waiting(_version(predictor))
 
 
 @pytest.fixture
-def claim(predictor: Predictor) -> Callable[[], execution.Claim]:
+def claim(predictor: Predictor) -> MakeClaim:
     def claim() -> execution.Claim:
-        assert predictor.current_version_id
-        found = execution.claim_rows(predictor.current_version_id)
+        found = execution.claim_fresh(_version(predictor))
         assert found
         return found
 
     return claim
+
+
+class Broken:
+    """What a scorer does when its model fails: for some rows, or for all."""
+
+    def __init__(self, error: BaseException, brand: str | None = None) -> None:
+        self._error, self._brand = error, brand
+
+    def predict(self, rows: list[dict[str, Any]]) -> list[float]:
+        if any(self._brand in (None, row["brand"]) for row in rows):
+            raise self._error
+        return [1.0] * len(rows)
+
+
+@pytest.fixture
+def break_model(predictor: Predictor, monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
+    def break_model(error: BaseException, brand: str | None = None) -> None:
+        monkeypatch.setitem(inference._loaded, _version(predictor), Broken(error, brand))  # type: ignore[arg-type]
+
+    return break_model
+
+
+def _version(predictor: Predictor) -> Any:
+    return predictor.current_version_id
 
 
 def money(user: User) -> tuple[int, int]:
@@ -53,19 +88,296 @@ def money(user: User) -> tuple[int, int]:
     return account.balance, account.held
 
 
-def lapse(*rows: Prediction) -> None:
-    """Let the leases of running rows run out."""
-    late = Now() - timedelta(seconds=1)
-    Prediction.objects.filter(pk__in=[row.pk for row in rows]).update(lease_expires_at=late)
+def status_of(*rows: Prediction) -> list[str]:
+    found = dict(Prediction.objects.values_list("pk", "status"))
+    return [found[row.pk] for row in rows]
 
 
-def test_a_prediction_is_scored_and_charged_once(submit, run, user, predictor) -> None:
+def pass_time(**times: Any) -> None:
+    """Let leases or deadlines of all rows lie in the past."""
+    Prediction.objects.update(**dict.fromkeys(times, Now() - timedelta(seconds=1)))
+
+
+def test_a_prediction_is_scored_and_charged_once(
+    submit: Submit, run: Run, user: User, predictor: Predictor
+) -> None:
     prediction = submit()
 
-    assert [run(), run()] == [1, 0]
+    claimed = [run(), run()]
 
     prediction.refresh_from_db()
+    assert claimed == [1, 0]
     assert prediction.status == Status.FINISHED
-    assert prediction.value == pytest.approx(prediction.value, abs=0)
-    assert money(user) == (1000 - predictor.price, 0)
-    assert list(breaches()) == []
+    assert money(user) == (CREDITS - predictor.price, 0)
+    assert not list(breaches())
+
+
+def test_submitting_holds_the_price_and_fixes_it(
+    submit: Submit, run: Run, user: User, predictor: Predictor
+) -> None:
+    prediction = submit()
+    held = money(user)
+    Predictor.objects.update(price=999)
+
+    run()
+
+    prediction.refresh_from_db()
+    assert held == (CREDITS, predictor.price)
+    assert prediction.charged == predictor.price
+    assert money(user) == (CREDITS - predictor.price, 0)
+
+
+def test_rows_of_one_claim_get_their_own_values(
+    submit: Submit, run: Run, predictor: Predictor
+) -> None:
+    together = [submit(car) for car in CARS]
+    run()
+    alone = []
+    for car in CARS:
+        alone.append(submit(car))
+        run()
+
+    values = [Prediction.objects.get(pk=row.pk).value for row in [*together, *alone]]
+
+    assert values[:3] == pytest.approx(values[3:], rel=1e-9)
+    assert len(set(values)) == 3
+
+
+def test_a_claim_takes_no_more_rows_than_its_limit(
+    submit: Submit, claim: MakeClaim, settings: LazySettings
+) -> None:
+    settings.CLAIM_ROWS = 2
+    rows = [submit() for _ in range(3)]
+
+    claimed = claim()
+
+    assert {row.id for row in claimed.rows} == {row.pk for row in rows[:2]}
+
+
+def test_a_row_is_claimed_by_one_worker_only(submit: Submit, claim: MakeClaim, run: Run) -> None:
+    submit()
+    claim()
+
+    assert run() == 0
+
+
+def test_a_bad_row_fails_alone(
+    submit: Submit, run: Run, break_model: Callable[..., None], user: User, predictor: Predictor
+) -> None:
+    rows = [submit(car) for car in CARS]
+    break_model(ValueError("bad"), "toyota")
+
+    run()
+
+    assert status_of(*rows) == [Status.FINISHED, Status.FAILED, Status.FINISHED]
+    assert Prediction.objects.get(pk=rows[1].pk).failure == Failure.INVALID_INPUT
+    assert money(user) == (CREDITS - 2 * predictor.price, 0)
+    assert not list(breaches())
+
+
+@pytest.mark.parametrize("error", [MemoryError(), RuntimeError("bug")])
+def test_any_other_error_of_the_model_is_ours_and_free(
+    submit: Submit,
+    run: Run,
+    break_model: Callable[..., None],
+    user: User,
+    error: Exception,
+) -> None:
+    prediction = submit()
+    break_model(error)
+
+    run()
+
+    prediction.refresh_from_db()
+    assert (prediction.status, prediction.failure) == (Status.FAILED, Failure.INTERNAL_ERROR)
+    assert money(user) == (CREDITS, 0)
+
+
+def test_rows_that_take_too_long_are_tried_alone_and_given_up_after_three_times(
+    submit: Submit, run: Run, break_model: Callable[..., None], user: User
+) -> None:
+    rows = [submit(), submit()]
+    break_model(SoftTimeLimitExceeded())
+
+    for _ in range(5):  # both at once, then each alone, twice
+        with pytest.raises(SoftTimeLimitExceeded):
+            run()
+
+    assert status_of(*rows) == [Status.FAILED, Status.FAILED]
+    assert Prediction.objects.filter(failure=Failure.WORKER_LOST, attempts=3).count() == 2
+    assert money(user) == (CREDITS, 0)
+    assert run() == 0
+
+
+def test_a_worker_told_to_stop_gives_its_rows_back_without_using_up_an_attempt(
+    submit: Submit, run: Run, break_model: Callable[..., None]
+) -> None:
+    prediction = submit()
+    break_model(SystemExit())
+
+    with pytest.raises(SystemExit):
+        run()
+
+    prediction.refresh_from_db()
+    assert (prediction.status, prediction.attempts) == (Status.QUEUED, 0)
+
+
+def test_a_worker_that_lost_its_lease_settles_nothing(
+    submit: Submit, claim: MakeClaim, run: Run, user: User, predictor: Predictor
+) -> None:
+    prediction = submit()
+    slow = claim()
+    outcomes = execution.score(slow)
+    pass_time(lease_expires_at=True)
+    execution.recover()
+
+    execution.settle(slow, outcomes)
+
+    assert status_of(prediction) == [Status.QUEUED]
+    assert run() == 1
+    execution.settle(slow, outcomes)
+    assert money(user) == (CREDITS - predictor.price, 0)
+    assert not list(breaches())
+
+
+def test_a_claim_whose_worker_died_is_queued_again_and_its_rows_are_tried_alone(
+    submit: Submit, claim: MakeClaim, run: Run
+) -> None:
+    lost = [submit(), submit()]
+    claim()
+    pass_time(lease_expires_at=True)
+
+    execution.recover()
+
+    assert status_of(*lost) == [Status.QUEUED, Status.QUEUED]
+    assert [run(), run(), run()] == [1, 1, 0]
+    assert status_of(*lost) == [Status.FINISHED, Status.FINISHED]
+
+
+def test_fresh_rows_do_not_wait_for_suspects(submit: Submit, claim: MakeClaim, run: Run) -> None:
+    suspect = submit()
+    claim()
+    pass_time(lease_expires_at=True)
+    execution.recover()
+    fresh = [submit(), submit()]
+
+    claimed = run()
+
+    assert claimed == 2
+    assert status_of(*fresh, suspect) == [Status.FINISHED, Status.FINISHED, Status.QUEUED]
+
+
+def test_a_row_that_cost_three_workers_fails_and_is_free(
+    submit: Submit, user: User, predictor: Predictor
+) -> None:
+    prediction = submit()
+
+    for _ in range(3):
+        version_id = _version(predictor)
+        assert execution.claim_fresh(version_id) or execution.claim_suspect(version_id)
+        pass_time(lease_expires_at=True)
+        execution.recover()
+
+    prediction.refresh_from_db()
+    assert (prediction.status, prediction.failure) == (Status.FAILED, Failure.WORKER_LOST)
+    assert money(user) == (CREDITS, 0)
+    assert not list(breaches())
+
+
+@pytest.mark.parametrize("running", [False, True])
+def test_every_prediction_ends_at_its_deadline(
+    submit: Submit, claim: MakeClaim, user: User, running: bool
+) -> None:
+    prediction = submit()
+    late = claim() if running else None
+    pass_time(deadline_at=True)
+
+    execution.recover()
+
+    if late:
+        execution.settle(late, execution.score(late))
+    prediction.refresh_from_db()
+    assert (prediction.status, prediction.failure) == (Status.FAILED, Failure.DEADLINE_EXCEEDED)
+    assert money(user) == (CREDITS, 0)
+    assert not list(breaches())
+
+
+def test_a_model_that_does_not_load_fails_for_free_and_is_no_longer_sold(
+    submit: Submit, run: Run, user: User, predictor: Predictor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    prediction = submit()
+    monkeypatch.delitem(inference._loaded, _version(predictor), raising=False)
+    assert predictor.current_version
+    artefact = path_of(predictor.current_version.artefact_sha256)
+    content = artefact.read_bytes()
+    artefact.write_bytes(b"tampered" + content)
+
+    try:
+        run()
+    finally:
+        artefact.write_bytes(content)
+
+    prediction.refresh_from_db()
+    assert (prediction.status, prediction.failure) == (Status.FAILED, Failure.MODEL_UNAVAILABLE)
+    assert money(user) == (CREDITS, 0)
+    with pytest.raises(PredictorNotFound):
+        find_on_sale(predictor.name)
+
+
+def test_waiting_rows_are_rung_for_again(
+    submit: Submit, predictor: Predictor, settings: LazySettings
+) -> None:
+    submit()
+    settings.SWEEP_SECONDS = 0
+
+    assert list(execution.waiting_versions()) == [_version(predictor)]
+
+
+@pytest.mark.parametrize("status", [Status.QUEUED, Status.RUNNING, Status.FAILED])
+def test_an_ended_prediction_cannot_be_revived(submit: Submit, run: Run, status: str) -> None:
+    prediction = submit()
+    run()
+
+    with pytest.raises(IntegrityError), transaction.atomic():
+        Prediction.objects.filter(pk=prediction.pk).update(
+            status=status, failure="worker_lost", value=None
+        )
+
+
+class TestAudit:
+    """Each breach of an invariant is found and named."""
+
+    def test_names_a_balance_that_differs_from_the_entries(self, account: CreditAccount) -> None:
+        CreditAccount.objects.update(balance=CREDITS + 1)
+
+        assert [str(account.pk) in breach for breach in breaches()] == [True]
+
+    def test_names_a_finished_prediction_without_a_capture(
+        self, submit: Submit, user: User
+    ) -> None:
+        prediction = submit()
+        Prediction.objects.update(status=Status.FINISHED, value=1, finished_at=Now())
+
+        found = list(breaches())
+
+        assert f"prediction {prediction.pk} (finished): finished without a capture" in found[0]
+        assert "ended with an open hold" in found[1]
+
+    def test_names_a_charge_for_nothing(self, submit: Submit, run: Run, user: User) -> None:
+        submit()
+        run()
+        Prediction.objects.update(price=1)
+
+        assert any("without a capture of exactly its price" in breach for breach in breaches())
+
+    def test_names_a_prediction_stuck_past_its_deadline(self, submit: Submit) -> None:
+        submit()
+        Prediction.objects.update(queued_at=Now() - timedelta(days=1))
+
+        assert any("not ended long after its deadline" in breach for breach in breaches())
+
+    def test_names_a_hold_that_no_prediction_owns(self, submit: Submit) -> None:
+        Prediction.objects.filter(pk=submit().pk).delete()
+
+        assert [breach.startswith("hold ") for breach in breaches()] == [True]
+        assert LedgerEntry.objects.filter(kind="hold").count() == 1

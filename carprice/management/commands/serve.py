@@ -28,7 +28,7 @@ directory={base}
 {common}
 
 [program:worker]
-command={python} -m celery --quiet -A carprice worker --loglevel WARNING
+command=nice -n 5 {python} -m celery --quiet -A carprice worker --loglevel WARNING
 directory={base}
 {common}
 """

@@ -1,0 +1,90 @@
+"""Workers, sweeps and submissions at the same instant."""
+
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from threading import Barrier
+from typing import Any
+
+import pytest
+from django.db import connections
+
+from accounts.models import User
+from billing.models import CreditAccount
+from billing.services import InsufficientCredits
+from mlmodels.models import Predictor
+from predictions import execution
+from predictions.audit import breaches
+from predictions.models import Prediction
+from predictions.services import request_prediction
+
+pytestmark = pytest.mark.django_db(transaction=True)
+THREADS = 8
+CAR = {"horsepower": 100}
+
+
+def at_once(calls: list[Callable[[], Any]]) -> list[Any]:
+    barrier = Barrier(len(calls))
+
+    def run(call: Callable[[], Any]) -> Any:
+        barrier.wait()
+        try:
+            return call()
+        except InsufficientCredits as refusal:
+            return refusal
+        finally:
+            connections.close_all()
+
+    with ThreadPoolExecutor(len(calls)) as pool:
+        return list(pool.map(run, calls))
+
+
+def test_last_credits_buy_what_they_can(
+    make_user: Callable[..., User], predictor: Predictor
+) -> None:
+    user = make_user(credit=3 * predictor.price + 1)
+
+    results = at_once(
+        [lambda: request_prediction(user=user, predictor=predictor, data=CAR)] * THREADS
+    )
+
+    assert sum(isinstance(result, Prediction) for result in results) == 3
+    assert Prediction.objects.count() == 3
+    assert not list(breaches())
+
+
+def test_workers_share_the_queue_without_taking_a_row_twice(
+    user: User, predictor: Predictor, settings: Any
+) -> None:
+    settings.CLAIM_ROWS = 3
+    for _ in range(20):
+        request_prediction(user=user, predictor=predictor, data=CAR)
+    version_id: Any = predictor.current_version_id
+
+    def drain() -> int:
+        rows = 0
+        while claimed := execution.run_waiting(version_id):
+            rows += claimed
+        return rows
+
+    results = at_once([drain] * 4)
+
+    assert sum(results) == 20
+    assert Prediction.objects.filter(status="finished", attempts=1).count() == 20
+    assert CreditAccount.objects.get(pk=user.pk).balance == 1000 - 20 * predictor.price
+    assert not list(breaches())
+
+
+def test_sweeps_and_a_late_worker_end_each_row_once(user: User, predictor: Predictor) -> None:
+    for _ in range(6):
+        request_prediction(user=user, predictor=predictor, data=CAR)
+    version_id: Any = predictor.current_version_id
+    claim = execution.claim_fresh(version_id)
+    assert claim
+    outcomes = execution.score(claim)
+    Prediction.objects.update(attempts=3, lease_expires_at="2000-01-01T00:00Z")
+
+    at_once([lambda: execution.settle(claim, outcomes), *[execution.recover] * 4])
+
+    execution.recover()
+    assert set(Prediction.objects.values_list("status", flat=True)) <= {"finished", "failed"}
+    assert not list(breaches())
