@@ -19,7 +19,10 @@ class InvalidCredentials(ServiceError):
 
 
 def sign_up(*, email: str, password: str, name: str = "") -> User:
-    """Create an account. Raises InvalidInput for a weak password, EmailTaken."""
+    """Create an account. Raises InvalidInput for a weak password or an address, EmailTaken."""
+    # Beyond ASCII, addresses exist that look alike and that databases fold differently.
+    if not email.isascii():
+        raise InvalidInput({"email": ["Enter a valid e-mail address, in ASCII."]})
     user = User(email=User.objects.normalize_email(email), name=name)
     try:
         validate_password(password, user)

@@ -166,25 +166,30 @@ def milliseconds(values: list[float], quantile: float) -> float:
     return 1000 * ordered[min(len(ordered) - 1, int(quantile * len(ordered)))]
 
 
-async def main() -> None:
+async def run(address: str, model: str, rate: float, seconds: float) -> None:
+    """Print what the clients of the service at `address` see, at idle and under load."""
+    url = urlsplit(address)
+    connections = [
+        await Connection.open(url.hostname or "localhost", url.port or 80)
+        for _ in range(CONNECTIONS)
+    ]
+    pool = Pool(connections)
+    clients = [Client(pool, model) for _ in range(USERS)]
+    for client in clients:
+        await client.sign_up()
+    await idle(clients[0])
+    await load(clients, rate, seconds)
+
+
+def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--url", default="http://127.0.0.1:8000")
     parser.add_argument("--model", default="random_forest")
     parser.add_argument("--rate", type=float, default=300, help="submits per second")
     parser.add_argument("--seconds", type=float, default=20)
     options = parser.parse_args()
-    url = urlsplit(options.url)
-    connections = [
-        await Connection.open(url.hostname or "localhost", url.port or 80)
-        for _ in range(CONNECTIONS)
-    ]
-    pool = Pool(connections)
-    clients = [Client(pool, options.model) for _ in range(USERS)]
-    for client in clients:
-        await client.sign_up()
-    await idle(clients[0])
-    await load(clients, options.rate, options.seconds)
+    asyncio.run(run(options.url, options.model, options.rate, options.seconds))
 
 
 if __name__ == "__main__":
-    asyncio.run(main())
+    main()

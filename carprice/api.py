@@ -14,7 +14,7 @@ from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from carprice import throttling
-from carprice.errors import ServiceError
+from carprice.errors import InvalidInput, ServiceError
 from carprice.parsers import BODY
 
 logger = logging.getLogger(__name__)
@@ -77,12 +77,14 @@ class ApiView(APIView):
         throttling.count(self.throttle_scope, *keys)
 
     def _check_body(self, request: Request) -> None:
-        length = int(request.META.get("CONTENT_LENGTH") or 0)
-        if length > settings.BODY_LIMIT_BYTES:
+        length = request.META.get("CONTENT_LENGTH") or "0"
+        if not length.isdecimal():
+            raise InvalidInput({BODY: ["The Content-Length is not a number."]})
+        if int(length) > settings.BODY_LIMIT_BYTES:
             raise RequestDataTooBig
         encoding = request.META.get("HTTP_CONTENT_ENCODING", "identity")
         parser = self.get_content_negotiator().select_parser(request, self.get_parsers())
-        if (length and parser is None) or encoding.lower() != "identity":
+        if (int(length) and parser is None) or encoding.lower() != "identity":
             raise exceptions.UnsupportedMediaType(request.content_type or "none")
 
     def finalize_response(

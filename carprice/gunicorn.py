@@ -1,5 +1,6 @@
 """Gunicorn's configuration: `gunicorn -c python:carprice.gunicorn carprice.wsgi`."""
 
+import ctypes
 import gc
 import os
 
@@ -12,7 +13,7 @@ worker_class = "gthread"
 workers = integer(
     "WEB_PROCESSES", 2 if ON_POSTGRESQL and BROKER_KIND == "redis" else 1, low=1, high=64
 )
-threads = integer("WEB_THREADS", 8, low=1, high=64)
+threads = integer("WEB_THREADS", 4, low=1, high=64)
 preload_app = False  # connections must not be shared by forked processes
 timeout = 30
 graceful_timeout = 25
@@ -23,6 +24,21 @@ limit_request_line = 4094
 limit_request_fields = 50
 limit_request_field_size = 8190
 control_socket_disable = True
+
+M_MMAP_THRESHOLD = -3  # from malloc.h
+
+
+def give_large_blocks_back() -> None:
+    """Have glibc return freed blocks of a megabyte and more, such as Argon2's, to the system.
+
+    By default it keeps them once it has seen one: some 20 MiB for each thread that ever hashed.
+    """
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)  # only glibc has it
+    if mallopt:
+        mallopt(M_MMAP_THRESHOLD, 1024 * 1024)
+
+
+give_large_blocks_back()
 
 
 def post_worker_init(worker: object) -> None:

@@ -31,14 +31,17 @@ class ServiceFormView(FormView):  # type: ignore[type-arg]  # generic only in th
                 return self.submit(form)
         except InvalidInput as error:
             add_errors(form, error.errors)
+        except throttling.TooManyRequests as error:
+            form.add_error(None, error.detail)
+            response = self.form_invalid(form, status=429)
+            response["Retry-After"] = str(error.retry_after)
+            return response
         except ServiceError as error:
             form.add_error(None, error.detail)
         return self.form_invalid(form)
 
-    def form_invalid(self, form: Any) -> HttpResponse:
-        response = super().form_invalid(form)
-        response.status_code = 422
-        return response
+    def form_invalid(self, form: Any, status: int = 422) -> HttpResponse:
+        return self.render_to_response(self.get_context_data(form=form), status=status)
 
 
 def is_htmx(request: HttpRequest) -> bool:

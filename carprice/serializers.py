@@ -35,6 +35,18 @@ class StringField(serializers.CharField):
         return super().to_internal_value(data)
 
 
+class IdField(serializers.Field[str, str, str, Any]):
+    """Any JSON string; one that is no id is found nowhere."""
+
+    def to_internal_value(self, data: Any) -> str:
+        if not isinstance(data, str):
+            raise serializers.ValidationError("Not a valid string.")
+        return data
+
+    def to_representation(self, value: str) -> str:
+        return value
+
+
 class NameField(StringField):
     """A person's name: 1 to 150 characters that are not all blank."""
 

@@ -4,9 +4,11 @@ import atexit
 import os
 import shutil
 import tempfile
+from pathlib import Path
 
 VAR_DIR = tempfile.mkdtemp(prefix="carprice-test-")
 os.environ["VAR_DIR"] = VAR_DIR
+Path(VAR_DIR, "static").mkdir()  # what collectstatic would fill
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "carprice.settings")
 # Throttles are counted in this process, whatever the broker; one test asks Redis.
 os.environ["THROTTLE_STORAGE_URL"] = "memory://"

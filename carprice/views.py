@@ -3,6 +3,7 @@
 import sys
 
 from csp.decorators import csp_update
+from django.core.exceptions import RequestDataTooBig
 from django.db import InterfaceError, OperationalError
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.template.loader import render_to_string
@@ -18,6 +19,8 @@ class ApiDocsView(SpectacularSwaggerSplitView):
 
 
 def bad_request(request: HttpRequest, exception: Exception) -> HttpResponse:
+    if isinstance(exception, RequestDataTooBig):
+        return _answer(request, 413, "body_too_large")
     return _answer(request, 400, "invalid_request")
 
 

@@ -13,7 +13,7 @@ from accounts.authentication import AuthenticatedRequest
 from carprice.api import ApiView
 from carprice.errors import InvalidInput
 from carprice.schema import errors
-from carprice.serializers import StrictSerializer, StringField
+from carprice.serializers import IdField, StrictSerializer, StringField
 from mlmodels.catalogue import find_on_sale
 from predictions import services
 from predictions.models import Prediction
@@ -22,12 +22,13 @@ from predictions.models import Prediction
 class PredictRequest(StrictSerializer):
     model_name = StringField(max_length=60)
     data = serializers.JSONField(  # type: ignore[assignment]  # shadows a property; never read
-        help_text="Feature values; each may be wrapped in a one-item list."
+        allow_null=True,  # so that an unknown model is told first
+        help_text="Feature values; each may be wrapped in a one-item list.",
     )
 
 
 class JobId(StrictSerializer):
-    job_id = StringField()
+    job_id = IdField()
 
 
 class Job(serializers.Serializer[Any]):

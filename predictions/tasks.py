@@ -1,6 +1,7 @@
 """Celery's side: each task translates a message into a call, and may run any number of times."""
 
 import time
+from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
@@ -11,6 +12,7 @@ from predictions import doorbell, execution
 from predictions.models import Heartbeat
 
 TURN_SECONDS = 2.0  # after which other messages get their turn
+FORGOTTEN_AFTER = timedelta(days=1)
 
 
 @shared_task
@@ -29,3 +31,4 @@ def score_waiting(version_id: str) -> None:
 def beat(self: Any) -> None:
     """Note that this worker consumes messages and reaches the database."""
     Heartbeat.objects.update_or_create(worker=self.request.hostname, defaults={"beat_at": Now()})
+    Heartbeat.objects.filter(beat_at__lt=Now() - FORGOTTEN_AFTER).delete()

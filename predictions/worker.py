@@ -13,7 +13,7 @@ from datetime import datetime
 from uuid import UUID
 
 from django.conf import settings
-from django.db import close_old_connections
+from django.db import DatabaseError, close_old_connections
 from threadpoolctl import threadpool_limits
 
 from mlmodels import inference
@@ -29,9 +29,12 @@ LONGEST_BACKOFF_SECONDS = 60
 
 def start() -> None:
     """Prepare a fresh pool process."""
-    threadpool_limits(1)  # processes are the parallelism; more threads would only contend
-    warm_up()
     Sweeper().start()
+    threadpool_limits(1)  # processes are the parallelism; more threads would only contend
+    try:
+        warm_up()
+    except DatabaseError as error:  # tasks load what they need when it is back
+        logger.error("No model was loaded ahead: %s", error)
 
 
 def warm_up() -> None:

@@ -3,6 +3,7 @@
 import multiprocessing
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from threading import Barrier
 from typing import Any
 from uuid import uuid4
@@ -96,7 +97,7 @@ def test_batches_over_the_same_accounts_do_not_deadlock(make_user: Callable[...,
     users = [make_user(f"user{number}@example.com") for number in range(4)]
     batches = [[place(user, 1) for user in order] for order in [users, users[::-1]] * 4]
 
-    results = at_once([lambda batch=batch: services.capture_holds(batch) for batch in batches])
+    results = at_once([partial(services.capture_holds, batch) for batch in batches])
 
     assert refusals(results) == 0
     assert {money(user) for user in users} == {(1000 - 8, 0)}

@@ -74,7 +74,7 @@ class Broken:
 @pytest.fixture
 def break_model(predictor: Predictor, monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
     def break_model(error: BaseException, brand: str | None = None) -> None:
-        monkeypatch.setitem(inference._loaded, _version(predictor), Broken(error, brand))  # type: ignore[arg-type]
+        monkeypatch.setitem(inference._loaded, _version(predictor), Broken(error, brand))
 
     return break_model
 

@@ -1,0 +1,227 @@
+"""The wallet page: what one has, topping up, and what moved."""
+
+import re
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from django.test import Client
+
+from accounts.models import User
+from billing.models import CreditAccount, LedgerEntry
+from billing.services import set_available
+from mlmodels.models import Predictor
+from predictions import execution
+from predictions.services import request_prediction
+
+pytestmark = pytest.mark.django_db
+
+CEILING = 1_000_000_000
+
+
+@pytest.fixture
+def browser(user: User) -> Client:
+    client = Client()
+    client.force_login(user)
+    return client
+
+
+def state(user: User) -> tuple[int, int, int]:
+    account = CreditAccount.objects.get(pk=user.pk)
+    return account.balance, account.held, LedgerEntry.objects.count()
+
+
+def text(response: Any) -> str:
+    """A page's words, without its tags."""
+    return " ".join(re.sub(r"<[^>]+>", " ", response.content.decode()).split())
+
+
+def amount_error(response: Any) -> str:
+    found = re.search(r'<p class="error" id="id_amount_error">(.*?)</p>', response.content.decode())
+    assert found, "no message at the amount"
+    return found[1].strip()
+
+
+def test_a_top_up_adds_credits_and_says_so(browser: Client, user: User) -> None:
+    response = browser.post("/wallet", {"amount": "250"}, follow=True)
+
+    assert response.redirect_chain == [("/wallet", 302)]
+    assert "250 credits added." in text(response)
+    assert state(user) == (1250, 0, 2)
+
+
+def test_a_top_up_is_recorded_as_one(browser: Client) -> None:
+    browser.post("/wallet", {"amount": "250"})
+
+    entry = LedgerEntry.objects.latest("pk")
+    assert (entry.kind, entry.balance_change, entry.balance_after) == ("top_up", 250, 1250)
+
+
+@pytest.mark.parametrize("amount", ["1", "1000000"])
+def test_the_smallest_and_the_largest_top_up_are_accepted(
+    browser: Client, user: User, amount: str
+) -> None:
+    browser.post("/wallet", {"amount": amount})
+
+    assert state(user)[0] == 1000 + int(amount)
+
+
+@pytest.mark.parametrize(
+    "amount",
+    [
+        "",
+        " ",
+        "0",
+        "-1",
+        "1000001",
+        "9223372036854775808",
+        "1" + "0" * 30,
+        "9" * 5000,
+        "1.5",
+        "1e3",
+        "0x10",
+        "ten",
+        "NaN",
+        "inf",
+        "true",
+        "1\x00",
+        "<script>",
+    ],
+)
+def test_a_wrong_amount_is_refused_at_the_field(browser: Client, user: User, amount: str) -> None:
+    response = browser.post("/wallet", {"amount": amount})
+
+    assert response.status_code == 422
+    assert amount_error(response)
+    assert state(user) == (1000, 0, 1)
+
+
+def test_a_missing_amount_is_refused_at_the_field(browser: Client, user: User) -> None:
+    response = browser.post("/wallet", {})
+
+    assert (response.status_code, amount_error(response)) == (422, "This field is required.")
+    assert state(user) == (1000, 0, 1)
+
+
+def test_a_top_up_beyond_the_ceiling_is_refused_at_the_field(browser: Client, user: User) -> None:
+    set_available(user_id=user.pk, new_amount=CEILING)
+
+    response = browser.post("/wallet", {"amount": "1"})
+
+    assert response.status_code == 422
+    assert "1,000,000,000" in amount_error(response)
+    assert state(user) == (CEILING, 0, 2)
+
+
+def test_a_refused_amount_is_summed_up_on_top_of_the_page(browser: Client) -> None:
+    page = browser.post("/wallet", {"amount": "0"}).content.decode()
+
+    assert "That did not work" in page
+    assert '<a href="#id_amount">' in page
+    assert "<title>Error: Wallet" in page
+
+
+def test_a_form_from_another_site_adds_nothing(user: User) -> None:
+    client = Client(enforce_csrf_checks=True)
+    client.force_login(user)
+
+    response = client.post("/wallet", {"amount": "250"})
+
+    assert response.status_code == 403
+    assert state(user) == (1000, 0, 1)
+
+
+def test_extra_fields_change_no_other_account(
+    browser: Client, make_user: Callable[..., User]
+) -> None:
+    other = make_user("bob@example.com", credit=0)
+
+    browser.post("/wallet", {"amount": "250", "user": str(other.pk), "user_id": str(other.pk)})
+
+    assert CreditAccount.objects.get(pk=other.pk).balance == 0
+
+
+@pytest.mark.parametrize("method", ["get", "post"])
+def test_the_wallet_asks_a_stranger_to_sign_in(method: str) -> None:
+    response = getattr(Client(), method)("/wallet", {"amount": "250"} if method == "post" else {})
+
+    assert response.status_code == 302
+    assert response["Location"] == "/account/sign-in?next=/wallet"
+    assert not LedgerEntry.objects.exists()
+
+
+def test_the_wallet_shows_what_is_available_and_what_is_held(
+    browser: Client, user: User, predictor: Predictor
+) -> None:
+    request_prediction(user=user, predictor=predictor, data={"brand": "bmw"})
+
+    page = text(browser.get("/wallet"))
+
+    assert f"Available {1000 - predictor.price} credits" in page
+    assert "Balance 1,000" in page
+    assert f"Held for running predictions {predictor.price}" in page
+
+
+def test_a_hold_is_no_movement(browser: Client, user: User, predictor: Predictor) -> None:
+    request_prediction(user=user, predictor=predictor, data={"brand": "bmw"})
+
+    page = browser.get("/wallet")
+
+    assert [entry.kind for entry in page.context["page"]] == ["top_up"]
+
+
+def test_a_charge_is_a_movement_that_leads_to_its_prediction(
+    browser: Client, user: User, predictor: Predictor
+) -> None:
+    prediction = request_prediction(user=user, predictor=predictor, data={"brand": "bmw"})
+    execution.run_waiting(prediction.version_id)
+
+    page = browser.get("/wallet").content.decode()
+
+    assert f'href="/predictions/{prediction.pk}"' in page
+    assert f"\N{MINUS SIGN}{predictor.price}" in page
+
+
+def test_movements_are_shown_newest_first(browser: Client) -> None:
+    for amount in (11, 22, 33):
+        browser.post("/wallet", {"amount": str(amount)})
+
+    page = browser.get("/wallet")
+
+    assert [entry.balance_change for entry in page.context["page"]] == [33, 22, 11, 1000]
+
+
+def test_the_movements_of_others_are_not_shown(
+    browser: Client, make_user: Callable[..., User]
+) -> None:
+    make_user("bob@example.com", credit=777)
+
+    page = browser.get("/wallet")
+
+    assert [entry.balance_change for entry in page.context["page"]] == [1000]
+
+
+@pytest.mark.parametrize("page", ["0", "-1", "abc", "1e9", "99999999999999999999", "2"])
+def test_a_page_number_that_does_not_exist_still_shows_movements(
+    browser: Client, page: str
+) -> None:
+    response = browser.get("/wallet", {"page": page})
+
+    assert response.status_code == 200
+    assert len(response.context["page"]) == 1
+
+
+def test_a_reason_is_shown_as_text_and_never_as_markup(browser: Client, user: User) -> None:
+    LedgerEntry.objects.create(
+        account_id=user.pk,
+        kind="adjustment",
+        balance_change=1,
+        held_change=0,
+        balance_after=1001,
+        held_after=0,
+        reason="<b>=HYPERLINK</b>",
+    )
+
+    page = browser.get("/wallet").content.decode()
+
+    assert "&lt;b&gt;=HYPERLINK&lt;/b&gt;" in page

@@ -1,0 +1,207 @@
+"""The start page and the catalogue show what the database says: prices and measured accuracy."""
+
+import re
+from typing import Any
+
+import pytest
+from django.test import Client
+
+from accounts.models import User
+from mlmodels import catalogue
+from mlmodels.models import Predictor, PredictorVersion
+
+pytestmark = pytest.mark.django_db
+
+NAMES = ["linear_regression", "gradient_boosting", "random_forest"]
+
+
+def text(response: Any) -> str:
+    """A page's words, without its tags."""
+    page = response.content.decode().replace("&nbsp;", " ").replace("&#x27;", "'")
+    return " ".join(re.sub(r"<[^>]+>", " ", page).split())
+
+
+def change_metrics(predictor: Predictor, **metrics: float) -> None:
+    """Let the database say something that no training would."""
+    version = predictor.current_version
+    assert version
+    PredictorVersion.objects.filter(pk=version.pk).update(metrics={**version.metrics, **metrics})
+
+
+@pytest.mark.parametrize("path", ["/", "/catalogue"])
+@pytest.mark.parametrize("name", NAMES)
+def test_a_page_shows_each_predictor_with_its_price_and_typical_error(
+    client: Client, predictors: dict[str, Predictor], path: str, name: str
+) -> None:
+    predictor = predictors[name]
+    assert predictor.current_version
+
+    page = text(client.get(path))
+
+    assert predictor.title in page
+    assert f"{predictor.price} credits" in page
+    assert f"{predictor.current_version.metrics['mae']:,.0f} USD" in page
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_catalogue_shows_the_relative_error_and_the_variation_explained(
+    client: Client, predictors: dict[str, Predictor], name: str
+) -> None:
+    version = predictors[name].current_version
+    assert version
+
+    page = text(client.get("/catalogue"))
+
+    assert f"Relative error {100 * version.metrics['mape']:.1f} %" in page
+    assert f"(R²) {version.metrics['r2']:.3f}" in page
+
+
+@pytest.mark.parametrize("path", ["/", "/catalogue"])
+def test_the_typical_error_is_the_databases(
+    client: Client, predictor: Predictor, path: str
+) -> None:
+    change_metrics(predictor, mae=7654.3)
+
+    assert "7,654 USD" in text(client.get(path))
+
+
+@pytest.mark.parametrize(
+    ("mape", "shown"),
+    [(0.1234, "12.3 %"), (0.0951607, "9.5 %"), (0.004, "0.4 %"), (1.5, "150.0 %")],
+)
+def test_the_relative_error_is_the_databases(
+    client: Client, predictor: Predictor, mape: float, shown: str
+) -> None:
+    change_metrics(predictor, mape=mape)
+
+    assert f"Relative error {shown}" in text(client.get("/catalogue"))
+
+
+def test_the_catalogue_says_how_accuracy_was_measured(client: Client, predictor: Predictor) -> None:
+    change_metrics(predictor, repeats=3, folds=7, rows=1234)
+
+    page = text(client.get("/catalogue"))
+
+    assert "5 × 10-fold cross-validation on 201 rows" in page
+    assert "3 × 7-fold cross-validation on 1,234 rows" in page
+
+
+@pytest.mark.parametrize("path", ["/", "/catalogue", "/estimate/random_forest"])
+def test_an_operators_price_is_shown_at_once(
+    client: Client, user: User, predictor: Predictor, path: str
+) -> None:
+    catalogue.set_price(predictor_id=predictor.pk, price=1234, actor=user)
+    client.force_login(user)
+
+    assert "1,234 credits" in text(client.get(path))
+
+
+def test_a_price_of_one_credit_is_in_the_singular(
+    client: Client, user: User, predictor: Predictor
+) -> None:
+    catalogue.set_price(predictor_id=predictor.pk, price=1, actor=user)
+
+    page = text(client.get("/catalogue"))
+
+    assert re.search(r"\b1 credit\b(?!s)", page)
+
+
+@pytest.mark.parametrize("path", ["/", "/catalogue"])
+def test_predictors_are_shown_cheapest_first(
+    client: Client, predictors: dict[str, Predictor], path: str
+) -> None:
+    page = text(client.get(path))
+
+    titles = [row.title for row in sorted(predictors.values(), key=lambda row: row.price)]
+    assert sorted(titles, key=page.index) == titles
+
+
+@pytest.mark.parametrize("path", ["/", "/catalogue"])
+@pytest.mark.parametrize("changes", [{"enabled": False}, {"current_version": None}], ids=str)
+def test_what_is_not_on_sale_is_not_shown(
+    client: Client, predictor: Predictor, path: str, changes: dict[str, Any]
+) -> None:
+    Predictor.objects.filter(pk=predictor.pk).update(**changes)
+
+    page = client.get(path).content.decode()
+
+    assert "/estimate/random_forest" not in page
+    assert "/estimate/linear_regression" in page
+
+
+@pytest.mark.parametrize("path", ["/", "/catalogue"])
+def test_a_predictor_with_a_fault_is_not_shown(
+    client: Client, predictor: Predictor, path: str
+) -> None:
+    assert predictor.current_version_id
+    catalogue.report_fault(predictor.current_version_id, "The artefact is gone.")
+
+    page = client.get(path).content.decode()
+
+    assert "/estimate/random_forest" not in page
+
+
+@pytest.mark.parametrize("path", ["/", "/catalogue"])
+def test_an_empty_catalogue_says_so(client: Client, path: str) -> None:
+    response = client.get(path)
+
+    assert response.status_code == 200
+    assert "Nothing is on sale at the moment." in text(response)
+
+
+@pytest.mark.parametrize("path", ["/", "/catalogue"])
+def test_strangers_and_customers_see_the_same_offer(
+    client: Client, user: User, predictor: Predictor, path: str
+) -> None:
+    stranger = text(client.get(path))
+    client.force_login(user)
+
+    assert "Random forest" in stranger
+    assert "Random forest" in text(client.get(path))
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_catalogue_entry_leads_to_its_form(
+    client: Client, user: User, predictors: dict[str, Predictor], name: str
+) -> None:
+    client.force_login(user)
+    assert f'href="/estimate/{name}"' in client.get("/catalogue").content.decode()
+
+    response = client.get(f"/estimate/{name}")
+
+    assert response.status_code == 200
+    assert f"{predictors[name].price} credits" in text(response)
+
+
+def test_the_form_comes_filled_in_with_the_defaults_of_the_signature(
+    client: Client, user: User, predictor: Predictor
+) -> None:
+    client.force_login(user)
+
+    form = client.get("/estimate/random_forest").context["form"]
+
+    assert predictor.current_version
+    for item in predictor.current_version.signature:
+        assert form[item["name"]].value() == item["default"]
+
+
+def test_the_form_offers_every_choice_of_the_signature(
+    client: Client, user: User, predictor: Predictor
+) -> None:
+    client.force_login(user)
+
+    form = client.get("/estimate/random_forest").context["form"]
+
+    assert predictor.current_version
+    for item in predictor.current_version.signature:
+        if item["type"] == "category":
+            offered = [value for value, _ in form.fields[item["name"]].choices]
+            assert offered == item["choices"]
+
+
+def test_the_form_shows_the_unit_of_a_measurement(
+    client: Client, user: User, predictor: Predictor
+) -> None:
+    client.force_login(user)
+
+    assert "Power (hp)" in text(client.get("/estimate/random_forest"))

@@ -1,0 +1,318 @@
+"""The whole service in real processes, on the embedded default and on PostgreSQL and Redis.
+
+Processes are killed, frozen and cut off; nothing may be lost and nothing charged twice.
+"""
+
+import os
+import re
+import signal
+import socket
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import pytest
+from django.conf import settings
+
+from accounts.demo import DEMO_EMAIL
+from mlmodels.domains import predictor_specs
+from predictions.tests.processes import (
+    CREDIT,
+    Customer,
+    Job,
+    Servers,
+    Service,
+    Trained,
+    answers,
+    eventually,
+    real_servers,
+)
+from predictions.tests.stand_ins import DIE, GATED, RAISE
+
+pytestmark = pytest.mark.processes
+
+ON_REAL_SERVERS = settings.ON_POSTGRESQL and settings.BROKER_KIND == "redis"
+NEED_REAL_SERVERS = pytest.mark.skipif(
+    not ON_REAL_SERVERS, reason="set DATABASE_URL to a PostgreSQL and CELERY_BROKER_URL to a Redis"
+)
+POWERS = list(range(GATED, GATED + 5))
+
+
+@pytest.fixture(
+    scope="module",
+    params=["embedded", pytest.param("postgresql+redis", marks=NEED_REAL_SERVERS)],
+)
+def servers(request: pytest.FixtureRequest) -> Iterator[Servers]:
+    if request.param == "embedded":
+        yield Servers()
+    else:
+        with real_servers() as servers:
+            yield servers
+
+
+@pytest.fixture(scope="module")
+def shared_service(servers: Servers, trained: Trained) -> Iterator[Service]:
+    """A service with the stand-in on sale; when all tests have run it stops and is audited."""
+    with Service(servers) as service:
+        service.furnish(trained, stand_in=True)
+        yield service
+
+
+@pytest.fixture
+def service(shared_service: Service) -> Iterator[Service]:
+    yield shared_service
+    print(shared_service.logs())  # pytest shows it if the test failed
+
+
+@pytest.fixture(scope="module")
+def address(shared_service: Service) -> str:
+    return shared_service.start_web()
+
+
+@pytest.fixture(scope="module")
+def deaf_address(shared_service: Service) -> Iterator[str]:
+    """Where what is submitted waits for a sweep, because the broker refuses every ring."""
+    with silent_port(refuses=True) as port:
+        yield shared_service.start_web(CELERY_BROKER_URL=f"redis://127.0.0.1:{port}/0")
+
+
+@pytest.fixture
+def ada(address: str) -> Customer:
+    return Customer(address)
+
+
+@pytest.fixture
+def unheard(deaf_address: str) -> Customer:
+    return Customer(deaf_address)
+
+
+@contextmanager
+def silent_port(*, refuses: bool) -> Iterator[int]:
+    """A port that refuses connections, or takes them and never says a word."""
+    with socket.socket() as server:
+        server.bind(("127.0.0.1", 0))
+        if not refuses:
+            server.listen()
+        yield server.getsockname()[1]
+
+
+@contextmanager
+def batch(service: Service, unheard: Customer, *powers: int) -> Iterator[int]:
+    """Jobs that a pool process, whose id this gives, claimed together and waits to score.
+
+    Nobody is rung for them, so all wait when the first sweep finds them.
+    """
+    with service.closed_gate():
+        unheard.command(*powers)
+        eventually(lambda: count(service, unheard, "running") == len(powers))
+        yield eventually(service.waiting)[0]
+
+
+def count(service: Service, customer: Customer, status: str) -> int:
+    return [job.status for job in service.jobs(customer)].count(status)
+
+
+def ended(service: Service, customer: Customer) -> list[Job]:
+    """A customer's jobs once all have ended, each charged or given back exactly once."""
+    eventually(lambda: customer.job_ids("/running") == [], within=40)
+    jobs = service.jobs(customer)
+    for job in jobs:
+        finished = job.status == "finished"
+        assert (job.charges, job.releases) == ((1, 0) if finished else (0, 1)), job
+        assert job.value == (100 * job.power if finished else None), job
+    return jobs
+
+
+# --- Nothing is hurt -----------------------------------------------------------------------------
+
+
+def test_what_is_submitted_while_no_worker_runs_is_done_when_one_starts(
+    service: Service, ada: Customer
+) -> None:
+    service.stop_workers()
+    ada.command(*POWERS)
+    assert count(service, ada, "queued") == len(POWERS)
+
+    service.start_worker()
+
+    assert {(job.status, job.attempts) for job in ended(service, ada)} == {("finished", 1)}
+
+
+def test_every_predictor_is_bought_scored_and_charged(service: Service, ada: Customer) -> None:
+    service.some_worker()
+    prices = {row["model_name"]: row["price"] for row in ada.ask("GET", "/predictors")["models"]}
+    names = [spec.name for _, spec in predictor_specs()]
+
+    job_ids = [ada.predict(name, brand="bmw", horsepower=121) for name in names]
+    eventually(lambda: ada.job_ids("/running") == [])
+
+    jobs = [ada.job(job_id) for job_id in job_ids]
+    assert [job["model_name"] for job in jobs] == names
+    assert {job["status"] for job in jobs} == {"finished"}
+    assert all(5_000 < job["result"] < 50_000 for job in jobs)
+    assert ada.balance() == CREDIT - sum(prices[name] for name in names)
+    assert ada.job_ids("/history") == job_ids[::-1]
+    assert service.audit() == (0, "No breach found.")
+
+
+def test_thirty_at_once_all_finish_each_with_its_own_result(
+    service: Service, ada: Customer
+) -> None:
+    service.some_worker()
+
+    ada.command_at_once(range(100, 130))
+
+    jobs = ended(service, ada)
+    assert sorted(job.power for job in jobs) == list(range(100, 130))
+    assert {job.status for job in jobs} == {"finished"}
+
+
+# --- A lost broker -------------------------------------------------------------------------------
+
+
+def test_a_broker_that_refuses_delays_no_answer(service: Service, unheard: Customer) -> None:
+    service.some_worker()
+
+    began = time.monotonic()
+    unheard.command(*POWERS)
+    took = time.monotonic() - began
+
+    assert {job.status for job in ended(service, unheard)} == {"finished"}
+    assert took < 1
+
+
+def test_a_broker_that_hangs_delays_no_answer(service: Service) -> None:
+    service.some_worker()
+    with silent_port(refuses=False) as port:
+        ada = Customer(service.start_web(CELERY_BROKER_URL=f"redis://127.0.0.1:{port}/0"))
+
+        began = time.monotonic()
+        ada.command(*POWERS)
+        took = time.monotonic() - began
+
+        assert {job.status for job in ended(service, ada)} == {"finished"}
+    assert took < 1
+
+
+# --- Bad rows ------------------------------------------------------------------------------------
+
+
+def test_a_row_that_cannot_be_scored_fails_alone(service: Service, unheard: Customer) -> None:
+    service.some_worker()
+
+    with batch(service, unheard, RAISE, *POWERS):
+        pass
+
+    jobs = {job.power: job for job in ended(service, unheard)}
+    assert (jobs[RAISE].status, jobs[RAISE].failure) == ("failed", "invalid_input")
+    assert {jobs[power].status for power in POWERS} == {"finished"}
+
+
+def test_a_row_that_kills_its_worker_is_given_up_and_its_batch_mates_finish(
+    service: Service, unheard: Customer
+) -> None:
+    service.some_worker()
+
+    with batch(service, unheard, DIE, *POWERS):
+        pass
+
+    jobs = {job.power: job for job in ended(service, unheard)}
+    assert (jobs[DIE].status, jobs[DIE].failure) == ("failed", "worker_lost")
+    assert jobs[DIE].attempts == 3
+    assert {jobs[power].status for power in POWERS} == {"finished"}
+
+
+# --- Lost workers --------------------------------------------------------------------------------
+
+
+def test_a_pool_process_killed_in_mid_batch_loses_and_doubles_nothing(
+    service: Service, unheard: Customer
+) -> None:
+    """Its successor takes over soon, though there is no sibling to help."""
+    service.stop_workers()
+    service.start_worker(WORKER_CONCURRENCY="1")
+
+    with batch(service, unheard, *POWERS) as pool_process:
+        os.kill(pool_process, signal.SIGKILL)
+        began = time.monotonic()
+
+    jobs = ended(service, unheard)
+    assert time.monotonic() - began < 9
+    assert {job.status for job in jobs} == {"finished"}
+    assert min(job.attempts for job in jobs) > 1
+
+
+def test_a_whole_worker_killed_in_mid_batch_loses_and_doubles_nothing(
+    service: Service, unheard: Customer
+) -> None:
+    service.stop_workers()
+    worker = service.start_worker()
+
+    with batch(service, unheard, *POWERS):
+        worker.kill()
+    service.start_worker()
+
+    jobs = ended(service, unheard)
+    assert {job.status for job in jobs} == {"finished"}
+    assert min(job.attempts for job in jobs) > 1
+
+
+def test_a_worker_frozen_past_its_lease_settles_nothing(service: Service, ada: Customer) -> None:
+    service.stop_workers()
+    # No sweep, which might hold SQLite's one lock when it freezes.
+    frozen = service.start_worker(WORKER_CONCURRENCY="1", SWEEP_SECONDS="600")
+    with service.closed_gate():
+        ada.command(GATED)
+        eventually(service.waiting)
+        frozen.send_all(signal.SIGSTOP)
+    service.start_worker()
+    jobs = ended(service, ada)
+
+    frozen.send_all(signal.SIGCONT)
+
+    eventually(lambda: "1 rows were no longer ours to settle" in frozen.output)
+    assert [(job.status, job.attempts) for job in jobs] == [("finished", 2)]
+    assert service.jobs(ada) == jobs
+    frozen.kill()
+
+
+def test_a_worker_told_to_stop_under_load_ends_what_it_began(
+    service: Service, ada: Customer
+) -> None:
+    service.stop_workers()
+    worker = service.start_worker(LEASE_SECONDS="20")
+    with service.closed_gate():
+        ada.command_at_once(range(100, 110))
+        ada.command(GATED)
+        eventually(service.waiting)
+        worker.send(signal.SIGTERM)
+        ada.command_at_once(range(110, 120))
+    assert worker.wait() == 0
+    assert count(service, ada, "running") == 0
+
+    service.start_worker()
+
+    assert {(job.status, job.attempts) for job in ended(service, ada)} == {("finished", 1)}
+
+
+# --- make run ------------------------------------------------------------------------------------
+
+
+def test_serve_runs_everything_until_interrupted_and_leaves_nothing(trained: Trained) -> None:
+    with Service() as service:
+        service.furnish(trained)
+        serve = service.start("manage.py", "serve")
+        address = f"http://localhost:{service.environment['PORT']}"
+        eventually(lambda: answers(address))
+        ada = Customer(address)
+        job_id = ada.predict("random_forest", horsepower=121)
+        eventually(lambda: ada.job(job_id)["status"] == "finished")
+        password = re.findall(r"the password of both is (\S+)", serve.output)
+        sign_in = ada.call("POST", "/sign_in", {"email": DEMO_EMAIL, "password": password[0]})
+
+        serve.send(signal.SIGINT)
+        status = serve.wait(within=15)
+
+        assert service.processes() == []
+        assert (status, sign_in[0]) == (0, 200)
+        assert address in serve.output
