@@ -3,11 +3,14 @@
 import os
 import shutil
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from threading import Barrier
 from typing import Any
 
 import pytest
 from django.conf import settings
-from django.db import connection
+from django.contrib.auth.hashers import make_password
+from django.db import connection, connections
 from django.db.backends.base.operations import BaseDatabaseOperations
 from rest_framework.test import APIClient
 
@@ -104,10 +107,16 @@ def predictor(predictors: dict[str, Predictor]) -> Predictor:
     return predictors["random_forest"]
 
 
+@pytest.fixture(scope="session")
+def password_hash() -> str:
+    """Hashing is slow on purpose, so it is done once."""
+    return make_password(PASSWORD)
+
+
 @pytest.fixture
-def make_user(db: None) -> Callable[..., User]:
+def make_user(db: None, password_hash: str) -> Callable[..., User]:
     def make(email: str = "ada@example.com", credit: int = CREDITS, **fields: Any) -> User:
-        user = User.objects.create_user(email, PASSWORD, name="Ada", **fields)
+        user = User.objects.create(email=email, password=password_hash, name="Ada", **fields)
         if credit:
             set_available(user_id=user.pk, new_amount=credit)
         return user
@@ -141,3 +150,28 @@ def client_of() -> Callable[[User], APIClient]:
 @pytest.fixture
 def api(user: User, client_of: Callable[[User], APIClient]) -> APIClient:
     return client_of(user)
+
+
+AtOnce = Callable[..., list[Any]]
+
+
+@pytest.fixture
+def at_once() -> AtOnce:
+    """Run calls on threads at the same moment; what they are refused with is their result."""
+
+    def at_once(calls: list[Callable[[], Any]], *refusals: type[Exception]) -> list[Any]:
+        barrier = Barrier(len(calls))
+
+        def run(call: Callable[[], Any]) -> Any:
+            barrier.wait()
+            try:
+                return call()
+            except refusals as refusal:
+                return refusal
+            finally:
+                connections.close_all()
+
+        with ThreadPoolExecutor(len(calls)) as pool:
+            return list(pool.map(run, calls))
+
+    return at_once

@@ -219,7 +219,7 @@ def test_an_impossible_content_length_is_refused(api: APIClient, user: User, len
         pytest.param(b'"3"', id="digits-as-text"),
         pytest.param(b'" 3 "', id="padded-digits"),
         pytest.param(b'"1_0"', id="underscore"),
-        pytest.param('"１２"'.encode(), id="full-width-digits"),  # noqa: RUF001
+        pytest.param('"１２"'.encode(), id="full-width-digits"),
         pytest.param(b'"three"', id="a-word"),
         pytest.param(b"{}", id="an-object"),
         pytest.param(b'{"value": 3}', id="a-wrapped-value"),

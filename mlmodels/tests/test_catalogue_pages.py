@@ -82,8 +82,8 @@ def test_the_catalogue_says_how_accuracy_was_measured(client: Client, predictor:
 
     page = text(client.get("/catalogue"))
 
-    assert "5 × 10-fold cross-validation on 201 rows" in page
-    assert "3 × 7-fold cross-validation on 1,234 rows" in page
+    assert "5 \N{MULTIPLICATION SIGN} 10-fold cross-validation on 201 rows" in page
+    assert "3 \N{MULTIPLICATION SIGN} 7-fold cross-validation on 1,234 rows" in page
 
 
 @pytest.mark.parametrize("path", ["/", "/catalogue", "/estimate/random_forest"])

@@ -1,4 +1,4 @@
-"""Training on the real data: how good it is, that it repeats, and what the catalogue makes of it."""
+"""Training on the real data: how good it is, that it repeats, what the catalogue makes of it."""
 
 import hashlib
 from collections.abc import Callable

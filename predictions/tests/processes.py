@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any, Self, TypeVar
 from urllib.parse import urlsplit
 
-import psutil  # type: ignore[import-untyped]  # its stubs are not among the requirements
+import psutil
 import psycopg
 import redis
 from django.conf import settings
@@ -82,14 +82,14 @@ def real_servers() -> Iterator[Servers]:
     with psycopg.connect(server, autocommit=True) as connection:
         connection.execute(f"CREATE DATABASE {name}")
         try:
-            with _redis_database() as broker:
+            with empty_redis_database() as broker:
                 yield Servers(database._replace(path=f"/{name}").geturl(), broker)
         finally:
             connection.execute(f"DROP DATABASE {name} WITH (FORCE)")
 
 
 @contextmanager
-def _redis_database() -> Iterator[str]:
+def empty_redis_database() -> Iterator[str]:
     """The URL of the last numbered Redis database that nobody uses; emptied in the end."""
     url = urlsplit(os.environ["CELERY_BROKER_URL"])
     for number in range(15, 0, -1):
@@ -139,6 +139,15 @@ class Process:
     def send_all(self, number: signal.Signals) -> None:
         """Signal the process and its children, whether it still lives or not."""
         os.killpg(self.pid, number)
+
+    @contextmanager
+    def frozen(self) -> Iterator[None]:
+        """Until the end, it stands still, as on a machine that is suspended."""
+        self.send_all(signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            self.send_all(signal.SIGCONT)
 
     def wait(self, *, within: float = 30) -> int:
         """Its exit status, negative after a signal."""
@@ -221,9 +230,9 @@ class Service:
             except subprocess.TimeoutExpired:
                 continue
         _, alive = psutil.wait_procs(self.processes(), timeout=5)
-        stuck = [" ".join(process.cmdline()) for process in alive]
-        for process in alive:
-            process.kill()
+        stuck = [" ".join(leftover.cmdline()) for leftover in alive]
+        for leftover in alive:
+            leftover.kill()
         return stuck
 
     def processes(self) -> list[psutil.Process]:
@@ -232,7 +241,7 @@ class Service:
 
     def _owns(self, process: psutil.Process) -> bool:
         try:
-            return bool(process.environ().get("VAR_DIR") == str(self.var))
+            return process.environ().get("VAR_DIR") == str(self.var)
         except psutil.Error:  # it ended, or belongs to somebody else
             return False
 

@@ -1,12 +1,9 @@
 """Workers, sweeps and submissions at the same instant."""
 
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
-from threading import Barrier
 from typing import Any
 
 import pytest
-from django.db import connections
 
 from accounts.models import User
 from billing.models import CreditAccount
@@ -19,32 +16,18 @@ from predictions.services import request_prediction
 
 pytestmark = pytest.mark.django_db(transaction=True)
 THREADS = 8
+AtOnce = Callable[..., list[Any]]
 CAR = {"horsepower": 100}
 
 
-def at_once(calls: list[Callable[[], Any]]) -> list[Any]:
-    barrier = Barrier(len(calls))
-
-    def run(call: Callable[[], Any]) -> Any:
-        barrier.wait()
-        try:
-            return call()
-        except InsufficientCredits as refusal:
-            return refusal
-        finally:
-            connections.close_all()
-
-    with ThreadPoolExecutor(len(calls)) as pool:
-        return list(pool.map(run, calls))
-
-
 def test_last_credits_buy_what_they_can(
-    make_user: Callable[..., User], predictor: Predictor
+    make_user: Callable[..., User], predictor: Predictor, at_once: AtOnce
 ) -> None:
     user = make_user(credit=3 * predictor.price + 1)
 
     results = at_once(
-        [lambda: request_prediction(user=user, predictor=predictor, data=CAR)] * THREADS
+        [lambda: request_prediction(user=user, predictor=predictor, data=CAR)] * THREADS,
+        InsufficientCredits,
     )
 
     assert sum(isinstance(result, Prediction) for result in results) == 3
@@ -53,7 +36,7 @@ def test_last_credits_buy_what_they_can(
 
 
 def test_workers_share_the_queue_without_taking_a_row_twice(
-    user: User, predictor: Predictor, settings: Any
+    user: User, predictor: Predictor, settings: Any, at_once: AtOnce
 ) -> None:
     settings.CLAIM_ROWS = 3
     for _ in range(20):
@@ -74,7 +57,9 @@ def test_workers_share_the_queue_without_taking_a_row_twice(
     assert not list(breaches())
 
 
-def test_sweeps_and_a_late_worker_end_each_row_once(user: User, predictor: Predictor) -> None:
+def test_sweeps_and_a_late_worker_end_each_row_once(
+    user: User, predictor: Predictor, at_once: AtOnce
+) -> None:
     for _ in range(6):
         request_prediction(user=user, predictor=predictor, data=CAR)
     version_id: Any = predictor.current_version_id

@@ -1,0 +1,160 @@
+"""One pass through the pages in headless Chromium, as they are meant and without script."""
+
+import re
+import shutil
+from collections.abc import Iterator
+from urllib.parse import urlsplit
+
+import pytest
+from playwright.sync_api import Browser, Locator, Page, expect, sync_playwright
+
+from predictions.tests.processes import PASSWORD, Process, Service, Trained
+
+pytestmark = [pytest.mark.processes, pytest.mark.browser]
+
+USD = re.compile(r"[\d,]+ USD")
+TRIES = 40  # reloads until the result is there
+
+
+@pytest.fixture(scope="module")
+def service(trained: Trained) -> Iterator[Service]:
+    with Service() as service:
+        service.furnish(trained, pages=True)
+        yield service
+
+
+@pytest.fixture(scope="module")
+def address(service: Service) -> str:
+    return service.start_web()
+
+
+@pytest.fixture(scope="module")
+def worker(service: Service) -> Process:
+    """It never sweeps, and so may be frozen without holding SQLite's one lock."""
+    return service.start_worker(WORKER_CONCURRENCY="1", SWEEP_SECONDS="600")
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(
+            executable_path=shutil.which("chromium"), args=["--no-sandbox"]
+        )
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def live() -> bool:
+    """Whether the browser runs scripts; tests may say otherwise."""
+    return True
+
+
+@pytest.fixture
+def page(browser: Browser, address: str, live: bool) -> Iterator[Page]:
+    """A page that fails its test if anything is logged, goes wrong or asks another host.
+
+    The browser logs what the content security policy refuses.
+    """
+    context = browser.new_context(
+        base_url=address, java_script_enabled=live, viewport={"width": 1280, "height": 900}
+    )
+    page = context.new_page()
+    page.set_default_timeout(15_000)
+    faults: list[str] = []
+    page.on("console", lambda message: faults.append(f"console: {message.text}"))
+    page.on("pageerror", lambda error: faults.append(f"script: {error}"))
+    page.on("requestfailed", lambda asked: faults.append(f"{asked.url}: {asked.failure}"))
+    page.on(
+        "response",
+        lambda answer: (
+            faults.append(f"{answer.status} {answer.url}") if answer.status >= 400 else None
+        ),
+    )
+    page.on(
+        "request",
+        lambda asked: (
+            faults.append(f"another host: {asked.url}")
+            if urlsplit(asked.url).netloc != urlsplit(address).netloc
+            else None
+        ),
+    )
+    yield page
+    context.close()
+    assert faults == []
+
+
+@pytest.mark.parametrize("live", [True, False], ids=["live", "without-script"])
+def test_a_person_buys_an_estimate(page: Page, worker: Process, live: bool) -> None:
+    email = f"ada-{live}@example.com"
+
+    page.goto("/")
+    page.get_by_role("link", name="Sign up").first.click()
+    page.get_by_label("Name").fill("Ada")
+    page.get_by_label("E-mail").fill(email)
+    page.get_by_label("Password").fill(PASSWORD)
+    page.get_by_role("button", name="Sign up").click()
+
+    expect(page.get_by_role("heading", name="Wallet")).to_be_visible()
+    page.get_by_label("Credits").fill("200")
+    page.get_by_role("button", name="Add credits").click()
+    expect(available(page)).to_have_text("200 credits available")
+
+    page.get_by_role("link", name="Catalogue").click()
+    offer = page.get_by_role("article", name="Random forest")
+    price = int(re.findall(r"(\d+) credits", offer.inner_text())[0])
+    offer.get_by_role("link", name="Estimate").click()
+
+    for field in page.locator("form.card input:not([type=hidden]), form.card select").all():
+        expect(field).not_to_have_value("")
+    page.get_by_label("Power (hp)").fill("121")
+    with worker.frozen():
+        page.get_by_role("button", name=f"Estimate for {price} credits").click()
+        expect(page).to_have_url(re.compile(r"/predictions/[0-9a-f-]{36}$"))
+        expect(page.locator("#status")).to_contain_text("Waiting for its turn.")
+    see_result(page, live=live)
+
+    page.get_by_role("link", name="Predictions", exact=True).click()
+    row = page.get_by_role("row").filter(has_text="Random forest")
+    expect(row).to_have_count(1)
+    expect(row).to_contain_text("Finished")
+    expect(row).to_contain_text(USD)
+
+    page.get_by_role("link", name="Wallet").click()
+    expect(available(page)).to_have_text(f"{200 - price} credits available")
+    charge = page.get_by_role("row").filter(has_text="Prediction")
+    expect(charge).to_contain_text(f"−{price}")  # a minus sign, not a hyphen
+
+    page.get_by_role("button", name="Sign out").click()
+    page.get_by_role("link", name="Sign in").first.click()
+    page.get_by_label("E-mail").fill(email)
+    page.get_by_label("Password").fill(PASSWORD)
+    page.get_by_role("button", name="Sign in").click()
+    expect(available(page)).to_have_text(f"{200 - price} credits available")
+
+
+def available(page: Page) -> Locator:
+    return page.locator("#wallet-available")
+
+
+def see_result(page: Page, *, live: bool) -> None:
+    """Wait for the result: live it comes into the page as it stands, otherwise after reloads."""
+    result = page.locator("#status .result")
+    if live:
+        navigations: list[str] = []
+        page.on("framenavigated", lambda frame: navigations.append(frame.url))
+        expect(result).to_have_text(USD)
+        assert navigations == []
+    else:
+        for _ in range(TRIES):
+            if result.count():
+                break
+            page.wait_for_timeout(250)
+            page.reload()
+        expect(result).to_have_text(USD)
+
+
+def test_the_api_documentation_needs_no_other_host(page: Page) -> None:
+    page.goto("/api/docs", wait_until="networkidle")
+
+    expect(page).to_have_title(re.compile("Carprice"))

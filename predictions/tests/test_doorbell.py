@@ -1,0 +1,209 @@
+"""The doorbell never delays who rings it, and rings again when the broker is back."""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+import uuid
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+import redis
+from django.conf import settings
+from pytest_django.fixtures import Settings
+
+from predictions import doorbell
+from predictions.doorbell import ring
+from predictions.tests.processes import empty_redis_database, eventually
+from predictions.worker import Backoff
+
+AT_ONCE_SECONDS = 0.2  # generous: it takes microseconds
+A, B = uuid.UUID(int=1), uuid.UUID(int=2)
+NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
+
+RING_AND_END = f"""
+import uuid, django
+django.setup()
+from predictions import doorbell
+doorbell.ring(uuid.UUID("{A}"))
+"""
+
+
+@pytest.fixture
+def broker(settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An embedded broker's directory of its own, for a process that has not rung yet."""
+    directory = tmp_path / "broker"
+    settings.CELERY_BROKER_URL = "embedded://localhost"
+    settings.BROKER_KIND = "embedded"
+    settings.PUBLISH_TRANSPORT_OPTIONS = {"embedded": {"directory": str(directory)}}
+    monkeypatch.setattr(doorbell, "_current", None)
+    return directory
+
+
+@pytest.fixture
+def unused_port() -> Iterator[socket.socket]:
+    """A local port that refuses connections until it is told to listen."""
+    with socket.socket() as server:
+        server.bind(("127.0.0.1", 0))
+        yield server
+
+
+@pytest.fixture
+def redis_broker(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch, unused_port: socket.socket
+) -> socket.socket:
+    """Where a process that has not rung yet expects a Redis, and finds none."""
+    settings.CELERY_BROKER_URL = f"redis://127.0.0.1:{unused_port.getsockname()[1]}/0"
+    settings.BROKER_KIND = "redis"
+    monkeypatch.setattr(doorbell, "_current", None)
+    return unused_port
+
+
+def rings(broker: Path) -> list[uuid.UUID]:
+    """The versions for which messages wait."""
+    messages = broker.glob(f"{settings.CELERY_TASK_DEFAULT_QUEUE}/*.msg")
+    texts = [path.read_text() for path in sorted(messages)]
+    return [version for text in texts for version in (A, B) if str(version) in text]
+
+
+def seconds_of(call: Callable[[], None]) -> float:
+    began = time.monotonic()
+    call()
+    return time.monotonic() - began
+
+
+# --- What is published ---------------------------------------------------------------------------
+
+
+def test_rings_of_one_version_within_the_gap_become_one_message(
+    broker: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(doorbell, "FIRST_GAP_SECONDS", 0.5)
+    ring(A)
+    eventually(lambda: rings(broker) == [A])
+
+    for _ in range(100):
+        ring(A)
+        ring(B)
+
+    eventually(lambda: len(rings(broker)) > 1)
+    time.sleep(0.6)  # another gap, in which nothing more comes
+    assert sorted(rings(broker)) == [A, A, B]
+
+
+def test_a_forked_child_rings_by_a_thread_of_its_own(broker: Path) -> None:
+    ring(A)
+    eventually(lambda: rings(broker) == [A])
+
+    child = os.fork()
+    if child == 0:
+        ring(B)
+        time.sleep(5)
+        os._exit(1)
+
+    try:
+        eventually(lambda: rings(broker) == [A, B], within=4)
+    finally:
+        os.kill(child, signal.SIGKILL)
+        os.waitpid(child, 0)
+
+
+def test_a_process_that_ends_at_once_is_still_heard(tmp_path: Path) -> None:
+    environment = {"VAR_DIR": str(tmp_path), "DATABASE_URL": "", "CELERY_BROKER_URL": ""}
+
+    subprocess.run(
+        [sys.executable, "-c", RING_AND_END],
+        cwd=settings.BASE_DIR,
+        env={**os.environ, **environment},
+        check=True,
+    )
+
+    assert rings(tmp_path / "broker") == [A]
+
+
+# --- A broker that is away -----------------------------------------------------------------------
+
+
+def test_a_broker_that_refuses_delays_no_ring(redis_broker: socket.socket) -> None:
+    times = [seconds_of(lambda: ring(A)) for _ in range(3)]
+    time.sleep(0.2)  # the publisher has failed by now
+    times += [seconds_of(lambda: ring(B)) for _ in range(3)]
+
+    assert max(times) < AT_ONCE_SECONDS
+
+
+def test_a_broker_that_hangs_delays_no_ring_and_no_end(redis_broker: socket.socket) -> None:
+    redis_broker.listen()
+    ring(A)
+    redis_broker.accept()[0].recv(1)  # the publisher waits for an answer by now
+
+    times = [seconds_of(lambda: ring(A)), seconds_of(lambda: ring(B))]
+    at_exit = seconds_of(doorbell._flush_at_exit)
+
+    assert max(times) < AT_ONCE_SECONDS
+    assert at_exit < 1.5
+
+
+def test_what_was_rung_while_the_broker_was_away_is_published_when_it_is_back(
+    broker: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    broker.write_text("in the way of the directory")
+    ring(A)
+    eventually(lambda: "took no message" in caplog.text)
+    ring(B)
+    assert not broker.is_dir()
+
+    broker.unlink()
+
+    eventually(lambda: sorted(rings(broker)) == [A, B])
+
+
+@pytest.mark.skipif(settings.BROKER_KIND != "redis", reason="set CELERY_BROKER_URL to a Redis")
+def test_the_publisher_connects_anew_once_redis_is_back(
+    redis_broker: socket.socket, settings: Settings, caplog: pytest.LogCaptureFixture
+) -> None:
+    queue = settings.CELERY_TASK_DEFAULT_QUEUE
+    ring(A)
+    eventually(lambda: "took no message" in caplog.text)
+
+    with empty_redis_database() as url, redis.Redis.from_url(url) as client:
+        settings.CELERY_BROKER_URL = url
+        eventually(lambda: client.llen(queue) == 1)
+        assert str(A).encode() in client.lrange(queue, 0, 0)[0]
+
+
+# --- How often the sweep rings -------------------------------------------------------------------
+
+
+def test_a_queue_that_does_not_move_is_rung_for_ever_more_rarely(settings: Settings) -> None:
+    settings.SWEEP_SECONDS = 2
+    backoff = Backoff()
+
+    rung = [now for now in range(300) if backoff.due({A: NOON}, now)]
+
+    assert rung == [0, 2, 6, 14, 30, 62, 122, 182, 242]
+
+
+def test_a_queue_that_moves_is_rung_for_at_once_again(settings: Settings) -> None:
+    settings.SWEEP_SECONDS = 2
+    backoff = Backoff()
+    assert [backoff.due({A: NOON}, now) for now in (0, 1, 2, 3)] == [[A], [], [A], []]
+
+    later = NOON + timedelta(seconds=1)
+
+    assert [backoff.due({A: later}, now) for now in (4, 5, 6, 7)] == [[A], [], [A], []]
+
+
+def test_each_version_backs_off_alone_and_is_forgotten_once_served(settings: Settings) -> None:
+    settings.SWEEP_SECONDS = 2
+    backoff = Backoff()
+    assert backoff.due({A: NOON}, 0) == [A]
+    assert backoff.due({A: NOON, B: NOON}, 1) == [B]
+
+    assert backoff.due({B: NOON}, 1.5) == []
+
+    assert backoff.due({A: NOON, B: NOON}, 1.6) == [A]
