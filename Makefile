@@ -6,7 +6,6 @@ PYTHON ?= $(firstword $(foreach p,python3.13 python3.12 python3.11 python3,$(she
 	command -v $(p) >/dev/null 2>&1 && $(p) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
 	2>/dev/null && echo $(p))))
 BIN := .venv/bin
-export PORT VAR_DIR
 
 run: .venv/run.stamp
 	@$(BIN)/python manage.py serve

@@ -6,16 +6,13 @@ import sys
 
 from django.core.exceptions import ImproperlyConfigured
 from django.core.management import execute_from_command_line
-from django.core.management.base import CommandError
 
 
 def main() -> None:
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "carprice.settings")
-    # An operator's command may scan the whole ledger; only web and worker are cut short.
-    os.environ.setdefault("STATEMENT_TIMEOUT_SECONDS", "0")
     try:
         execute_from_command_line(sys.argv)
-    except (ImproperlyConfigured, CommandError) as error:
+    except ImproperlyConfigured as error:
         sys.exit(f"carprice: {error}")
 
 

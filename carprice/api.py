@@ -91,6 +91,8 @@ class ApiView(APIView):
         self, request: Request, response: Response, *args: Any, **kwargs: Any
     ) -> Response:
         response = super().finalize_response(request, response, *args, **kwargs)
+        # What is answered on purpose is no error of ours to log; what failed has been logged.
+        response._has_been_logged = True  # type: ignore[attr-defined]  # noqa: SLF001
         if request.accepted_renderer.format == "api":  # its pages style some elements inline
             response._csp_update = CSP_OF_BROWSABLE_PAGES  # type: ignore[attr-defined]  # noqa: SLF001
         return response

@@ -1,9 +1,10 @@
 """Reading the environment: every value is checked, and a bad one is named in one sentence."""
 
 import os
+import re
 import secrets
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import Any, TypeVar
 from urllib.parse import unquote, urlsplit
@@ -75,6 +76,35 @@ def words(name: str, default: list[str]) -> list[str]:
         lambda value: [word.strip() for word in value.split(",") if word.strip()],
         "a comma-separated list",
     )
+
+
+def one_of(name: str, default: str, allowed: Collection[str]) -> str:
+    def cast(value: str) -> str:
+        if value.upper() in allowed:
+            return value.upper()
+        raise ValueError(value)
+
+    return read(name, default, cast, f"one of {', '.join(allowed)}")
+
+
+def url_path(name: str, default: str) -> str:
+    """A path below the site's root, without slashes around it."""
+
+    def cast(value: str) -> str:
+        if re.fullmatch(r"[\w-]+(/[\w-]+)*", value.strip("/"), re.ASCII):
+            return value.strip("/")
+        raise ValueError(value)
+
+    return read(name, default, cast, 'a path such as "back/office"')
+
+
+def throttle_storage(name: str, default: str) -> str:
+    def cast(value: str) -> str:
+        if value.partition("://")[0] in {"redis", "rediss", "memory"}:
+            return value
+        raise ValueError(value)
+
+    return read(name, default, cast, "a redis:// URL or memory://")
 
 
 def rate(name: str, default: str) -> str:

@@ -4,16 +4,12 @@ import ctypes
 import gc
 import os
 
-from carprice.configuration import integer
-from carprice.settings import BROKER_KIND, ON_POSTGRESQL, PORT
+from carprice.settings import PORT, WEB_PROCESSES, WEB_THREADS
 
 bind = f"{os.environ.get('BIND_HOST', '127.0.0.1')}:{PORT}"
 worker_class = "gthread"
-# SQLite has one writer, and throttles that no Redis shares are counted in one process.
-workers = integer(
-    "WEB_PROCESSES", 2 if ON_POSTGRESQL and BROKER_KIND == "redis" else 1, low=1, high=64
-)
-threads = integer("WEB_THREADS", 4, low=1, high=64)
+workers = WEB_PROCESSES
+threads = WEB_THREADS
 preload_app = False  # connections must not be shared by forked processes
 timeout = 30
 graceful_timeout = 25

@@ -3,6 +3,8 @@
 from typing import Any
 
 from django.core.validators import EmailValidator
+from drf_spectacular.types import OpenApiTypes
+from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
 
@@ -35,6 +37,7 @@ class StringField(serializers.CharField):
         return super().to_internal_value(data)
 
 
+@extend_schema_field(OpenApiTypes.UUID)
 class IdField(serializers.Field[str, str, str, Any]):
     """Any JSON string; one that is no id is found nowhere."""
 

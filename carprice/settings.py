@@ -1,6 +1,5 @@
 """All settings, from the environment or `.env`. With none set, everything runs embedded in var/."""
 
-import os
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -73,7 +72,7 @@ AUTH_PASSWORD_VALIDATORS = [
 ]
 LOGIN_URL = "sign-in"
 LOGIN_REDIRECT_URL = "home"
-ADMIN_PATH = os.environ.get("ADMIN_PATH", "admin").strip("/")
+ADMIN_PATH = configuration.url_path("ADMIN_PATH", "admin")
 
 # --- Application ---------------------------------------------------------------------------------
 
@@ -183,7 +182,7 @@ DATABASES["default"].setdefault("OPTIONS", {}).update(
     POSTGRESQL_OPTIONS if ON_POSTGRESQL else SQLITE_OPTIONS
 )
 
-# --- Broker and worker ---------------------------------------------------------------------------
+# --- Broker, worker and web processes ------------------------------------------------------------
 
 BROKER_URL = configuration.broker("CELERY_BROKER_URL")
 BROKER_KIND = configuration.BROKER_KINDS[BROKER_URL.partition(":")[0]]
@@ -235,6 +234,12 @@ CELERY_WORKER_HIJACK_ROOT_LOGGER = False
 # Connections outlive a task; `carprice.celery` closes broken ones before each task.
 CELERY_DB_REUSE_MAX = 1000
 
+# SQLite has one writer, and throttles that no Redis shares are counted in one process.
+WEB_PROCESSES = integer(
+    "WEB_PROCESSES", 2 if ON_POSTGRESQL and BROKER_KIND == "redis" else 1, low=1, high=64
+)
+WEB_THREADS = integer("WEB_THREADS", 4, low=1, high=64)
+
 # --- Predictions ---------------------------------------------------------------------------------
 
 MODELS_DIR = VAR_DIR / "models"
@@ -249,8 +254,8 @@ MAX_ATTEMPTS = 3
 # --- Limits on what a stranger can send ----------------------------------------------------------
 
 # Counters live in Redis where it is the broker, otherwise in the (single) web process.
-THROTTLE_STORAGE_URL = os.environ.get("THROTTLE_STORAGE_URL") or (
-    BROKER_URL if BROKER_KIND == "redis" else "memory://"
+THROTTLE_STORAGE_URL = configuration.throttle_storage(
+    "THROTTLE_STORAGE_URL", BROKER_URL if BROKER_KIND == "redis" else "memory://"
 )
 THROTTLES = {
     "sign_up": rate("THROTTLE_SIGN_UP", "300/minute"),
@@ -303,7 +308,9 @@ SPECTACULAR_SETTINGS = {
     "COMPONENT_SPLIT_REQUEST": True,
 }
 
-LOG_LEVEL = os.environ.get("LOG_LEVEL", "INFO").upper()
+LOG_LEVEL = configuration.one_of(
+    "LOG_LEVEL", "INFO", ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
+)
 LOGGING = {
     "version": 1,
     "disable_existing_loggers": False,

@@ -32,6 +32,12 @@ def fetch_all(statement: str, *parameters: Any) -> list[tuple[Any, ...]]:
         return rows
 
 
+def lift_statement_timeout() -> None:
+    """Let this session's statements take their time: an operator's command may scan everything."""
+    if connection.vendor == "postgresql":
+        execute("SET statement_timeout = 0")
+
+
 def execute(statement: str, *parameters: Any) -> None:
     """Run a statement with %s parameters that returns nothing."""
     with connection.cursor() as cursor:

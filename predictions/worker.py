@@ -16,7 +16,7 @@ from django.conf import settings
 from django.db import DatabaseError, close_old_connections
 from threadpoolctl import threadpool_limits
 
-from mlmodels import inference
+from mlmodels import catalogue, inference
 from mlmodels.artefacts import ArtefactError
 from mlmodels.models import Predictor
 from predictions import doorbell, execution
@@ -43,7 +43,8 @@ def warm_up() -> None:
         try:
             inference.scorer(version_id)
         except ArtefactError as error:
-            logger.error("Version %s does not load: %s", version_id, error)
+            logger.error("Version %s is off sale: %s", version_id, error)
+            catalogue.report_fault(version_id, str(error))
 
 
 class Sweeper(threading.Thread):

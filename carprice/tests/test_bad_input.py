@@ -125,6 +125,36 @@ def test_a_broken_body_is_refused(api: APIClient, user: User, path: str, body: b
     assert state(user) == before
 
 
+@pytest.mark.parametrize(
+    "body",
+    [
+        pytest.param(b'{"new_amount": 5, "new_amount": 5}', id="given-twice"),
+        pytest.param(b'{"new_amount": 5, "new_\\u0061mount": 6}', id="given-twice-escaped"),
+        pytest.param(b'\xef\xbb\xbf{"new_amount": 5}', id="utf-8-with-bom"),
+        pytest.param('{"new_amount": 5}'.encode("utf-16"), id="utf-16"),
+        pytest.param('{"new_amount": 5}'.encode("utf-16-be"), id="utf-16-be"),
+        pytest.param('{"new_amount": 5}'.encode("utf-32"), id="utf-32"),
+        pytest.param(b'{"new_amount": 5}x', id="trailing-garbage"),
+        pytest.param(b'{"new_amount": 5}\x00', id="trailing-nul"),
+        pytest.param(b'{"new_amount": 5,}', id="trailing-comma"),
+        pytest.param(b'{"new_amount": 5', id="cut"),
+        pytest.param(b'[{"new_amount": 5}]', id="in-a-list"),
+        pytest.param(b'{"new_amount": +5}', id="plus-sign"),
+        pytest.param(b'{"new_amount": 05}', id="leading-zero"),
+        pytest.param(b"{'new_amount': 5}", id="single-quotes"),
+    ],
+)
+def test_a_body_that_is_right_but_for_its_writing_is_refused(
+    api: APIClient, user: User, body: bytes
+) -> None:
+    before = state(user)
+
+    response = send(api, "/balance", body)
+
+    assert_invalid(response)
+    assert state(user) == before
+
+
 @pytest.mark.parametrize("name", ["deep-lists", "deep-closed-lists", "deep-objects", "21-levels"])
 def test_the_refusal_of_deep_nesting_says_how_deep_is_allowed(api: APIClient, name: str) -> None:
     errors = assert_invalid(send(api, "/predict", BROKEN_BODIES[name]))

@@ -4,7 +4,7 @@ import json
 import math
 from typing import Any
 
-import jsonschema  # type: ignore[import-untyped]  # it has no stubs here
+import jsonschema
 import pytest
 
 from carprice.errors import InvalidInput

@@ -23,6 +23,7 @@ from urllib.parse import urlsplit
 
 import psutil
 import psycopg
+import pytest
 import redis
 from django.conf import settings
 from django.core.management import call_command
@@ -45,6 +46,11 @@ CREDIT = 10_000
 WEB = ["-m", "gunicorn", "-c", "python:carprice.gunicorn", "carprice.wsgi"]
 WORKER = ["-m", "celery", "--quiet", "-A", "carprice", "worker", "--loglevel", "WARNING"]
 FURNISH = "from predictions.tests import processes; processes.furnish_here()"
+
+needs_redis = pytest.mark.skipif(
+    settings.BROKER_KIND != "redis" and not os.environ.get("REQUIRE_ALL"),
+    reason="set CELERY_BROKER_URL to a Redis",
+)
 
 
 def eventually(question: Callable[[], T], *, within: float = 20) -> T:

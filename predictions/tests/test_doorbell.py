@@ -18,7 +18,7 @@ from pytest_django.fixtures import Settings
 
 from predictions import doorbell
 from predictions.doorbell import ring
-from predictions.tests.processes import empty_redis_database, eventually
+from predictions.tests.processes import empty_redis_database, eventually, needs_redis
 from predictions.worker import Backoff
 
 AT_ONCE_SECONDS = 0.2  # generous: it takes microseconds
@@ -162,7 +162,7 @@ def test_what_was_rung_while_the_broker_was_away_is_published_when_it_is_back(
     eventually(lambda: sorted(rings(broker)) == [A, B])
 
 
-@pytest.mark.skipif(settings.BROKER_KIND != "redis", reason="set CELERY_BROKER_URL to a Redis")
+@needs_redis
 def test_the_publisher_connects_anew_once_redis_is_back(
     redis_broker: socket.socket, settings: Settings, caplog: pytest.LogCaptureFixture
 ) -> None:

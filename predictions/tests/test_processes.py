@@ -12,7 +12,6 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 
 import pytest
-from django.conf import settings
 
 from accounts.demo import DEMO_EMAIL
 from mlmodels.domains import predictor_specs
@@ -25,23 +24,18 @@ from predictions.tests.processes import (
     Trained,
     answers,
     eventually,
+    needs_redis,
     real_servers,
 )
 from predictions.tests.stand_ins import DIE, GATED, RAISE
 
 pytestmark = pytest.mark.processes
 
-ON_REAL_SERVERS = settings.ON_POSTGRESQL and settings.BROKER_KIND == "redis"
-NEED_REAL_SERVERS = pytest.mark.skipif(
-    not ON_REAL_SERVERS, reason="set DATABASE_URL to a PostgreSQL and CELERY_BROKER_URL to a Redis"
-)
+REAL_SERVERS = pytest.param("postgresql+redis", marks=[pytest.mark.postgresql, needs_redis])
 POWERS = list(range(GATED, GATED + 5))
 
 
-@pytest.fixture(
-    scope="module",
-    params=["embedded", pytest.param("postgresql+redis", marks=NEED_REAL_SERVERS)],
-)
+@pytest.fixture(scope="module", params=["embedded", REAL_SERVERS])
 def servers(request: pytest.FixtureRequest) -> Iterator[Servers]:
     if request.param == "embedded":
         yield Servers()

@@ -8,8 +8,9 @@ from types import FrameType
 from typing import Any
 
 from django.conf import settings
+from django.core.exceptions import ImproperlyConfigured
 from django.core.management import call_command
-from django.core.management.base import BaseCommand, CommandError
+from django.core.management.base import BaseCommand
 
 from accounts.demo import DEMO_EMAIL, OPERATOR_EMAIL, demo_password
 
@@ -63,7 +64,7 @@ def check_port() -> None:
         try:
             probe.bind(("127.0.0.1", settings.PORT))
         except OSError as error:
-            raise CommandError(
+            raise ImproperlyConfigured(
                 f"PORT {settings.PORT} cannot be used: {error.strerror}. "
                 "Set PORT to a free one, such as `make run PORT=8001`."
             ) from error

@@ -2,11 +2,13 @@ from argparse import ArgumentParser
 from typing import Any
 
 from django.conf import settings
+from django.core.exceptions import ImproperlyConfigured
 from django.core.management import call_command
-from django.core.management.base import BaseCommand, CommandError
+from django.core.management.base import BaseCommand
 from django.db import OperationalError, connection
 
 from accounts.demo import make_demo_users
+from carprice.sql import lift_statement_timeout
 
 
 class Command(BaseCommand):
@@ -17,6 +19,7 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         check_database()
+        lift_statement_timeout()
         call_command("migrate", verbosity=0)
         call_command("train", missing=True, stdout=self.stdout)
         call_command("collectstatic", verbosity=0, interactive=False)
@@ -30,5 +33,7 @@ def check_database() -> None:
     except OperationalError as error:
         database = settings.DATABASES["default"]
         where = database["HOST"] or database["NAME"]
-        reason = str(error).strip().splitlines()[-1]
-        raise CommandError(f"DATABASE_URL: cannot connect to {where}: {reason}") from None
+        reason = str(error).strip().splitlines()[0]
+        raise ImproperlyConfigured(
+            f"DATABASE_URL: the database at {where} cannot be used: {reason}"
+        ) from None

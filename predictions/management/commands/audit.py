@@ -3,6 +3,7 @@ from typing import Any
 
 from django.core.management.base import BaseCommand
 
+from carprice.sql import lift_statement_timeout
 from predictions.audit import breaches
 
 
@@ -10,6 +11,7 @@ class Command(BaseCommand):
     help = "Check every invariant of money and jobs; name each breach and exit with 1 if any."
 
     def handle(self, *args: Any, **options: Any) -> None:
+        lift_statement_timeout()
         found = list(breaches())
         for breach in found:
             self.stderr.write(breach)
