@@ -21,7 +21,7 @@ class SessionAccessToken(AccessToken):
 
 _USER_FIELDS = ["id", "email", "name", "password", "is_active", "is_staff", "is_superuser"]
 _FIND_SESSION = """
-    SELECT s.password_digest, s.ended_at IS NULL,
+    SELECT s.password_digest, s.ended_at,
         u.id, u.email, u.name, u.password, u.is_active, u.is_staff, u.is_superuser
     FROM accounts_tokensession AS s JOIN accounts_user AS u ON u.id = s.user_id
     WHERE s.id = %s
@@ -29,12 +29,12 @@ _FIND_SESSION = """
 
 
 def find_session(session_id: UUID) -> TokenSession:
-    """A session that has not ended, with its user. Raises DoesNotExist."""
+    """A session with its user. Raises DoesNotExist."""
     row = fetch_one(_FIND_SESSION, session_id)
-    if row is None or not row[1]:
+    if row is None:
         raise TokenSession.DoesNotExist
     user = instance(User, _USER_FIELDS, row[2:])
-    return TokenSession(pk=session_id, user=user, password_digest=row[0])
+    return TokenSession(pk=session_id, user=user, password_digest=row[0], ended_at=row[1])
 
 
 def open_session(user: User) -> TokenSession:

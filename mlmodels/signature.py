@@ -4,6 +4,7 @@ It is computed from the training data, stored with each version, and read by web
 never import scikit-learn.
 """
 
+import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal, Self
@@ -47,11 +48,10 @@ class Feature:
         raise ValueError(f"Choose one of: {', '.join(choices)}.")
 
     def _check_number(self, value: Any) -> float | int:
-        if isinstance(value, bool) or not isinstance(value, int | float):
-            raise ValueError(f"Enter a number{self._allowed()}.")  # noqa: TRY004  # one error kind
-        if (self.minimum is not None and value < self.minimum) or (
-            self.maximum is not None and value > self.maximum
-        ):
+        low = -math.inf if self.minimum is None else self.minimum
+        high = math.inf if self.maximum is None else self.maximum
+        is_number = isinstance(value, int | float) and not isinstance(value, bool)
+        if not (is_number and low <= value <= high):  # NaN is in no range
             raise ValueError(f"Enter a number{self._allowed()}.")
         if self.type == "integer":
             if value != int(value):

@@ -16,7 +16,7 @@ class PredictionQuerySet(models.QuerySet["Prediction"]):
 
     def submitted(self) -> Self:
         """Newest submission first; drafts were never submitted."""
-        return self.exclude(queued_at=None).order_by("-queued_at", "-id")
+        return self.exclude(queued_at=None).order_by("-queued_at", "-hold_id")
 
     def active(self) -> Self:
         return self.filter(status__in=Prediction.ACTIVE)
@@ -72,7 +72,7 @@ class Prediction(models.Model):
 
     class Meta:
         indexes = [
-            models.Index(fields=["user", "-queued_at", "-id"], name="prediction_history"),
+            models.Index(fields=["user", "-queued_at", "-hold"], name="prediction_history"),
             models.Index(
                 fields=["version", "queued_at"],
                 name="prediction_queue",

@@ -122,7 +122,7 @@ class Migration(migrations.Migration):
             ],
             options={
                 "indexes": [
-                    models.Index(fields=["user", "-queued_at", "-id"], name="prediction_history"),
+                    models.Index(fields=["user", "-queued_at", "-hold"], name="prediction_history"),
                     models.Index(
                         condition=models.Q(("status", "queued")),
                         fields=["version", "queued_at"],
