@@ -57,11 +57,13 @@ class Feature:
             if value != int(value):
                 raise ValueError(f"Enter a whole number{self._allowed()}.")
             return int(value)
-        return value
+        number: float | int = value
+        return number
 
     def _allowed(self) -> str:
-        unit = f" {self.unit}" if self.unit else ""
-        return f" from {self.minimum:g} to {self.maximum:g}{unit}"
+        low = f" from {self.minimum:g}" if self.minimum is not None else ""
+        high = f" to {self.maximum:g}" if self.maximum is not None else ""
+        return f"{low}{high} {self.unit or ''}".rstrip()
 
     def json_schema(self) -> dict[str, Any]:
         if self.type == "category":

@@ -1,20 +1,27 @@
 """What a user asks for: a prediction, or a look at one."""
 
+import json
 import uuid
 from datetime import timedelta
 from typing import Any
 
 from django.conf import settings
 from django.db import transaction
-from django.db.models.functions import Now
 
 from accounts.models import User
 from billing.services import place_hold
+from carprice import sql
 from carprice.errors import NotFound
 from mlmodels.catalogue import check_inputs
 from mlmodels.models import Predictor
 from predictions import doorbell
 from predictions.models import Prediction
+
+_QUEUE = """
+    INSERT INTO predictions_prediction (id, user_id, predictor_id, version_id, status, price,
+        data, defaulted, queued_at, deadline_at, hold_id, attempts, failure)
+    VALUES (%s, %s, %s, %s, 'queued', %s, %s, %s, {now}, {deadline}, %s, 0, '')
+"""
 
 
 def request_prediction(*, user: User, predictor: Predictor, data: Any) -> Prediction:
@@ -23,27 +30,25 @@ def request_prediction(*, user: User, predictor: Predictor, data: Any) -> Predic
     Raises InvalidInput or InsufficientCredits, and then has changed nothing.
     """
     inputs = check_inputs(predictor, data)
-    assert predictor.current_version_id is not None  # noqa: S101  # on sale means it has one
-    prediction = Prediction(
-        pk=uuid.uuid4(),
-        user=user,
-        predictor=predictor,
-        version_id=predictor.current_version_id,
-        status=Prediction.Status.QUEUED,
-        price=predictor.price,
-        data=inputs.data,
-        defaulted=inputs.defaulted,
-        queued_at=Now(),
-        deadline_at=Now() + timedelta(seconds=settings.DEADLINE_SECONDS),
-    )
+    version_id = predictor.current_version_id
+    assert version_id is not None  # noqa: S101  # on sale means it has one
+    key = uuid.uuid4()
+    deadline = sql.now(timedelta(seconds=settings.DEADLINE_SECONDS))
     with transaction.atomic():
-        prediction.hold_id = place_hold(
-            user_id=user.pk, amount=predictor.price, task_id=prediction.pk
+        hold_id = place_hold(user_id=user.pk, amount=predictor.price, task_id=key)
+        sql.execute(
+            _QUEUE.format(now=sql.now(), deadline=deadline),
+            key,
+            user.pk,
+            predictor.pk,
+            version_id,
+            predictor.price,
+            json.dumps(inputs.data),
+            json.dumps(inputs.defaulted),
+            hold_id,
         )
-        prediction.save(force_insert=True)
-        version_id = prediction.version_id
         transaction.on_commit(lambda: doorbell.ring(version_id))
-    return prediction
+    return sql.instance(Prediction, ["id", "version_id"], [key, version_id])
 
 
 def find(user: User, prediction_id: str) -> Prediction:

@@ -1052,7 +1052,7 @@ def test_without_the_database_nobody_can_sign_up() -> None:
     assert not User.objects.exists()
 
 
-@pytest.mark.parametrize("statement", ["billing_ledgerentry", 'INSERT INTO "predictions'])
+@pytest.mark.parametrize("statement", ["billing_ledgerentry", "INSERT INTO predictions"])
 def test_a_database_lost_in_mid_submission_leaves_nothing(
     api: APIClient, user: User, predictor: Predictor, statement: str
 ) -> None:
