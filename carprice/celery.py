@@ -4,7 +4,7 @@ import os
 from typing import Any
 
 from celery import Celery
-from celery.signals import task_prerun, worker_process_init
+from celery.signals import task_prerun, worker_init, worker_process_init
 from kombu.transport import TRANSPORT_ALIASES
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "carprice.settings")
@@ -14,6 +14,13 @@ TRANSPORT_ALIASES["embedded"] = "carprice.embedded_broker:Transport"
 app = Celery("carprice")
 app.config_from_object("django.conf:settings", namespace="CELERY")
 app.autodiscover_tasks()
+
+
+@worker_init.connect
+def prepare_pool(**_: Any) -> None:
+    from predictions import worker
+
+    worker.prepare()
 
 
 @worker_process_init.connect

@@ -5,6 +5,7 @@ scheduler. Pool processes never fork, so a thread in them is safe; the parent, w
 """
 
 import logging
+import os
 import random
 import threading
 import time
@@ -13,7 +14,7 @@ from datetime import datetime
 from uuid import UUID
 
 from django.conf import settings
-from django.db import DatabaseError, close_old_connections
+from django.db import DatabaseError, close_old_connections, connections
 from threadpoolctl import threadpool_limits
 
 from mlmodels import catalogue, inference
@@ -27,18 +28,30 @@ HEARTBEAT_SECONDS = 10
 LONGEST_BACKOFF_SECONDS = 60
 
 
+def prepare() -> None:
+    """Load models before the pool forks: its processes share them, and a new one starts at once."""
+    for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
+        os.environ.setdefault(name, "1")  # threads would not survive the fork
+    warm_up()
+    connections.close_all()
+
+
 def start() -> None:
-    """Prepare a fresh pool process."""
+    """Begin work in a fresh pool process."""
     Sweeper().start()
     threadpool_limits(1)  # processes are the parallelism; more threads would only contend
-    try:
-        warm_up()
-    except DatabaseError as error:  # tasks load what they need when it is back
-        logger.error("No model was loaded ahead: %s", error)
+    warm_up()
 
 
 def warm_up() -> None:
     """Load what is on sale, so that no customer waits for it."""
+    try:
+        _load_what_is_on_sale()
+    except DatabaseError as error:  # tasks load what they need when it is back
+        logger.error("No model was loaded ahead: %s", error)
+
+
+def _load_what_is_on_sale() -> None:
     for version_id in Predictor.objects.on_sale().values_list("current_version", flat=True):
         try:
             inference.scorer(version_id)

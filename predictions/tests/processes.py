@@ -227,6 +227,7 @@ class Service:
 
     def _stop_all(self) -> list[str]:
         """Stop what was started; returns the command lines of what had to be killed."""
+        self.stop_workers()
         for process in self._processes:
             if process.is_running():
                 process.send(signal.SIGTERM)
@@ -313,6 +314,7 @@ class Service:
         return running[0] if running else self.start_worker()
 
     def stop_workers(self) -> None:
+        """Kill them all: nothing is lost by it, and it is quicker than to let them end."""
         for worker in self._workers:
             if worker.is_running():
                 worker.kill()

@@ -34,13 +34,21 @@ doorbell.ring(uuid.UUID("{A}"))
 
 
 @pytest.fixture
-def broker(settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """An embedded broker's directory of its own, for a process that has not rung yet."""
+def _own_publisher(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """As in a process that has not rung yet; what it could not publish ends with the test."""
+    monkeypatch.setattr(doorbell, "_current", None)
+    yield
+    if doorbell._current is not None:
+        doorbell._current._stopping.set()
+
+
+@pytest.fixture
+def broker(settings: Settings, tmp_path: Path, _own_publisher: None) -> Path:
+    """An embedded broker's directory."""
     directory = tmp_path / "broker"
     settings.CELERY_BROKER_URL = "embedded://localhost"
     settings.BROKER_KIND = "embedded"
     settings.PUBLISH_TRANSPORT_OPTIONS = {"embedded": {"directory": str(directory)}}
-    monkeypatch.setattr(doorbell, "_current", None)
     return directory
 
 
@@ -54,12 +62,11 @@ def unused_port() -> Iterator[socket.socket]:
 
 @pytest.fixture
 def redis_broker(
-    settings: Settings, monkeypatch: pytest.MonkeyPatch, unused_port: socket.socket
+    settings: Settings, unused_port: socket.socket, _own_publisher: None
 ) -> socket.socket:
-    """Where a process that has not rung yet expects a Redis, and finds none."""
+    """Where a Redis is expected, and none is found."""
     settings.CELERY_BROKER_URL = f"redis://127.0.0.1:{unused_port.getsockname()[1]}/0"
     settings.BROKER_KIND = "redis"
-    monkeypatch.setattr(doorbell, "_current", None)
     return unused_port
 
 
