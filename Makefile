@@ -30,7 +30,9 @@ audit: .venv/run.stamp
 
 .venv/run.stamp: requirements.lock
 	@test -n "$(PYTHON)" || { echo "carprice: Python 3.11 or later is needed." >&2; exit 1; }
-	@test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	@$(BIN)/python -m pip --version >/dev/null 2>&1 || $(PYTHON) -m venv --clear .venv || { \
+		rm -rf .venv; echo "carprice: this Python has no working venv module (python3-venv)." >&2; \
+		exit 1; }
 	@echo "Installing what the service runs on (a minute or two, once) ..."
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r $<
 	@touch $@

@@ -6,6 +6,7 @@ from django.db import connection
 from django.db.models import F, Q, Sum
 from django.db.models.functions import Coalesce
 
+from accounts.models import User
 from billing import triggers
 from billing.models import CreditAccount, LedgerEntry
 
@@ -13,9 +14,15 @@ SHOWN = 20  # breaches named for each invariant
 
 
 def breaches() -> Iterator[str]:
+    yield from _users_without_an_account()
     yield from _accounts_that_differ_from_their_entries()
     yield from _resolutions_that_do_not_fit()
-    yield from missing_triggers(triggers.NAMES)
+    yield from missing_triggers(triggers.names())
+
+
+def _users_without_an_account() -> Iterator[str]:
+    for user in User.objects.filter(credit_account=None)[:SHOWN]:
+        yield f"user {user.pk}: has no credit account"
 
 
 def _accounts_that_differ_from_their_entries() -> Iterator[str]:

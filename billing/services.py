@@ -93,16 +93,6 @@ def place_hold(*, user_id: UUID, amount: int, task_id: UUID) -> int:
     return int(hold[0])
 
 
-def capture_holds(hold_ids: Collection[int]) -> None:
-    """Charge open holds in full. Raises IntegrityError if one is already resolved."""
-    _resolve(hold_ids, Kind.CAPTURE)
-
-
-def release_holds(hold_ids: Collection[int]) -> None:
-    """Give open holds back in full. Raises IntegrityError if one is already resolved."""
-    _resolve(hold_ids, Kind.RELEASE)
-
-
 _HOLDS = """
     SELECT id, account_id, held_change, task_id FROM billing_ledgerentry
     WHERE kind = 'hold' AND id IN ({ids}) ORDER BY account_id, id
@@ -119,29 +109,35 @@ _WRITE_RESOLUTIONS = """
 
 
 @transaction.atomic
-def _resolve(hold_ids: Collection[int], kind: LedgerEntry.Kind) -> None:
-    """End holds in full. Everything is prepared before the first account is locked."""
+def resolve_holds(*, captured: Collection[int] = (), released: Collection[int] = ()) -> None:
+    """Charge some open holds in full and give others back in full, by their ids.
+
+    Each account is locked once, in the order of their ids, after everything is prepared; so two
+    of these cannot deadlock if each is all that its transaction does with accounts. Raises
+    IntegrityError if a hold is already resolved.
+    """
+    hold_ids = [*captured, *released]
     if not hold_ids:
         return
     holds = fetch_all(_HOLDS.format(ids=", ".join(["%s"] * len(hold_ids))), *hold_ids)
     entries: list[Any] = []
     for account_id, group in groupby(holds, key=itemgetter(1)):
-        entries += _settle_account(account_id, list(group), kind)
+        entries += _settle_account(account_id, list(group), set(captured))
     execute(_WRITE_RESOLUTIONS.format(rows=values(len(holds), 9)), *entries)
 
 
 def _settle_account(
-    account_id: UUID, holds: Sequence[tuple[Any, ...]], kind: LedgerEntry.Kind
+    account_id: UUID, holds: Sequence[tuple[Any, ...]], captured: set[int]
 ) -> list[Any]:
     """Change one account by all its holds; returns the columns of their entries, one by one."""
-    charged = kind == Kind.CAPTURE
     total = sum(amount for _, _, amount, _ in holds)
-    account = fetch_one(_SETTLE, total if charged else 0, total, account_id)
+    charged = sum(amount for hold_id, _, amount, _ in holds if hold_id in captured)
+    account = fetch_one(_SETTLE, charged, total, account_id)
     assert account is not None  # noqa: S101  # entries keep their account from being deleted
-    balance, held = account[0] + (total if charged else 0), account[1] + total
+    balance, held = account[0] + charged, account[1] + total
     columns: list[Any] = []
     for hold_id, _, amount, task_id in holds:
-        change = -amount if charged else 0
+        kind, change = (Kind.CAPTURE, -amount) if hold_id in captured else (Kind.RELEASE, 0)
         balance, held = balance + change, held - amount
         columns += [
             account_id, kind.value, change, -amount, balance, held, task_id, hold_id, "",

@@ -1,5 +1,6 @@
 """What check constraints cannot say: entries are never changed, and a resolution fits its hold."""
 
+from django.db import connection
 from django.db.backends.base.schema import BaseDatabaseSchemaEditor
 
 NEVER = "ledger entries are never edited or deleted"
@@ -53,7 +54,11 @@ SQLITE = [
     BEGIN SELECT RAISE(ABORT, '{NEVER}'); END""",
 ]
 
-NAMES = {"ledger_append_only", "ledger_no_truncate", "ledger_resolution_fits"}
+
+def names() -> set[str]:
+    """The triggers that this database must have."""
+    common = {"ledger_append_only", "ledger_no_truncate", "ledger_resolution_fits"}
+    return common if connection.vendor == "postgresql" else common | {"ledger_no_replace"}
 
 
 def create(apps: object, schema_editor: BaseDatabaseSchemaEditor) -> None:

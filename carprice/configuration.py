@@ -60,13 +60,13 @@ def integer(name: str, default: int, *, low: int, high: int) -> int:
     return read(name, default, cast, f"a whole number from {low} to {high}")
 
 
-def seconds(name: str, default: float) -> float:
+def seconds(name: str, default: float, *, low: float) -> float:
     def cast(value: str) -> float:
-        if 0 <= float(value) < 1e6:
+        if low <= float(value) < 1e6:
             return float(value)
         raise ValueError(value)
 
-    return read(name, default, cast, "a number of seconds")
+    return read(name, default, cast, f"a number of seconds, at least {low:g}")
 
 
 def words(name: str, default: list[str]) -> list[str]:
@@ -184,7 +184,10 @@ def broker(name: str) -> str:
     if scheme not in BROKER_KINDS or (url and not scheme):
         raise ImproperlyConfigured(f"{name} must start with redis:// or amqp://, not {scheme!r}.")
     try:
-        urlsplit(url).port  # noqa: B018  # reading it is the check
+        parts = urlsplit(url)
+        parts.port  # noqa: B018  # reading it is the check
+        if BROKER_KINDS[scheme] == "redis" and parts.path.strip("/"):
+            int(parts.path.strip("/"))
     except ValueError as error:
         raise ImproperlyConfigured(f"{name} is not a broker URL: {error}.") from error
     return url

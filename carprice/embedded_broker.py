@@ -18,6 +18,7 @@ from kombu.transport import virtual
 logger = logging.getLogger(__name__)
 
 SUFFIX = ".msg"
+LONGEST_WAIT = 0.2  # seconds
 
 
 class Channel(virtual.Channel):
@@ -95,6 +96,10 @@ class Transport(virtual.Transport):
     def __init__(self, client: Any, **options: Any) -> None:
         super().__init__(client, **options)
         self.state = self.global_state
+
+    def drain_events(self, connection: Any, timeout: float | None = None, **options: Any) -> None:
+        """Wait for a message, but never long: a worker that is told to stop hears of it after."""
+        super().drain_events(connection, timeout=min(timeout or LONGEST_WAIT, LONGEST_WAIT))
 
     def driver_version(self) -> str:
         return "1"

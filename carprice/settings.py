@@ -217,6 +217,7 @@ CELERY_ACCEPT_CONTENT = ["json"]
 CELERY_TASK_IGNORE_RESULT = True
 CELERY_TASK_ACKS_LATE = True
 CELERY_TASK_REJECT_ON_WORKER_LOST = True
+CELERY_WORKER_LOST_WAIT = 0.5  # nobody waits for a result; the slot of a lost process is needed
 CELERY_TASK_PUBLISH_RETRY = False
 CELERY_TASK_PUBLISH_RETRY_POLICY = {"max_retries": 0}
 CELERY_TASK_SOFT_TIME_LIMIT = 10
@@ -246,9 +247,9 @@ MODELS_DIR = VAR_DIR / "models"
 CREDIT_CEILING = 1_000_000_000  # on one account; also a database constraint
 TOP_UP_LIMIT = 1_000_000
 CLAIM_ROWS = integer("CLAIM_ROWS", 64, low=1, high=1000)
-LEASE_SECONDS = seconds("LEASE_SECONDS", 20)  # above the task's hard time limit
-DEADLINE_SECONDS = seconds("DEADLINE_SECONDS", 600)
-SWEEP_SECONDS = seconds("SWEEP_SECONDS", 2)
+LEASE_SECONDS = seconds("LEASE_SECONDS", 20, low=1)  # more than the task's hard time limit
+DEADLINE_SECONDS = seconds("DEADLINE_SECONDS", 600, low=1)
+SWEEP_SECONDS = seconds("SWEEP_SECONDS", 2, low=0.1)
 MAX_ATTEMPTS = 3
 
 # --- Limits on what a stranger can send ----------------------------------------------------------

@@ -49,6 +49,7 @@ urlpatterns: list[URLPattern | URLResolver] = [
     *root_contract,
     *operations,
     *pages,
+    path(f"{settings.ADMIN_PATH}/login/", accounts_views.admin_sign_in),
     path(f"{settings.ADMIN_PATH}/", admin.site.urls),
 ]
 handler400 = views.bad_request

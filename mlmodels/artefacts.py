@@ -13,6 +13,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+from celery.exceptions import SoftTimeLimitExceeded
 from django.conf import settings
 
 from mlmodels.models import PredictorVersion
@@ -70,7 +71,7 @@ def read_verified(published: PredictorVersion) -> bytes:
         )
     try:
         content = path_of(published.artefact_sha256).read_bytes()
-    except OSError as error:
+    except (FileNotFoundError, NotADirectoryError, PermissionError) as error:
         raise ArtefactError(f"The artefact cannot be read: {error.strerror}.") from error
     if hashlib.sha256(content).hexdigest() != published.artefact_sha256:
         raise ArtefactError("The artefact is not the one that was published: its digest differs.")
@@ -87,5 +88,7 @@ def load(published: PredictorVersion) -> Any:
         warnings.simplefilter("error", InconsistentVersionWarning)
         try:
             return joblib.load(io.BytesIO(content))
+        except (MemoryError, OSError, SoftTimeLimitExceeded):
+            raise  # it says nothing about the artefact
         except Exception as error:  # unpickling may raise anything
             raise ArtefactError(f"The artefact does not load: {type(error).__name__}.") from error

@@ -17,11 +17,11 @@ from uuid import UUID
 
 from celery.exceptions import SoftTimeLimitExceeded
 from django.conf import settings
-from django.db import connection, transaction
+from django.db import OperationalError, close_old_connections, connection, transaction
 from django.db.models import F, Min
 from django.db.models.functions import Now
 
-from billing.services import capture_holds, release_holds
+from billing.services import resolve_holds
 from carprice import sql
 from mlmodels import catalogue, inference
 from mlmodels.artefacts import ArtefactError
@@ -65,8 +65,8 @@ class Outcome:
 def run_waiting(version_id: UUID) -> int:
     """Score up to CLAIM_ROWS waiting rows, or one that has lost a worker before.
 
-    Returns how many were claimed. Raises SoftTimeLimitExceeded after handing the rows back, to be
-    tried alone.
+    Returns how many were claimed. Raises what stopped the scoring of all of them, such as
+    SoftTimeLimitExceeded, after handing the rows back, to be tried alone.
     """
     return run_fresh(version_id) or run_suspect(version_id)
 
@@ -84,27 +84,34 @@ def _run(claim: Claim | None) -> int:
         return 0
     try:
         outcomes = score(claim)
-    except SoftTimeLimitExceeded:
+    except Exception:  # out of time, memory or files: what the rows may be guilty of
         abandon(claim)
         raise
     except BaseException:  # told to stop: nobody else need wait for the lease
         give_back(claim)
         raise
-    settle(claim, outcomes)
+    try:
+        settle(claim, outcomes)
+    except OperationalError as error:  # a lost connection: whether it committed, the fence knows
+        logger.warning("Settling again: %s", error)
+        close_old_connections()
+        settle(claim, outcomes)
     return len(claim.rows)
 
 
 # --- Claim ---------------------------------------------------------------------------------------
 
+# Materialized, or the planner may run the limited query once for each row it updates.
 _CLAIM = """
-    UPDATE predictions_prediction
-    SET status = 'running', claim = %s, attempts = attempts + 1,
-        started_at = COALESCE(started_at, {now}), lease_expires_at = {lease_end}
-    WHERE id IN (
+    WITH picked AS MATERIALIZED (
         SELECT id FROM predictions_prediction
         WHERE version_id = %s AND status = 'queued' AND {which}
         ORDER BY queued_at, id LIMIT %s {skip_locked}
     )
+    UPDATE predictions_prediction
+    SET status = 'running', claim = %s, attempts = attempts + 1,
+        started_at = COALESCE(started_at, {now}), lease_expires_at = {lease_end}
+    WHERE id IN (SELECT id FROM picked)
     RETURNING id, data
 """
 
@@ -128,7 +135,7 @@ def _claim(version_id: UUID, which: str, limit: int) -> Claim | None:
         skip_locked="FOR UPDATE SKIP LOCKED" if connection.vendor == "postgresql" else "",
     )
     token = uuid.uuid4()
-    rows = sql.fetch_all(statement, token, version_id, limit)
+    rows = sql.fetch_all(statement, version_id, limit, token)
     if not rows:
         return None
     return Claim(token, version_id, [Row(UUID(str(key)), json.loads(data)) for key, data in rows])
@@ -140,14 +147,14 @@ def give_back(claim: Claim) -> None:
     _held_by(claim).update(
         status=Status.QUEUED, claim=None, lease_expires_at=None, attempts=F("attempts") - 1
     )
-    transaction.on_commit(lambda: doorbell.ring(claim.version_id))
+    transaction.on_commit(lambda: doorbell.ring(claim.version_id), robust=True)
 
 
 @transaction.atomic
 def abandon(claim: Claim) -> None:
     """Return a claim's rows as if their worker had been lost."""
     retry_or_fail(list(_lock(_held_by(claim)).order_by("pk")))
-    transaction.on_commit(lambda: doorbell.ring(claim.version_id))
+    transaction.on_commit(lambda: doorbell.ring(claim.version_id), robust=True)
 
 
 def _held_by(claim: Claim) -> PredictionQuerySet:
@@ -216,37 +223,45 @@ def settle(claim: Claim, outcomes: Sequence[Outcome]) -> None:
 
     Accounts are locked last, so that submissions of the same users hardly wait.
     """
-    finished = [outcome for outcome in outcomes if not outcome.failure]
-    failed = [outcome for outcome in outcomes if outcome.failure]
-    settled = _fail_outcomes(claim, failed) + _finish(claim, finished)
-    if settled < len(outcomes):
-        logger.warning("%s rows were no longer ours to settle.", len(outcomes) - settled)
+    released = _fail(claim, [outcome for outcome in outcomes if outcome.failure])
+    captured = _finish(claim, [outcome for outcome in outcomes if not outcome.failure])
+    resolve_holds(captured=captured, released=released)
+    if (lost := len(outcomes) - len(released) - len(captured)) > 0:
+        logger.warning("%s rows were no longer ours to settle.", lost)
 
 
-def _finish(claim: Claim, outcomes: Sequence[Outcome]) -> int:
+def _finish(claim: Claim, outcomes: Sequence[Outcome]) -> list[int]:
+    """Store values; returns the holds to capture."""
     if not outcomes:
-        return 0
+        return []
     statement = _FINISH.format(now=sql.now(), rows=sql.values(len(outcomes), 2))
     parameters = chain.from_iterable((outcome.row.id, outcome.value) for outcome in outcomes)
-    holds = sql.fetch_all(statement, *parameters, claim.token)
-    capture_holds([hold_id for (hold_id,) in holds])
-    return len(holds)
+    return [hold_id for (hold_id,) in sql.fetch_all(statement, *parameters, claim.token)]
 
 
-def _fail_outcomes(claim: Claim, outcomes: Sequence[Outcome]) -> int:
+def _fail(claim: Claim, outcomes: Sequence[Outcome]) -> list[int]:
+    """Store failures; returns the holds to release."""
     if not outcomes:
-        return 0
+        return []
     failures = {outcome.row.id: outcome.failure for outcome in outcomes}
     held = _held_by(claim).filter(pk__in=failures).select_for_update(no_key=True)
     rows = list(held.order_by("pk"))
     for failure in sorted(set(failures.values())):
-        fail([row for row in rows if failures[row.pk] == failure], failure)
-    return len(rows)
+        mark_failed([row for row in rows if failures[row.pk] == failure], failure)
+    return _holds_of(rows)
 
 
 def fail(rows: Sequence[Prediction], failure: str) -> None:
     """End rows the caller has locked, giving their holds back."""
-    release_holds([row.hold_id for row in rows if row.hold_id is not None])
+    mark_failed(rows, failure)
+    resolve_holds(released=_holds_of(rows))
+
+
+def _holds_of(rows: Sequence[Prediction]) -> list[int]:
+    return [row.hold_id for row in rows if row.hold_id is not None]
+
+
+def mark_failed(rows: Sequence[Prediction], failure: str) -> None:
     Prediction.objects.filter(pk__in=[row.pk for row in rows]).update(
         status=Status.FAILED,
         failure=failure,
@@ -259,16 +274,25 @@ def fail(rows: Sequence[Prediction], failure: str) -> None:
 # --- Sweep ---------------------------------------------------------------------------------------
 
 
-@transaction.atomic
 def recover() -> None:
     """End what is past its deadline, and take back what a lost worker left running.
 
     Any number of these may run at once: rows that another one has locked are skipped.
     """
+    _end_late()
+    _take_back_lapsed()
+
+
+@transaction.atomic
+def _end_late() -> None:
     late = _lock(Prediction.objects.active().filter(deadline_at__lt=Now())).order_by("pk")
     if rows := list(late[:SWEEP_ROWS]):
         logger.warning("%s predictions passed their deadline.", len(rows))
         fail(rows, Failure.DEADLINE_EXCEEDED)
+
+
+@transaction.atomic
+def _take_back_lapsed() -> None:
     lapsed = Prediction.objects.filter(status=Status.RUNNING, lease_expires_at__lt=Now())
     if rows := list(_lock(lapsed).order_by("pk")[:SWEEP_ROWS]):
         logger.warning("%s predictions lost their worker.", len(rows))

@@ -47,7 +47,7 @@ def request_prediction(*, user: User, predictor: Predictor, data: Any) -> Predic
             json.dumps(inputs.defaulted),
             hold_id,
         )
-        transaction.on_commit(lambda: doorbell.ring(version_id))
+        transaction.on_commit(lambda: doorbell.ring(version_id), robust=True)
     return sql.instance(Prediction, ["id", "version_id"], [key, version_id])
 
 

@@ -20,11 +20,19 @@ def score_waiting(version_id: str) -> None:
     """Score what waits for a version until nothing does, or the turn is over."""
     key = UUID(version_id)
     turn_ends = time.monotonic() + TURN_SECONDS
-    while execution.run_waiting(key):
+    # A suspect with each batch: a stream of fresh rows must not starve those that lost a worker.
+    while execution.run_fresh(key) + execution.run_suspect(key):
         if time.monotonic() > turn_ends:
-            execution.run_suspect(key)  # which a stream of fresh rows would starve
+            _give_others_a_turn(key)
             doorbell.ring(key)
             return
+
+
+def _give_others_a_turn(key: UUID) -> None:
+    """Score a batch of each other version that waits: its message is behind many of a busy one."""
+    for other in execution.waiting_versions():
+        if other != key:
+            execution.run_waiting(other)
 
 
 @shared_task(bind=True)

@@ -174,3 +174,16 @@ def test_a_sign_up_page_over_the_limit_says_so_and_makes_no_account() -> None:
     assert response.status_code in (422, 429)
     assert "Too many requests" in response.content.decode()
     assert not User.objects.exists()
+
+
+def test_the_admin_has_no_sign_in_of_its_own_that_would_not_count(client: Client) -> None:
+    answer = client.post("/admin/login/?next=/admin/", {"username": "op@example.com"})
+
+    assert answer.status_code == 302
+    assert answer["Location"] == "/account/sign-in?next=/admin/"
+
+
+def test_a_customer_is_refused_by_the_admin_and_not_sent_round(client: Client, user: User) -> None:
+    client.force_login(user)
+
+    assert client.get("/admin/", follow=True).status_code == 403

@@ -47,10 +47,14 @@ def test_credit_for_three_pays_for_three_of_eight(
 
 def test_one_hold_is_resolved_once_by_eight(user: User, at_once: AtOnce) -> None:
     hold = place(user, 10)
-    capture, release = services.capture_holds, services.release_holds
 
     results = at_once(
-        [lambda: capture([hold]), lambda: release([hold])] * (THREADS // 2), *EXPECTED
+        [
+            lambda: services.resolve_holds(captured=[hold]),
+            lambda: services.resolve_holds(released=[hold]),
+        ]
+        * (THREADS // 2),
+        *EXPECTED,
     )
 
     assert refusals(results) == THREADS - 1
@@ -87,7 +91,9 @@ def test_batches_over_the_same_accounts_do_not_deadlock(
     users = [make_user(f"user{number}@example.com") for number in range(4)]
     batches = [[place(user, 1) for user in order] for order in [users, users[::-1]] * 4]
 
-    results = at_once([partial(services.capture_holds, batch) for batch in batches], *EXPECTED)
+    results = at_once(
+        [partial(services.resolve_holds, captured=batch) for batch in batches], *EXPECTED
+    )
 
     assert refusals(results) == 0
     assert {money(user) for user in users} == {(1000 - 8, 0)}
@@ -115,5 +121,5 @@ def test_processes_share_one_account_without_losing_a_credit(user: User) -> None
 def _spend(user_id: Any, times: int) -> None:
     for _ in range(times):
         hold = services.place_hold(user_id=user_id, amount=1, task_id=uuid4())
-        services.capture_holds([hold])
+        services.resolve_holds(captured=[hold])
     connections.close_all()

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from celery.exceptions import SoftTimeLimitExceeded
 from django.conf import LazySettings
-from django.db import IntegrityError, transaction
+from django.db import IntegrityError, connection, transaction
 from django.db.models.functions import Now
 
 from accounts.models import User
@@ -20,6 +20,7 @@ from predictions import execution
 from predictions.audit import breaches
 from predictions.models import Prediction
 from predictions.services import request_prediction
+from predictions.tasks import score_waiting
 
 pytestmark = pytest.mark.django_db
 CREDITS = 1000
@@ -381,3 +382,45 @@ class TestAudit:
 
         assert [breach.startswith("hold ") for breach in breaches()] == [True]
         assert LedgerEntry.objects.filter(kind="hold").count() == 1
+
+
+@pytest.mark.postgresql
+def test_a_claim_keeps_its_limit_whatever_the_planner_believes(
+    submit: Submit, predictor: Predictor, settings: LazySettings
+) -> None:
+    """With statistics of an empty table PostgreSQL would rather run the limited query per row."""
+    settings.CLAIM_ROWS = 2
+    with connection.cursor() as cursor:
+        cursor.execute("ANALYZE predictions_prediction")
+    rows = [submit() for _ in range(9)]
+
+    claimed = execution.claim_fresh(_version(predictor))
+
+    assert claimed
+    assert len(claimed.rows) == 2
+    assert Prediction.objects.filter(status=Status.QUEUED).count() == len(rows) - 2
+
+
+def test_a_busy_predictor_leaves_a_turn_to_the_others(
+    submit: Submit,
+    user: User,
+    predictors: dict[str, Predictor],
+    predictor: Predictor,
+    settings: LazySettings,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    settings.SWEEP_SECONDS = 0
+    monkeypatch.setattr("predictions.tasks.TURN_SECONDS", 0)
+    other = request_prediction(user=user, predictor=predictors["linear_regression"], data=CARS[0])
+    submit()
+
+    score_waiting(str(_version(predictor)))
+
+    assert status_of(other) == [Status.FINISHED]
+
+
+def test_the_audit_names_a_user_without_an_account(make_user: Callable[..., User]) -> None:
+    user = make_user("no-account@example.com", credit=0)
+    CreditAccount.objects.filter(pk=user.pk).delete()
+
+    assert list(breaches()) == [f"user {user.pk}: has no credit account"]

@@ -80,13 +80,18 @@ def supervise() -> int:
     paths = {"var": settings.VAR_DIR, "base": settings.BASE_DIR, "python": sys.executable}
     user = "user=root" if os.geteuid() == 0 else ""  # it asks to be told
     config.write_text(SUPERVISOR.format(**paths, user=user, common=COMMON))
+    signals = {signal.SIGINT, signal.SIGTERM, signal.SIGHUP}
+    signal.pthread_sigmask(signal.SIG_BLOCK, signals)  # none may come before there is a handler
     process = subprocess.Popen(
-        [sys.executable, "-m", "supervisor.supervisord", "-c", config], start_new_session=True
+        [sys.executable, "-m", "supervisor.supervisord", "-c", config],
+        start_new_session=True,
+        preexec_fn=lambda: signal.pthread_sigmask(signal.SIG_UNBLOCK, signals) and None,
     )
 
     def stop(_number: int, _frame: FrameType | None) -> None:
         process.terminate()
 
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+    for number in signals:
         signal.signal(number, stop)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, signals)
     return process.wait()

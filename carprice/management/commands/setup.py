@@ -5,7 +5,7 @@ from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
 from django.core.management import call_command
 from django.core.management.base import BaseCommand
-from django.db import OperationalError, connection
+from django.db import DatabaseError, connection
 
 from accounts.demo import make_demo_users
 from carprice.sql import lift_statement_timeout
@@ -30,7 +30,7 @@ class Command(BaseCommand):
 def check_database() -> None:
     try:
         connection.ensure_connection()
-    except OperationalError as error:
+    except DatabaseError as error:
         database = settings.DATABASES["default"]
         where = database["HOST"] or database["NAME"]
         reason = str(error).strip().splitlines()[0]

@@ -23,6 +23,7 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         specs = _chosen(options["only"])
+        domains = {domain.name for domain, _ in specs}
         if options["missing"]:
             specs = [(domain, spec) for domain, spec in specs if not _is_usable(spec.name)]
         for domain, spec in specs:
@@ -33,7 +34,7 @@ class Command(BaseCommand):
                 f"{version}: R² {found.r2:.3f}, MAE {found.mae:,.1f} {domain.unit}, "
                 f"RMSE {found.rmse:,.1f} {domain.unit}, MAPE {found.mape:.1%}"
             )
-        for name in {domain.name for domain, _ in specs}:
+        for name in domains:  # even if nothing was trained: a run may have ended before its prices
             catalogue.price_by_rank(name)
 
     def _show(self, line: str) -> None:
