@@ -71,7 +71,7 @@ def read_verified(published: PredictorVersion) -> bytes:
         )
     try:
         content = path_of(published.artefact_sha256).read_bytes()
-    except (FileNotFoundError, NotADirectoryError, PermissionError) as error:
+    except (FileNotFoundError, NotADirectoryError, IsADirectoryError, PermissionError) as error:
         raise ArtefactError(f"The artefact cannot be read: {error.strerror}.") from error
     if hashlib.sha256(content).hexdigest() != published.artefact_sha256:
         raise ArtefactError("The artefact is not the one that was published: its digest differs.")

@@ -86,7 +86,7 @@ def _is_loadable(predictor: Predictor) -> bool:
         return False
     try:
         read_verified(version)
-    except ArtefactError:
+    except (ArtefactError, OSError):
         return False
     return True
 

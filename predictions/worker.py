@@ -47,7 +47,7 @@ def warm_up() -> None:
     """Load what is on sale, so that no customer waits for it."""
     try:
         _load_what_is_on_sale()
-    except DatabaseError as error:  # tasks load what they need when it is back
+    except (DatabaseError, OSError) as error:  # tasks load what they need when it is back
         logger.error("No model was loaded ahead: %s", error)
 
 
