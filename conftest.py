@@ -1,9 +1,12 @@
 """Fixtures for every app: trained predictors, a user with credits, a client that speaks JSON."""
 
+import hashlib
 import os
+import pickle
 import shutil
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from threading import Barrier
 from typing import Any
 
@@ -20,6 +23,7 @@ from billing.models import CreditAccount
 from billing.services import set_available
 from carprice import throttling
 from mlmodels import catalogue, training
+from mlmodels.artefacts import write_whole
 from mlmodels.domains import predictor_specs
 from mlmodels.domains.base import Domain, PredictorSpec
 from mlmodels.models import Predictor
@@ -84,12 +88,33 @@ def _forget_limits() -> None:
 
 
 @pytest.fixture(scope="session")
-def trained() -> Trained:
-    """Every predictor trained on the real data, once for all tests."""
+def trained(pytestconfig: pytest.Config) -> Trained:
+    """Every predictor trained on the real data, once for all tests and until its source changes."""
+    kept = pytestconfig.cache.mkdir("trained") / _digest_of_training()
+    models = Path(settings.MODELS_DIR)
+    if not (kept / "cards").exists():
+        cards = [
+            training.train(domain, spec, jobs=2, progress=lambda _: None)
+            for domain, spec in predictor_specs()
+        ]
+        shutil.copytree(models, kept, dirs_exist_ok=True)
+        write_whole(kept / "cards", pickle.dumps(cards))
+    shutil.copytree(kept, models, dirs_exist_ok=True, ignore=shutil.ignore_patterns("cards"))
+    cards = pickle.loads((kept / "cards").read_bytes())
     return [
-        (domain, spec, training.train(domain, spec, jobs=2, progress=lambda _: None))
-        for domain, spec in predictor_specs()
+        (domain, spec, card) for (domain, spec), card in zip(predictor_specs(), cards, strict=True)
     ]
+
+
+def _digest_of_training() -> str:
+    """Changes with anything that training depends on."""
+    folder = settings.BASE_DIR / "mlmodels"
+    files = [path for path in folder.rglob("*") if path.suffix in {".py", ".csv"}]
+    files = [path for path in files if "tests" not in path.parts]
+    digest = hashlib.sha256()
+    for path in [settings.BASE_DIR / "requirements.lock", *sorted(files)]:
+        digest.update(path.read_bytes())
+    return digest.hexdigest()
 
 
 @pytest.fixture
