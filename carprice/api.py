@@ -14,7 +14,7 @@ from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from carprice import throttling
-from carprice.errors import InvalidInput, ServiceError
+from carprice.errors import InvalidInput, ServiceError, TryLater
 from carprice.parsers import BODY
 
 logger = logging.getLogger(__name__)
@@ -118,7 +118,7 @@ def exception_handler(error: Exception, context: dict[str, Any]) -> Response | N
     extra: dict[str, Any] = {}
     if isinstance(error, ServiceError):
         code, detail, extra = error.code, error.detail, error.extra
-        if isinstance(error, throttling.TooManyRequests):
+        if isinstance(error, TryLater):
             headers["Retry-After"] = str(error.retry_after)
     elif isinstance(error, exceptions.ValidationError):
         code, detail = "invalid_request", SENTENCES["invalid_request"]

@@ -30,3 +30,11 @@ class NotFound(ServiceError):
 
 class WrongState(ServiceError):
     code = "wrong_state"
+
+
+class TryLater(ServiceError):
+    """`retry_after` is in whole seconds."""
+
+    def __init__(self, detail: str, retry_after: int) -> None:
+        super().__init__(detail)
+        self.retry_after = retry_after

@@ -12,7 +12,7 @@ from django.views.generic import FormView
 from django_htmx.http import HttpResponseClientRefresh
 
 from carprice import throttling
-from carprice.errors import InvalidInput, ServiceError
+from carprice.errors import InvalidInput, ServiceError, TryLater
 
 
 class ServiceFormView(FormView):  # type: ignore[type-arg]  # generic only in the stubs
@@ -31,7 +31,7 @@ class ServiceFormView(FormView):  # type: ignore[type-arg]  # generic only in th
                 return self.submit(form)
         except InvalidInput as error:
             add_errors(form, error.errors)
-        except throttling.TooManyRequests as error:
+        except TryLater as error:
             form.add_error(None, error.detail)
             response = self.form_invalid(form, status=429)
             response["Retry-After"] = str(error.retry_after)

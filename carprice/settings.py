@@ -251,6 +251,12 @@ LEASE_SECONDS = seconds("LEASE_SECONDS", 20, low=1)  # more than the task's hard
 DEADLINE_SECONDS = seconds("DEADLINE_SECONDS", 600, low=1)
 SWEEP_SECONDS = seconds("SWEEP_SECONDS", 2, low=0.1)
 MAX_ATTEMPTS = 3
+RETRY_SECONDS = seconds("RETRY_SECONDS", 1, low=0)  # before a second try; four times that, a third
+# How long rows wait for a worker that can load their model before they fail.
+MODEL_PATIENCE_SECONDS = seconds("MODEL_PATIENCE_SECONDS", 30, low=0)
+# Queued predictions, of everybody and of one user; submissions beyond are told to come later.
+QUEUE_LIMIT = integer("QUEUE_LIMIT", 50_000, low=1, high=10_000_000)
+QUEUE_LIMIT_PER_USER = integer("QUEUE_LIMIT_PER_USER", 20_000, low=1, high=10_000_000)
 
 # --- Limits on what a stranger can send ----------------------------------------------------------
 

@@ -58,6 +58,12 @@ def now(offset: timedelta = timedelta()) -> str:
     return f"STRFTIME('%%Y-%%m-%%d %%H:%%M:%%f', 'NOW', '{milliseconds / 1000:+} seconds')"
 
 
+def greatest(*expressions: str) -> str:
+    """The largest of several expressions, none of which is NULL."""
+    function = "GREATEST" if connection.vendor == "postgresql" else "MAX"
+    return f"{function}({', '.join(expressions)})"
+
+
 def instance(model: type[M], names: Sequence[str], values: Sequence[Any]) -> M:
     """A model instance from the values of some of its columns; the others are deferred."""
     found = dict(zip(names, values, strict=True))

@@ -18,7 +18,7 @@ from limits.errors import StorageError
 from limits.storage import storage_from_string
 from limits.strategies import FixedWindowRateLimiter
 
-from carprice.errors import ServiceError
+from carprice.errors import TryLater
 
 logger = logging.getLogger(__name__)
 
@@ -26,14 +26,11 @@ OUTAGE_SECONDS = 5  # how long counting pauses after the store failed
 STORE_TIMEOUT_SECONDS = 0.3
 
 
-class TooManyRequests(ServiceError):
-    """`retry_after` is in whole seconds."""
-
+class TooManyRequests(TryLater):
     code = "too_many_requests"
 
     def __init__(self, retry_after: int) -> None:
-        super().__init__(f"Too many requests; try again in {retry_after} seconds.")
-        self.retry_after = retry_after
+        super().__init__(f"Too many requests; try again in {retry_after} seconds.", retry_after)
 
 
 def count(scope: str, *keys: str) -> None:

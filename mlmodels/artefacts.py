@@ -26,6 +26,10 @@ class ArtefactError(Exception):
     """Why an artefact must not or cannot be loaded, in one sentence."""
 
 
+class OtherLibrary(ArtefactError):
+    """It was written with another release of a library; another worker may have that one."""
+
+
 def library_versions() -> dict[str, str]:
     return {name: version(name) for name in LIBRARIES}
 
@@ -66,7 +70,7 @@ def read_verified(published: PredictorVersion) -> bytes:
         )
     installed = version("scikit-learn")
     if published.sklearn_version != installed:
-        raise ArtefactError(
+        raise OtherLibrary(
             f"It was trained with scikit-learn {published.sklearn_version}, not {installed}."
         )
     try:

@@ -1,6 +1,7 @@
 """The catalogue's use cases: publish a version, set a price, find what is on sale."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 from uuid import UUID
@@ -45,6 +46,20 @@ def signature_of(version_id: UUID) -> Signature:
     """A version's signature; versions never change, so it is parsed once per process."""
     version = PredictorVersion.objects.only("signature").get(pk=version_id)
     return Signature.from_json(version.signature)
+
+
+@dataclass(frozen=True)
+class VersionFacts:
+    """What of a version is told with each of its predictions."""
+
+    label: str
+    unit: str
+
+
+@lru_cache(maxsize=256)
+def facts_of(version_id: UUID) -> VersionFacts:
+    version = PredictorVersion.objects.only("number", "artefact_sha256", "unit").get(pk=version_id)
+    return VersionFacts(version.label, version.unit)
 
 
 def check_inputs(predictor: Predictor, data: Any) -> Inputs:

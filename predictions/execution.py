@@ -18,14 +18,14 @@ from uuid import UUID
 from celery.exceptions import SoftTimeLimitExceeded
 from django.conf import settings
 from django.db import OperationalError, close_old_connections, connection, transaction
-from django.db.models import F, Min
+from django.db.models import F, Min, Q
 from django.db.models.functions import Now
 
 from billing.services import resolve_holds
 from carprice import sql
 from mlmodels import catalogue, inference
-from mlmodels.artefacts import ArtefactError
-from predictions import doorbell
+from mlmodels.artefacts import ArtefactError, OtherLibrary
+from predictions import doorbell, queue
 from predictions.models import Prediction, PredictionQuerySet
 
 logger = logging.getLogger(__name__)
@@ -55,28 +55,39 @@ class Claim:
 
 @dataclass(frozen=True)
 class Outcome:
-    """How one row ended: with a value, or with a failure."""
+    """How scoring one row went: a value, a failure for good, or one that may pass."""
 
     row: Row
     value: float | None = None
     failure: str = ""
+    may_pass: bool = False
+
+
+# What says more about the moment than about the row.
+PASSING = (MemoryError, OSError)
 
 
 def run_waiting(version_id: UUID) -> int:
     """Score up to CLAIM_ROWS waiting rows, or one that has lost a worker before.
 
-    Returns how many were claimed. Raises what stopped the scoring of all of them, such as
-    SoftTimeLimitExceeded, after handing the rows back, to be tried alone.
+    Returns how many were claimed. Raises ScoringStopped after handing the rows back.
     """
     return run_fresh(version_id) or run_suspect(version_id)
 
 
 def run_fresh(version_id: UUID) -> int:
-    return _run(claim_fresh(version_id))
+    return _run(claim_fresh(version_id)) if _is_for_us(version_id) else 0
 
 
 def run_suspect(version_id: UUID) -> int:
-    return _run(claim_suspect(version_id))
+    return _run(claim_suspect(version_id)) if _is_for_us(version_id) else 0
+
+
+class ScoringStopped(Exception):
+    """The scoring of a whole claim was cut short; its rows will be tried again, each alone.
+
+    It stands for its cause because Celery ends the worker if a task raises MemoryError.
+    """
 
 
 def _run(claim: Claim | None) -> int:
@@ -84,9 +95,9 @@ def _run(claim: Claim | None) -> int:
         return 0
     try:
         outcomes = score(claim)
-    except Exception:  # out of time, memory or files: what the rows may be guilty of
+    except Exception as error:  # out of time, memory or files: what the rows may be guilty of
         abandon(claim)
-        raise
+        raise ScoringStopped(f"{len(claim.rows)} rows: {error!r}") from error
     except BaseException:  # told to stop: nobody else need wait for the lease
         give_back(claim)
         raise
@@ -99,6 +110,18 @@ def _run(claim: Claim | None) -> int:
     return len(claim.rows)
 
 
+def _is_for_us(version_id: UUID) -> bool:
+    """Whether this worker has the libraries that a version needs; others may have them."""
+    try:
+        inference.scorer(version_id)
+    except OtherLibrary as error:
+        leave_to_others(version_id, str(error))
+        return False
+    except (ArtefactError, *PASSING):
+        pass  # it fails again in `score`, which knows what becomes of the rows
+    return True
+
+
 # --- Claim ---------------------------------------------------------------------------------------
 
 # Materialized, or the planner may run the limited query once for each row it updates.
@@ -106,10 +129,10 @@ _CLAIM = """
     WITH picked AS MATERIALIZED (
         SELECT id FROM predictions_prediction
         WHERE version_id = %s AND status = 'queued' AND {which}
-        ORDER BY queued_at, id LIMIT %s {skip_locked}
+        ORDER BY {order} LIMIT %s {skip_locked}
     )
     UPDATE predictions_prediction
-    SET status = 'running', claim = %s, attempts = attempts + 1,
+    SET status = 'running', claim = %s, attempts = attempts + 1, retry_at = NULL,
         started_at = COALESCE(started_at, {now}), lease_expires_at = {lease_end}
     WHERE id IN (SELECT id FROM picked)
     RETURNING id, data
@@ -117,13 +140,14 @@ _CLAIM = """
 
 
 def claim_fresh(version_id: UUID) -> Claim | None:
-    """Take the oldest waiting rows that are tried for the first time, up to CLAIM_ROWS."""
+    """Take the rows whose turn it is, tried for the first time, up to CLAIM_ROWS."""
     return _claim(version_id, "attempts = 0", settings.CLAIM_ROWS)
 
 
 def claim_suspect(version_id: UUID) -> Claim | None:
-    """Take the oldest waiting row that has lost a worker, alone: it may be why."""
-    return _claim(version_id, "attempts > 0", 1)
+    """Take a waiting row that has been tried in vain, alone: it may be why."""
+    due = f"attempts > 0 AND (retry_at IS NULL OR retry_at <= {sql.now()})"
+    return _claim(version_id, due, 1)
 
 
 def _claim(version_id: UUID, which: str, limit: int) -> Claim | None:
@@ -131,6 +155,7 @@ def _claim(version_id: UUID, which: str, limit: int) -> Claim | None:
         now=sql.now(),
         lease_end=sql.now(timedelta(seconds=settings.LEASE_SECONDS)),
         which=which,
+        order=queue.ORDER,
         # SQLite has one writer at a time instead.
         skip_locked="FOR UPDATE SKIP LOCKED" if connection.vendor == "postgresql" else "",
     )
@@ -152,8 +177,9 @@ def give_back(claim: Claim) -> None:
 
 @transaction.atomic
 def abandon(claim: Claim) -> None:
-    """Return a claim's rows as if their worker had been lost."""
-    retry_or_fail(list(_lock(_held_by(claim)).order_by("pk")))
+    """Return a claim's rows to be tried once more, each alone and after a while."""
+    rows = list(_lock(_held_by(claim)).order_by("pk"))
+    resolve_holds(released=retry_or_fail(rows, Failure.INTERNAL_ERROR, settings.RETRY_SECONDS))
     transaction.on_commit(lambda: doorbell.ring(claim.version_id), robust=True)
 
 
@@ -200,6 +226,9 @@ def _score_alone(scorer: inference.Scorer, row: Row) -> Outcome:
     except (ValueError, TypeError, inference.ScoringError):
         logger.warning("Prediction %s cannot be scored.", row.id, exc_info=True)
         return Outcome(row, failure=Failure.INVALID_INPUT)
+    except PASSING as error:
+        logger.warning("Prediction %s is tried again later: %r", row.id, error)
+        return Outcome(row, may_pass=True)
     except Exception:
         logger.exception("Prediction %s failed.", row.id)
         return Outcome(row, failure=Failure.INTERNAL_ERROR)
@@ -223,11 +252,23 @@ def settle(claim: Claim, outcomes: Sequence[Outcome]) -> None:
 
     Accounts are locked last, so that submissions of the same users hardly wait.
     """
-    released = _fail(claim, [outcome for outcome in outcomes if outcome.failure])
-    captured = _finish(claim, [outcome for outcome in outcomes if not outcome.failure])
-    resolve_holds(captured=captured, released=released)
-    if (lost := len(outcomes) - len(released) - len(captured)) > 0:
+    ended = [outcome for outcome in outcomes if not outcome.may_pass]
+    again = [outcome for outcome in outcomes if outcome.may_pass]
+    released = _fail(claim, [outcome for outcome in ended if outcome.failure])
+    captured = _finish(claim, [outcome for outcome in ended if not outcome.failure])
+    if (lost := len(ended) - len(released) - len(captured)) > 0:
         logger.warning("%s rows were no longer ours to settle.", lost)
+    released += _try_again(claim, again)
+    resolve_holds(captured=captured, released=released)
+
+
+def _try_again(claim: Claim, outcomes: Sequence[Outcome]) -> list[int]:
+    """Queue rows once more after a while; returns the holds of those tried too often."""
+    if not outcomes:
+        return []
+    held = _held_by(claim).filter(pk__in=[outcome.row.id for outcome in outcomes])
+    rows = list(held.select_for_update(no_key=True).order_by("pk"))
+    return retry_or_fail(rows, Failure.INTERNAL_ERROR, settings.RETRY_SECONDS)
 
 
 def _finish(claim: Claim, outcomes: Sequence[Outcome]) -> list[int]:
@@ -296,22 +337,76 @@ def _take_back_lapsed() -> None:
     lapsed = Prediction.objects.filter(status=Status.RUNNING, lease_expires_at__lt=Now())
     if rows := list(_lock(lapsed).order_by("pk")[:SWEEP_ROWS]):
         logger.warning("%s predictions lost their worker.", len(rows))
-        retry_or_fail(rows)
+        resolve_holds(released=retry_or_fail(rows, Failure.WORKER_LOST, 0))
 
 
-def retry_or_fail(rows: Sequence[Prediction]) -> None:
-    """Queue locked rows whose worker was lost once more, or fail them after too many times."""
+RETRY_FACTOR = 4
+
+
+def retry_or_fail(rows: Sequence[Prediction], failure: str, seconds: float) -> list[int]:
+    """Queue locked rows once more, or fail those tried MAX_ATTEMPTS times; returns their holds.
+
+    They wait for `seconds` before their second try, and RETRY_FACTOR times as long each time.
+    """
     hopeless = [row for row in rows if row.attempts >= settings.MAX_ATTEMPTS]
     if hopeless:
-        fail(hopeless, Failure.WORKER_LOST)
-    others = [row.pk for row in rows if row.attempts < settings.MAX_ATTEMPTS]
-    Prediction.objects.filter(pk__in=others).update(
-        status=Status.QUEUED, claim=None, lease_expires_at=None
-    )
+        mark_failed(hopeless, failure)
+    for attempts in range(1, settings.MAX_ATTEMPTS):
+        pause = timedelta(seconds=seconds * RETRY_FACTOR ** (attempts - 1))
+        again = [row.pk for row in rows if row.attempts == attempts]
+        Prediction.objects.filter(pk__in=again).update(
+            status=Status.QUEUED,
+            claim=None,
+            lease_expires_at=None,
+            retry_at=Now() + pause if pause else None,
+        )
+    return _holds_of(hopeless)
+
+
+@dataclass
+class _Foreign:
+    """A version this process has not the libraries for, and how long its queue has not moved."""
+
+    reason: str
+    head: UUID | None = None
+    since: float = 0.0
+
+
+_foreign: dict[UUID, _Foreign] = {}
+
+
+def leave_to_others(version_id: UUID, reason: str) -> None:
+    """Score no rows of a version, but see to it that they end even if nobody else does."""
+    if version_id not in _foreign:
+        logger.error("Version %s is left to other workers: %s", version_id, reason)
+        _foreign[version_id] = _Foreign(reason)
+
+
+def give_up_what_nobody_scores(now: float) -> None:
+    """Fail the rows of versions whose queue has not moved for long; `now` is monotonic."""
+    for version_id, foreign in list(_foreign.items()):
+        queued = Prediction.objects.filter(version=version_id, status=Status.QUEUED)
+        head = queued.order_by(*queue.ORDER.split(", ")).values_list("pk", flat=True).first()
+        if head is None or head != foreign.head:
+            foreign.head, foreign.since = head, now
+        elif now - foreign.since > settings.MODEL_PATIENCE_SECONDS:
+            _give_up(version_id, foreign.reason)
+
+
+@transaction.atomic
+def _give_up(version_id: UUID, reason: str) -> None:
+    logger.error("No worker can load version %s: %s", version_id, reason)
+    catalogue.report_fault(version_id, reason)
+    queued = Prediction.objects.filter(version=version_id, status=Status.QUEUED)
+    fail(list(_lock(queued).order_by("pk")[:SWEEP_ROWS]), Failure.MODEL_UNAVAILABLE)
 
 
 def waiting_versions() -> dict[UUID, datetime]:
     """Versions that have had rows waiting for longer than a sweep, and since when."""
     patience = timedelta(seconds=settings.SWEEP_SECONDS)
-    overdue = Prediction.objects.filter(status=Status.QUEUED, queued_at__lt=Now() - patience)
+    overdue = Prediction.objects.filter(
+        Q(retry_at=None) | Q(retry_at__lt=Now()),
+        status=Status.QUEUED,
+        queued_at__lt=Now() - patience,
+    )
     return dict(overdue.values_list("version_id").annotate(since=Min("queued_at")))

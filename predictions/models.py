@@ -12,11 +12,20 @@ from mlmodels.models import Predictor, PredictorVersion
 
 class PredictionQuerySet(models.QuerySet["Prediction"]):
     def of(self, user: User) -> Self:
-        return self.filter(user=user)
+        """What a user can see: their own that they have not erased."""
+        return self.filter(user=user, erased_at=None)
 
     def submitted(self) -> Self:
         """Newest submission first; drafts were never submitted."""
         return self.exclude(queued_at=None).order_by("-queued_at", "-hold_id")
+
+    def for_display(self) -> Self:
+        """With what is told of a prediction beside its own columns."""
+        rows = self.select_related("predictor", "version")
+        return rows.defer("version__signature", "version__metrics")
+
+    def newest_first(self) -> Self:
+        return self.order_by("-created_at", "-id")
 
     def active(self) -> Self:
         return self.filter(status__in=Prediction.ACTIVE)
@@ -50,13 +59,17 @@ class Prediction(models.Model):
     version = models.ForeignKey(PredictorVersion, models.PROTECT, db_index=False, related_name="+")
     status = models.CharField(max_length=8, choices=Status)
     price = models.PositiveIntegerField(help_text="Credits, fixed at submission.")
-    data = models.JSONField(help_text="Every feature as used.")
+    data = models.JSONField(help_text="Every feature as used; of a draft, whatever was given.")
     defaulted = models.JSONField(default=list, help_text="Features that took their default.")
+    explain = models.BooleanField(default=False, db_default=False)
 
     created_at = models.DateTimeField(db_default=Now())
     queued_at = models.DateTimeField(null=True)
     started_at = models.DateTimeField(null=True)
     finished_at = models.DateTimeField(null=True)
+    erased_at = models.DateTimeField(
+        null=True, help_text="When its user deleted it: inputs and result are gone since."
+    )
 
     value = models.FloatField(null=True, help_text="The result, in the target's unit.")
     failure = models.CharField(max_length=20, choices=Failure, blank=True)
@@ -67,15 +80,23 @@ class Prediction(models.Model):
     lease_expires_at = models.DateTimeField(null=True)
     deadline_at = models.DateTimeField(null=True)
     attempts = models.PositiveSmallIntegerField(default=0)
+    retry_at = models.DateTimeField(null=True, help_text="Not before, after a passing failure.")
+    # The queue is served by turns, one row of each user in a turn; see `predictions.queue`.
+    turn = models.BigIntegerField(null=True)
 
     objects = PredictionQuerySet.as_manager()
 
     class Meta:
         indexes = [
-            models.Index(fields=["user", "-queued_at", "-hold"], name="prediction_history"),
+            models.Index(fields=["user", "-created_at", "-id"], name="prediction_history"),
             models.Index(
-                fields=["version", "queued_at"],
+                fields=["version", "turn", "queued_at"],
                 name="prediction_queue",
+                condition=Q(status="queued"),
+            ),
+            models.Index(
+                fields=["user", "version", "turn"],
+                name="prediction_queue_of_user",
                 condition=Q(status="queued"),
             ),
             models.Index(
@@ -99,6 +120,7 @@ class Prediction(models.Model):
                         queued_at__isnull=False,
                         hold__isnull=False,
                         deadline_at__isnull=False,
+                        turn__isnull=False,
                         claim=None,
                     )
                     | Q(
@@ -109,7 +131,11 @@ class Prediction(models.Model):
                         claim__isnull=False,
                         lease_expires_at__isnull=False,
                     )
-                    | Q(status="finished", hold__isnull=False, value__isnull=False)
+                    | Q(
+                        Q(value__isnull=False) | Q(erased_at__isnull=False),
+                        status="finished",
+                        hold__isnull=False,
+                    )
                     | Q(Q(status="failed", hold__isnull=False, value=None), ~Q(failure=""))
                     | Q(status="canceled", value=None)
                 ),
@@ -121,6 +147,11 @@ class Prediction(models.Model):
                 )
                 | Q(status__in=["draft", "queued", "running"], finished_at=None, value=None),
             ),
+            models.CheckConstraint(
+                name="prediction_erased_only_when_ended",
+                condition=Q(erased_at=None)
+                | Q(status__in=["finished", "failed", "canceled"], value=None),
+            ),
         ]
 
     def __str__(self) -> str:
@@ -129,6 +160,10 @@ class Prediction(models.Model):
     @property
     def is_active(self) -> bool:
         return self.status in self.ACTIVE
+
+    @property
+    def has_ended(self) -> bool:
+        return self.status in self.ENDED
 
     @property
     def charged(self) -> int:

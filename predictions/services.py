@@ -1,43 +1,53 @@
-"""What a user asks for: a prediction, or a look at one."""
+"""What a user asks for: a prediction, a draft of one, and what becomes of either.
+
+Rows are locked before accounts. Each change of a status names the one it starts from, so that of
+two at the same moment one wins and the other is told.
+"""
 
 import json
 import uuid
 from datetime import timedelta
 from typing import Any
+from uuid import UUID
 
 from django.conf import settings
 from django.db import transaction
+from django.db.models.functions import Now
 
+from accounts import idempotency
 from accounts.models import User
-from billing.services import place_hold
+from billing.services import place_hold, resolve_holds
 from carprice import sql
-from carprice.errors import NotFound
-from mlmodels.catalogue import check_inputs
+from carprice.errors import InvalidInput, NotFound, WrongState
+from mlmodels.catalogue import check_inputs, find_on_sale
 from mlmodels.models import Predictor
-from predictions import doorbell
+from predictions import doorbell, queue
 from predictions.models import Prediction
+
+Status = Prediction.Status
 
 _QUEUE = """
     INSERT INTO predictions_prediction (id, user_id, predictor_id, version_id, status, price,
-        data, defaulted, queued_at, deadline_at, hold_id, attempts, failure)
-    VALUES (%s, %s, %s, %s, 'queued', %s, %s, %s, {now}, {deadline}, %s, 0, '')
+        data, defaulted, explain, queued_at, deadline_at, hold_id, attempts, failure, turn)
+    VALUES (%s, %s, %s, %s, 'queued', %s, %s, %s, %s, {now}, {deadline}, %s, 0, '', {turn})
 """
 
 
-def request_prediction(*, user: User, predictor: Predictor, data: Any) -> Prediction:
+def request_prediction(
+    *, user: User, predictor: Predictor, data: Any, explain: bool = False
+) -> Prediction:
     """Queue a prediction by a predictor that is on sale, and hold its price.
 
     Raises InvalidInput or InsufficientCredits, and then has changed nothing.
     """
     inputs = check_inputs(predictor, data)
-    version_id = predictor.current_version_id
-    assert version_id is not None  # noqa: S101  # on sale means it has one
+    version_id = _version_on_sale(predictor)
     key = uuid.uuid4()
-    deadline = sql.now(timedelta(seconds=settings.DEADLINE_SECONDS))
+    turn, turn_parameters = queue.next_turn(user.pk, version_id)
     with transaction.atomic():
         hold_id = place_hold(user_id=user.pk, amount=predictor.price, task_id=key)
         sql.execute(
-            _QUEUE.format(now=sql.now(), deadline=deadline),
+            _QUEUE.format(now=sql.now(), deadline=_deadline(), turn=turn),
             key,
             user.pk,
             predictor.pk,
@@ -45,7 +55,9 @@ def request_prediction(*, user: User, predictor: Predictor, data: Any) -> Predic
             predictor.price,
             json.dumps(inputs.data),
             json.dumps(inputs.defaulted),
+            explain,
             hold_id,
+            *turn_parameters,
         )
         transaction.on_commit(lambda: doorbell.ring(version_id), robust=True)
     return sql.instance(Prediction, ["id", "version_id"], [key, version_id])
@@ -53,9 +65,141 @@ def request_prediction(*, user: User, predictor: Predictor, data: Any) -> Predic
 
 def find(user: User, prediction_id: str) -> Prediction:
     """The user's own prediction. Raises NotFound for another's and for a string that is no id."""
+    rows = Prediction.objects.of(user).for_display()
+    row = rows.filter(pk=_key(prediction_id)).first()
+    if row is None:
+        raise _no_such_prediction()
+    return row
+
+
+# --- Drafts --------------------------------------------------------------------------------------
+
+
+def create_draft(*, user: User, predictor: Predictor, data: Any, explain: bool) -> Prediction:
+    """Keep input as it is given, right or wrong; nothing is held."""
+    return Prediction.objects.create(
+        user=user,
+        predictor=predictor,
+        version_id=_version_on_sale(predictor),
+        status=Status.DRAFT,
+        price=predictor.price,
+        data=data,
+        explain=explain,
+    )
+
+
+def validation_errors(draft: Prediction) -> dict[str, list[str]]:
+    """What keeps a draft from being run, by feature."""
     try:
-        key = uuid.UUID(prediction_id)
-        rows = Prediction.objects.of(user).select_related("predictor", "version")
-        return rows.defer("version__signature", "version__metrics").get(pk=key)
-    except (ValueError, Prediction.DoesNotExist):
-        raise NotFound("There is no such prediction.") from None
+        check_inputs(draft.predictor, draft.data)
+    except InvalidInput as error:
+        return error.errors
+    return {}
+
+
+@transaction.atomic
+def edit_draft(*, user: User, prediction_id: str, changes: dict[str, Any]) -> None:
+    """Replace a draft's `data`, `explain` or both. Raises NotFound, WrongState."""
+    row = _lock_own(user, prediction_id)
+    if row.status != Status.DRAFT:
+        raise WrongState("Only a draft can be changed.")
+    for name, value in changes.items():
+        setattr(row, name, value)
+    row.save(update_fields=list(changes))
+
+
+_RUN = """
+    UPDATE predictions_prediction
+    SET status = 'queued', version_id = %s, price = %s, data = %s, defaulted = %s, hold_id = %s,
+        queued_at = {now}, deadline_at = {deadline}, turn = {turn}
+    WHERE id = %s
+"""
+
+
+@transaction.atomic
+def run_draft(*, user: User, prediction_id: str) -> None:
+    """Queue a draft at the current price, and hold it.
+
+    Raises NotFound, WrongState, PredictorNotFound, InvalidInput or InsufficientCredits, and then
+    has changed nothing.
+    """
+    row = _lock_own(user, prediction_id)
+    if row.status != Status.DRAFT:
+        raise WrongState("Only a draft can be run.")
+    predictor = find_on_sale(row.predictor.name)
+    version_id = _version_on_sale(predictor)
+    inputs = check_inputs(predictor, row.data)
+    hold_id = place_hold(user_id=user.pk, amount=predictor.price, task_id=row.pk)
+    turn, turn_parameters = queue.next_turn(user.pk, version_id)
+    sql.execute(
+        _RUN.format(now=sql.now(), deadline=_deadline(), turn=turn),
+        version_id,
+        predictor.price,
+        json.dumps(inputs.data),
+        json.dumps(inputs.defaulted),
+        hold_id,
+        *turn_parameters,
+        row.pk,
+    )
+    transaction.on_commit(lambda: doorbell.ring(version_id), robust=True)
+
+
+# --- Ends that a user decides --------------------------------------------------------------------
+
+
+@transaction.atomic
+def cancel(*, user: User, prediction_id: str) -> None:
+    """End a draft or a queued prediction, giving its hold back. Raises NotFound, WrongState."""
+    row = _lock_own(user, prediction_id)
+    if row.status not in (Status.DRAFT, Status.QUEUED):
+        raise WrongState(f"It cannot be canceled, because it is {row.status}.")
+    Prediction.objects.filter(pk=row.pk).update(status=Status.CANCELED, finished_at=Now())
+    if row.hold_id is not None:
+        resolve_holds(released=[row.hold_id])
+
+
+@transaction.atomic
+def erase(*, user: User, prediction_id: str) -> None:
+    """Delete a draft; of an ended prediction its inputs and result. Raises NotFound, WrongState.
+
+    What it cost stays in the ledger, and the row stays for the audit.
+    """
+    row = _lock_own(user, prediction_id)
+    if row.status == Status.DRAFT:
+        row.delete()
+    elif row.has_ended:
+        Prediction.objects.filter(pk=row.pk).update(
+            data={}, defaulted=[], value=None, erased_at=Now()
+        )
+        idempotency.blank_out(row.pk)
+    else:
+        raise WrongState(f"It cannot be deleted while it is {row.status}; cancel it first.")
+
+
+def _lock_own(user: User, prediction_id: str) -> Prediction:
+    """Lock the user's prediction until the transaction ends. Raises NotFound."""
+    rows = Prediction.objects.of(user).select_related("predictor")
+    row = rows.select_for_update(no_key=True, of=("self",)).filter(pk=_key(prediction_id)).first()
+    if row is None:
+        raise _no_such_prediction()
+    return row
+
+
+def _key(prediction_id: str) -> UUID:
+    try:
+        return UUID(prediction_id)
+    except ValueError:
+        raise _no_such_prediction() from None
+
+
+def _no_such_prediction() -> NotFound:
+    return NotFound("There is no such prediction.")
+
+
+def _version_on_sale(predictor: Predictor) -> UUID:
+    assert predictor.current_version_id is not None  # noqa: S101  # on sale means it has one
+    return predictor.current_version_id
+
+
+def _deadline() -> str:
+    return sql.now(timedelta(seconds=settings.DEADLINE_SECONDS))

@@ -18,7 +18,7 @@ from django.db import DatabaseError, close_old_connections, connections
 from threadpoolctl import threadpool_limits
 
 from mlmodels import catalogue, inference
-from mlmodels.artefacts import ArtefactError
+from mlmodels.artefacts import ArtefactError, OtherLibrary
 from mlmodels.models import Predictor
 from predictions import doorbell, execution
 
@@ -55,6 +55,8 @@ def _load_what_is_on_sale() -> None:
     for version_id in Predictor.objects.on_sale().values_list("current_version", flat=True):
         try:
             inference.scorer(version_id)
+        except OtherLibrary as error:
+            execution.leave_to_others(version_id, str(error))
         except ArtefactError as error:
             logger.error("Version %s is off sale: %s", version_id, error)
             catalogue.report_fault(version_id, str(error))
@@ -78,6 +80,7 @@ class Sweeper(threading.Thread):
 
     def sweep(self) -> None:
         execution.recover()
+        execution.give_up_what_nobody_scores(time.monotonic())
         for version_id in self._backoff.due(execution.waiting_versions(), time.monotonic()):
             doorbell.ring(version_id)
         if time.monotonic() >= self._next_heartbeat:

@@ -176,16 +176,11 @@ def test_a_bad_row_fails_alone(
     assert not list(breaches())
 
 
-@pytest.mark.parametrize("error", [MemoryError(), RuntimeError("bug")])
 def test_any_other_error_of_the_model_is_ours_and_free(
-    submit: Submit,
-    run: Run,
-    break_model: Callable[..., None],
-    user: User,
-    error: Exception,
+    submit: Submit, run: Run, break_model: Callable[..., None], user: User
 ) -> None:
     prediction = submit()
-    break_model(error)
+    break_model(RuntimeError("bug"))
 
     run()
 
@@ -194,18 +189,71 @@ def test_any_other_error_of_the_model_is_ours_and_free(
     assert money(user) == (CREDITS, 0)
 
 
-def test_rows_that_take_too_long_are_tried_alone_and_given_up_after_three_times(
-    submit: Submit, run: Run, break_model: Callable[..., None], user: User
+@pytest.mark.parametrize("error", [MemoryError(), OSError("too many open files")])
+def test_a_failure_that_may_pass_is_tried_again_after_a_while_and_three_times_at_most(
+    submit: Submit,
+    run: Run,
+    break_model: Callable[..., None],
+    user: User,
+    settings: LazySettings,
+    error: Exception,
 ) -> None:
+    settings.RETRY_SECONDS = 60
+    prediction = submit()
+    break_model(error)
+
+    statuses = []
+    for _ in range(3):
+        assert (run(), run()) == (1, 0)  # the second time it is too early
+        statuses += status_of(prediction)
+        Prediction.objects.update(retry_at=Now())
+
+    prediction.refresh_from_db()
+    assert statuses == [Status.QUEUED, Status.QUEUED, Status.FAILED]
+    assert (prediction.failure, prediction.attempts) == (Failure.INTERNAL_ERROR, 3)
+    assert money(user) == (CREDITS, 0)
+
+
+def test_a_failure_that_passes_spoils_nothing(
+    submit: Submit,
+    run: Run,
+    break_model: Callable[..., None],
+    monkeypatch: pytest.MonkeyPatch,
+    user: User,
+    predictor: Predictor,
+    settings: LazySettings,
+) -> None:
+    settings.RETRY_SECONDS = 0
+    rows = [submit(), submit(CARS[1])]
+    break_model(MemoryError(), brand="toyota")
+    run()
+    assert status_of(*rows) == [Status.FINISHED, Status.QUEUED]
+
+    monkeypatch.undo()
+    run()
+
+    assert status_of(*rows) == [Status.FINISHED, Status.FINISHED]
+    assert money(user) == (CREDITS - 2 * predictor.price, 0)
+    assert not list(breaches())
+
+
+def test_rows_that_take_too_long_are_tried_alone_and_given_up_after_three_times(
+    submit: Submit,
+    run: Run,
+    break_model: Callable[..., None],
+    user: User,
+    settings: LazySettings,
+) -> None:
+    settings.RETRY_SECONDS = 0
     rows = [submit(), submit()]
     break_model(SoftTimeLimitExceeded())
 
     for _ in range(5):  # both at once, then each alone, twice
-        with pytest.raises(SoftTimeLimitExceeded):
+        with pytest.raises(execution.ScoringStopped):
             run()
 
     assert status_of(*rows) == [Status.FAILED, Status.FAILED]
-    assert Prediction.objects.filter(failure=Failure.WORKER_LOST, attempts=3).count() == 2
+    assert Prediction.objects.filter(failure=Failure.INTERNAL_ERROR, attempts=3).count() == 2
     assert money(user) == (CREDITS, 0)
     assert run() == 0
 

@@ -1,0 +1,105 @@
+"""The queue of each predictor version: in what order it is served, and when it is full.
+
+It is served in turns. A submission gets the turn after its user's last waiting one, but none
+that is over already; a claim takes the lowest turns first, and within a turn the oldest. So each
+user who waits has a row in the next claim, however many rows another user has put before it.
+"""
+
+import time
+from collections.abc import Callable, Iterable
+from functools import lru_cache
+from uuid import UUID
+
+from django.conf import settings
+
+from accounts.models import User
+from carprice import sql
+from carprice.errors import TryLater
+from predictions.models import Prediction
+
+ORDER = "turn, queued_at, id"
+
+_LAST_OF_USER = """COALESCE((
+    SELECT MAX(turn) + 1 FROM predictions_prediction
+    WHERE user_id = %s AND version_id = %s AND status = 'queued'
+), 0)"""
+_LOWEST = """COALESCE((
+    SELECT MIN(turn) FROM predictions_prediction
+    WHERE version_id = %s AND status = 'queued' AND attempts = 0
+), 0)"""
+
+
+def next_turn(user_id: UUID, version_id: UUID) -> tuple[str, list[UUID]]:
+    """An SQL expression for a new row's turn, and its parameters.
+
+    Rows of one user are numbered one by one: their account is locked by their hold.
+    """
+    return sql.greatest(_LAST_OF_USER, _LOWEST), [user_id, version_id, version_id]
+
+
+_POSITIONS = """
+    SELECT p.id, 1 + (
+        SELECT COUNT(*) FROM predictions_prediction AS before
+        WHERE before.version_id = p.version_id AND before.status = 'queued'
+            AND (before.turn, before.queued_at, before.id) < (p.turn, p.queued_at, p.id)
+    )
+    FROM predictions_prediction AS p WHERE p.status = 'queued' AND p.id IN ({ids})
+"""
+
+
+def positions(rows: Iterable[Prediction]) -> dict[UUID, int]:
+    """Where queued rows stand in the queue of their version, from 1; others are left out."""
+    queued = [row.pk for row in rows if row.status == Prediction.Status.QUEUED]
+    if not queued:
+        return {}
+    found = sql.fetch_all(_POSITIONS.format(ids=", ".join(["%s"] * len(queued))), *queued)
+    return {UUID(str(key)): int(position) for key, position in found}
+
+
+# --- When it is full -----------------------------------------------------------------------------
+
+RETRY_AFTER_SECONDS = 5
+COUNT_IS_GOOD_FOR_SECONDS = 1.0
+NEAR = 1000  # rows from the limit, where each submission counts anew
+
+
+class QueueFull(TryLater):
+    code = "queue_full"
+
+
+def refuse_if_full(user: User) -> None:
+    """Raise QueueFull if too many predictions wait, of this user or of all."""
+    if _gauge(user.pk).is_at(settings.QUEUE_LIMIT_PER_USER, lambda: _waiting_of(user.pk)):
+        raise QueueFull("Too many of your predictions are waiting.", RETRY_AFTER_SECONDS)
+    if _gauge(None).is_at(settings.QUEUE_LIMIT, _waiting):
+        raise QueueFull("Too many predictions are waiting.", RETRY_AFTER_SECONDS)
+
+
+class _Gauge:
+    """How long a queue is, counted as seldom as its limit allows."""
+
+    def __init__(self) -> None:
+        self._length = 0
+        self._good_until = 0.0
+
+    def is_at(self, limit: int, count: Callable[[], int]) -> bool:
+        """Whether the queue has reached its limit; if not, one more is about to join it."""
+        if self._length > limit - NEAR or time.monotonic() > self._good_until:
+            self._length = count()
+            self._good_until = time.monotonic() + COUNT_IS_GOOD_FOR_SECONDS
+        self._length += 1
+        return self._length > limit
+
+
+@lru_cache(maxsize=10_000)
+def _gauge(_user_id: UUID | None) -> _Gauge:
+    """This process's gauge for one user, or for all."""
+    return _Gauge()
+
+
+def _waiting() -> int:
+    return Prediction.objects.filter(status=Prediction.Status.QUEUED).count()
+
+
+def _waiting_of(user_id: UUID) -> int:
+    return Prediction.objects.filter(user=user_id, status=Prediction.Status.QUEUED).count()
