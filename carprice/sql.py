@@ -6,12 +6,12 @@ Only for statements that PostgreSQL and SQLite both take as they are; `make benc
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any, TypeVar
 from uuid import UUID
 
 from django.db import connection
-from django.db.models import BooleanField, Field, Model, UUIDField
+from django.db.models import BooleanField, DateTimeField, Field, Model, UUIDField, Value
 
 M = TypeVar("M", bound=Model)
 
@@ -62,6 +62,21 @@ def greatest(*expressions: str) -> str:
     """The largest of several expressions, none of which is NULL."""
     function = "GREATEST" if connection.vendor == "postgresql" else "MAX"
     return f"{function}({', '.join(expressions)})"
+
+
+class Moment(Value):
+    """A time to compare with, or to put into, a column that the database's clock fills.
+
+    SQLite keeps times as text, and where Python writes six decimals its clock writes three: the
+    same time in the other writing would be another time.
+    """
+
+    def __init__(self, moment: datetime) -> None:
+        super().__init__(moment, output_field=DateTimeField())
+
+    def as_sqlite(self, *_: Any, **__: Any) -> tuple[str, tuple[str]]:
+        text = self.value.astimezone(UTC).replace(tzinfo=None).isoformat(" ", "microseconds")
+        return "%s", (text.removesuffix("000"),)
 
 
 def instance(model: type[M], names: Sequence[str], values: Sequence[Any]) -> M:
