@@ -4,12 +4,12 @@ import ctypes
 import gc
 import os
 
-from carprice.settings import PORT, WEB_PROCESSES, WEB_THREADS
+from carprice.settings import PORT, WEB_PROCESSES, WEB_THREADS, WEB_WAITERS
 
 bind = f"{os.environ.get('BIND_HOST', '127.0.0.1')}:{PORT}"
 worker_class = "gthread"
 workers = WEB_PROCESSES
-threads = WEB_THREADS
+threads = WEB_THREADS + WEB_WAITERS  # those beyond WEB_THREADS only ever wait
 preload_app = False  # connections must not be shared by forked processes
 timeout = 30
 graceful_timeout = 25

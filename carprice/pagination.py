@@ -107,7 +107,7 @@ class CursorPages:
         request: Request,
         rows: QuerySet[M],
         query: Mapping[str, Any],
-        describe: Callable[[M], dict[str, Any]],
+        describe: Callable[[Sequence[M]], list[dict[str, Any]]],
     ) -> Response:
         """The page of `rows` that a checked PageQuery asks for. Raises InvalidInput."""
         signer = Signer(sep=".", salt=f"{self.name} {self.order} {request.user.pk}")
@@ -118,8 +118,9 @@ class CursorPages:
         def link(target: Cursor | None) -> str | None:
             return target and replace_query_param(here, "cursor", signer.sign_object(target))
 
-        results = [describe(row) for row in found]
-        return Response({"next": link(following), "previous": link(preceding), "results": results})
+        return Response(
+            {"next": link(following), "previous": link(preceding), "results": describe(found)}
+        )
 
     def _cut(
         self, rows: QuerySet[M], cursor: Cursor | None, size: int

@@ -4,7 +4,7 @@ from typing import Any
 
 from drf_spectacular.extensions import OpenApiAuthenticationExtension
 from drf_spectacular.openapi import AutoSchema
-from drf_spectacular.utils import OpenApiResponse
+from drf_spectacular.utils import OpenApiParameter, OpenApiResponse
 from rest_framework import serializers
 
 
@@ -33,6 +33,7 @@ REASONS = {
     409: "Already exists, or in another state.",
     413: "Body too large.",
     415: "Not JSON.",
+    422: "This Idempotency-Key was used for another request.",
     429: "Too many requests; see Retry-After.",
     503: "Database unreachable; see Retry-After.",
 }
@@ -46,6 +47,14 @@ def errors(*statuses: int) -> dict[int, Any]:
         )
         for status in sorted({*statuses, 413, 415, 503})
     }
+
+
+IDEMPOTENCY_KEY = OpenApiParameter(
+    "Idempotency-Key",
+    {"type": "string", "minLength": 1, "maxLength": 255, "pattern": "^[!-~]+$"},
+    OpenApiParameter.HEADER,
+    description="Sent again with the same body, it gives the first answer again. Kept 24 hours.",
+)
 
 
 class BearerScheme(OpenApiAuthenticationExtension):  # type: ignore[no-untyped-call]

@@ -3,6 +3,7 @@
 Those at the end read query strings, where everything is text.
 """
 
+import math
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any
@@ -85,6 +86,15 @@ class IntegerField(serializers.IntegerField):
         return data
 
 
+class BooleanField(serializers.BooleanField):
+    """A JSON boolean; "true" and 1 are not."""
+
+    def to_internal_value(self, data: Any) -> bool:
+        if not isinstance(data, bool):
+            raise serializers.ValidationError("Send true or false.")
+        return data
+
+
 # --- Query strings -------------------------------------------------------------------------------
 
 FORMAT = "format"  # by which Django REST framework lets a client ask for a representation
@@ -139,6 +149,20 @@ class TimeField(serializers.DateTimeField):
         if not self.low <= moment < self.high:
             raise serializers.ValidationError("Enter a time of the years 1900 to 9998.")
         return moment.astimezone(UTC)
+
+
+class SecondsField(serializers.FloatField):
+    """A number of seconds from 0 to `max_value`."""
+
+    def to_internal_value(self, data: Any) -> float:
+        text = str(data)
+        try:
+            seconds = float(text) if text.isascii() and text.isprintable() else math.nan
+        except ValueError:
+            seconds = math.nan
+        if not 0 <= seconds <= (self.max_value or math.inf) or set(text) & set("_ "):
+            raise serializers.ValidationError(f"Enter 0 to {self.max_value} seconds.")
+        return seconds
 
 
 class OneOfField(serializers.ChoiceField):

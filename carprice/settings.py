@@ -240,6 +240,8 @@ WEB_PROCESSES = integer(
     "WEB_PROCESSES", 2 if ON_POSTGRESQL and BROKER_KIND == "redis" else 1, low=1, high=64
 )
 WEB_THREADS = integer("WEB_THREADS", 4, low=1, high=64)
+# Requests of one process that may wait for a prediction to end, besides those at work.
+WEB_WAITERS = integer("WEB_WAITERS", 60, low=0, high=1000)
 
 # --- Predictions ---------------------------------------------------------------------------------
 

@@ -11,7 +11,7 @@ from carprice import views
 from mlmodels import api as mlmodels_api
 from mlmodels import views as mlmodels_views
 from predictions import api as predictions_api
-from predictions import health
+from predictions import health, tasks_api
 from predictions import views as predictions_views
 
 root_contract = [
@@ -22,6 +22,15 @@ root_contract = [
     path("predict", predictions_api.PredictView.as_view(), name="root-predict"),
     path("history", predictions_api.HistoryView.as_view(), name="root-history"),
     path("running", predictions_api.RunningView.as_view(), name="root-running"),
+]
+api_contract = [
+    path("api/tasks", tasks_api.TasksView.as_view(), name="api-tasks"),
+    path("api/tasks/predict", tasks_api.PredictTaskView.as_view(), name="api-predict"),
+    path("api/tasks/history", tasks_api.TaskHistoryView.as_view(), name="api-history"),
+    path("api/tasks/running", tasks_api.RunningTasksView.as_view(), name="api-running"),
+    path("api/tasks/<str:task_id>", tasks_api.TaskView.as_view(), name="api-task"),
+    path("api/tasks/<str:task_id>/run", tasks_api.RunTaskView.as_view(), name="api-run"),
+    path("api/tasks/<str:task_id>/cancel", tasks_api.CancelTaskView.as_view(), name="api-cancel"),
 ]
 operations = [
     path("healthz", health.HealthView.as_view(), name="healthz"),
@@ -47,6 +56,7 @@ pages = [
 
 urlpatterns: list[URLPattern | URLResolver] = [
     *root_contract,
+    *api_contract,
     *operations,
     *pages,
     path(f"{settings.ADMIN_PATH}/login/", accounts_views.admin_sign_in),

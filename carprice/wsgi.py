@@ -4,4 +4,10 @@ from django.core.wsgi import get_wsgi_application
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "carprice.settings")
 
-application = get_wsgi_application()
+django_application = get_wsgi_application()
+
+from django.conf import settings  # noqa: E402  # readable only now
+
+from carprice.slots import Slots  # noqa: E402
+
+application = Slots(django_application, settings.WEB_THREADS)

@@ -41,6 +41,14 @@ def find_on_sale(model_name: str) -> Predictor:
     return instance(Predictor, _FOUND_FIELDS, row)
 
 
+def find(model_name: str) -> Predictor:
+    """A predictor, on sale or not. Raises PredictorNotFound."""
+    predictor = Predictor.objects.filter(name=model_name).first()
+    if predictor is None:
+        raise PredictorNotFound("There is no such predictor.")
+    return predictor
+
+
 @lru_cache(maxsize=64)
 def signature_of(version_id: UUID) -> Signature:
     """A version's signature; versions never change, so it is parsed once per process."""

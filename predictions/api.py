@@ -10,12 +10,13 @@ from rest_framework import serializers
 from rest_framework.response import Response
 
 from accounts.authentication import AuthenticatedRequest
+from accounts.idempotency import idempotent
 from carprice.api import ApiView
 from carprice.errors import InvalidInput
-from carprice.schema import errors
+from carprice.schema import IDEMPOTENCY_KEY, errors
 from carprice.serializers import IdField, StrictSerializer, StringField
 from mlmodels.catalogue import find_on_sale
-from predictions import services
+from predictions import queue, services
 from predictions.models import Prediction
 
 
@@ -50,10 +51,14 @@ class PredictView(ApiView):
         super().initial(request, *args, **kwargs)
 
     @extend_schema(
-        request=PredictRequest, responses={202: JobId, **errors(400, 401, 402, 404, 429)}
+        parameters=[IDEMPOTENCY_KEY],
+        request=PredictRequest,
+        responses={202: JobId, **errors(400, 401, 402, 404, 422, 429)},
     )
+    @idempotent
     def post(self, request: AuthenticatedRequest) -> Response:
         """Queue a prediction. Its price is held now and charged only when it succeeds."""
+        queue.refuse_if_full(request.user)
         serializer = PredictRequest(data=request.data)
         serializer.is_valid(raise_exception=True)
         predictor = find_on_sale(serializer.validated_data["model_name"])

@@ -13,7 +13,7 @@ from carprice.pages import ServiceFormView, is_htmx, signed_in_fragment
 from mlmodels.catalogue import PredictorNotFound, find_on_sale, signature_of
 from mlmodels.domains import DOMAINS
 from mlmodels.models import Predictor
-from predictions import services
+from predictions import queue, services
 from predictions.forms import FeaturesForm
 from predictions.models import Prediction
 
@@ -46,6 +46,7 @@ class EstimatePage(LoginRequiredMixin, ServiceFormView):
         )
 
     def submit(self, form: FeaturesForm) -> HttpResponse:
+        queue.refuse_if_full(signed_in(self.request))
         prediction = services.request_prediction(
             user=signed_in(self.request), predictor=self.predictor, data=form.given
         )

@@ -17,6 +17,7 @@ from django.conf import settings
 from django.db import DatabaseError, close_old_connections, connections
 from threadpoolctl import threadpool_limits
 
+from accounts import idempotency
 from mlmodels import catalogue, inference
 from mlmodels.artefacts import ArtefactError, OtherLibrary
 from mlmodels.models import Predictor
@@ -25,6 +26,7 @@ from predictions import doorbell, execution
 logger = logging.getLogger(__name__)
 
 HEARTBEAT_SECONDS = 10
+TIDY_SECONDS = 60
 LONGEST_BACKOFF_SECONDS = 60
 
 
@@ -67,6 +69,7 @@ class Sweeper(threading.Thread):
         super().__init__(name="sweep", daemon=True)
         self._backoff = Backoff()
         self._next_heartbeat = 0.0
+        self._next_tidying = 0.0
 
     def run(self) -> None:
         while True:
@@ -86,6 +89,9 @@ class Sweeper(threading.Thread):
         if time.monotonic() >= self._next_heartbeat:
             self._next_heartbeat = time.monotonic() + HEARTBEAT_SECONDS
             doorbell.ask_for_heartbeat()
+        if time.monotonic() >= self._next_tidying:
+            self._next_tidying = time.monotonic() + TIDY_SECONDS
+            idempotency.forget_old_answers()
 
 
 class Backoff:

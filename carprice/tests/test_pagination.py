@@ -46,7 +46,9 @@ def fetch(pages: CursorPages, user: User, url: str = "/entries") -> dict[str, An
     rows = created_between(LedgerEntry.objects.filter(account_id=user.pk), query)
     if query["kind"]:
         rows = rows.filter(kind=query["kind"])
-    page: dict[str, Any] = pages.respond(request, rows, query, lambda row: {"id": row.pk}).data
+    page: dict[str, Any] = pages.respond(
+        request, rows, query, lambda rows: [{"id": row.pk} for row in rows]
+    ).data
     return {**page, "results": [item["id"] for item in page["results"]]}
 
 
@@ -191,7 +193,7 @@ def test_time_goes_before_the_id(user: User) -> None:
 def test_an_emptied_page_leads_back_to_where_it_came_from(pages: CursorPages, user: User) -> None:
     ids = write(user, 2)
     request, rows = ask(user), LedgerEntry.objects.filter(account_id=user.pk)
-    first = pages.respond(request, rows, {"cursor": None, "page_size": 1}, lambda row: {})
+    first = pages.respond(request, rows, {"cursor": None, "page_size": 1}, lambda rows: [])
     second = f"{first.data['next']}&created_after=9000-01-01T00:00:00Z"
 
     empty = fetch(pages, user, second)

@@ -1,0 +1,349 @@
+"""/api/tasks: predictions with drafts, a bounded wait, cancel and delete."""
+
+import json
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+from django.db.models import QuerySet
+from drf_spectacular.types import OpenApiTypes
+from drf_spectacular.utils import OpenApiParameter, extend_schema
+from rest_framework import serializers
+from rest_framework.response import Response
+
+from accounts.authentication import AuthenticatedRequest
+from accounts.idempotency import idempotent
+from carprice.api import ApiView
+from carprice.pagination import CursorPages, DatedPageQuery, PageQuery, created_between, page_of
+from carprice.schema import IDEMPOTENCY_KEY, errors
+from carprice.serializers import (
+    BooleanField,
+    OneOfField,
+    QuerySerializer,
+    SecondsField,
+    StrictSerializer,
+    StringField,
+)
+from mlmodels import catalogue
+from mlmodels.domains import DOMAINS
+from predictions import queue, services, waiting
+from predictions.models import Prediction
+
+LONGEST_WAIT_SECONDS = 30
+LONGEST_DRAFT = 20_000  # characters of JSON
+
+# --- What is sent --------------------------------------------------------------------------------
+
+
+class DataField(serializers.JSONField):
+    """Features and their values, checked later against the predictor's signature."""
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(allow_null=True, help_text="Features and their values.", **kwargs)
+
+
+class DraftDataField(DataField):
+    def to_internal_value(self, data: Any) -> Any:
+        if len(json.dumps(data)) > LONGEST_DRAFT:
+            raise serializers.ValidationError(f"At most {LONGEST_DRAFT:,} characters of JSON.")
+        return data
+
+    def validate_empty_values(self, data: Any) -> tuple[bool, Any]:
+        is_empty, value = super().validate_empty_values(data)
+        return is_empty, {} if value is None else value
+
+
+class TaskRequest(StrictSerializer):
+    model_name = StringField(max_length=60)
+    data = DataField()  # type: ignore[assignment]  # shadows a property; never read
+    explain = BooleanField(default=False)
+
+
+class DraftRequest(TaskRequest):
+    data = DraftDataField(default=dict)
+
+
+class DraftChange(StrictSerializer):
+    data = DraftDataField(required=False)  # type: ignore[assignment]
+    explain = BooleanField(required=False)
+
+    def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
+        if not attrs:
+            raise serializers.ValidationError("Send data, explain or both.")
+        return attrs
+
+
+class WaitQuery(QuerySerializer):
+    wait = SecondsField(
+        min_value=0,
+        max_value=LONGEST_WAIT_SECONDS,
+        default=0,
+        help_text="Seconds to wait for the task to end.",
+    )
+
+
+class TaskQuery(DatedPageQuery):
+    status = OneOfField(Prediction.Status.values, default=None)
+    model_name = StringField(max_length=60, default=None)
+    domain = OneOfField(list(DOMAINS), default=None)
+
+
+# --- What is answered ----------------------------------------------------------------------------
+
+
+class Interval(serializers.Serializer[Any]):
+    low = serializers.FloatField()
+    high = serializers.FloatField()
+    coverage = serializers.FloatField()
+
+
+class Factor(serializers.Serializer[Any]):
+    feature = serializers.CharField()
+    value = serializers.JSONField()
+    contribution = serializers.FloatField()
+    direction = serializers.ChoiceField(["raises", "lowers", "none"])
+
+
+class Result(serializers.Serializer[Any]):
+    value = serializers.FloatField()
+    unit = serializers.CharField()
+    interval = Interval(allow_null=True)
+    baseline = serializers.FloatField(allow_null=True)
+    factors = Factor(many=True, allow_null=True)
+
+
+class Warning(serializers.Serializer[Any]):  # noqa: A001  # the contract's word
+    feature = serializers.CharField()
+    code = serializers.CharField()
+    detail = serializers.CharField()
+
+
+class TaskError(serializers.Serializer[Any]):
+    code = serializers.ChoiceField(Prediction.Failure.values)
+    detail = serializers.CharField()
+
+
+class Task(serializers.Serializer[Any]):
+    task_id = serializers.UUIDField()
+    status = serializers.ChoiceField(Prediction.Status.values)
+    model_name = serializers.CharField()
+    model_version = serializers.CharField()
+    domain = serializers.CharField()
+    price = serializers.IntegerField(help_text="Credits; fixed when it is submitted.")
+    charged = serializers.IntegerField()
+    explain = serializers.BooleanField()
+    data = serializers.JSONField(  # type: ignore[assignment]  # shadows a property; never read
+        help_text="Every feature as used; of a draft, whatever was given."
+    )
+    defaulted = serializers.ListField(child=serializers.CharField())
+    warnings = Warning(many=True)
+    validation_errors = serializers.DictField(
+        child=serializers.ListField(child=serializers.CharField())
+    )
+    position = serializers.IntegerField(
+        allow_null=True, help_text="In the queue of its predictor, from 1; null unless queued."
+    )
+    created_at = serializers.DateTimeField()
+    queued_at = serializers.DateTimeField(allow_null=True)
+    started_at = serializers.DateTimeField(allow_null=True)
+    finished_at = serializers.DateTimeField(allow_null=True)
+    result = Result(allow_null=True)
+    error = TaskError(allow_null=True)
+
+
+def describe(row: Prediction, position: int | None) -> dict[str, Any]:
+    """A prediction as the task object of the contract."""
+    is_draft = row.status == Prediction.Status.DRAFT
+    version_id = (row.predictor.current_version_id if is_draft else None) or row.version_id
+    facts = catalogue.facts_of(version_id)
+    return {
+        "task_id": str(row.pk),
+        "status": row.status,
+        "model_name": row.predictor.name,
+        "model_version": facts.label,
+        "domain": row.predictor.domain,
+        "price": row.predictor.price if is_draft else row.price,
+        "charged": row.charged,
+        "explain": row.explain,
+        "data": row.data,
+        "defaulted": row.defaulted,
+        "warnings": [],
+        "validation_errors": services.validation_errors(row) if is_draft else {},
+        "position": position,
+        "created_at": _iso(row.created_at),
+        "queued_at": _iso(row.queued_at),
+        "started_at": _iso(row.started_at),
+        "finished_at": _iso(row.finished_at),
+        "result": _result(row, facts.unit),
+        "error": _error(row),
+    }
+
+
+def _result(row: Prediction, unit: str) -> dict[str, Any] | None:
+    if row.value is None:
+        return None
+    return {"value": row.value, "unit": unit, "interval": None, "baseline": None, "factors": None}
+
+
+def _error(row: Prediction) -> dict[str, str] | None:
+    if not row.failure:
+        return None
+    return {"code": row.failure, "detail": row.get_failure_display()}
+
+
+def _iso(moment: datetime | None) -> str | None:
+    return moment.astimezone(UTC).isoformat().replace("+00:00", "Z") if moment else None
+
+
+def describe_all(rows: Sequence[Prediction]) -> list[dict[str, Any]]:
+    positions = queue.positions(rows)
+    return [describe(row, positions.get(row.pk)) for row in rows]
+
+
+def answer(request: AuthenticatedRequest, task_id: str, status: int = 200) -> Response:
+    """A task as it is now."""
+    row = services.find(request.user, task_id)
+    [body] = describe_all([row])
+    headers = {"Location": f"/api/tasks/{row.pk}"} if status in (201, 202) else None
+    return Response(body, status, headers=headers)
+
+
+def checked(serializer: serializers.Serializer[Any]) -> dict[str, Any]:
+    serializer.is_valid(raise_exception=True)
+    return dict(serializer.validated_data)
+
+
+# --- Routes --------------------------------------------------------------------------------------
+
+PAGES = CursorPages("tasks", order=("created_at", "id"))
+TASK_PAGE = page_of(Task)
+LOCATION = OpenApiParameter(
+    "Location", OpenApiTypes.URI_REF, OpenApiParameter.HEADER, response=[201, 202]
+)
+
+
+class SubmittingView(ApiView):
+    """A view whose POST counts as a submission."""
+
+    def initial(self, request: Any, *args: Any, **kwargs: Any) -> None:
+        self.throttle_scope = "submit" if request.method == "POST" else "other"
+        super().initial(request, *args, **kwargs)
+
+
+class PredictTaskView(SubmittingView):
+    @extend_schema(
+        parameters=[IDEMPOTENCY_KEY, LOCATION],
+        request=TaskRequest,
+        responses={202: Task, **errors(400, 401, 402, 404, 422, 429)},
+    )
+    @idempotent
+    def post(self, request: AuthenticatedRequest) -> Response:
+        """Queue a prediction. Its price is held now and charged only when it succeeds."""
+        queue.refuse_if_full(request.user)
+        sent = checked(TaskRequest(data=request.data))
+        predictor = catalogue.find_on_sale(sent.pop("model_name"))
+        row = services.request_prediction(user=request.user, predictor=predictor, **sent)
+        return answer(request, str(row.pk), 202)
+
+
+class TasksView(SubmittingView):
+    @extend_schema(
+        operation_id="api_tasks_list",
+        parameters=[TaskQuery],
+        responses={200: TASK_PAGE, **errors(400, 401, 404, 429)},
+    )
+    def get(self, request: AuthenticatedRequest) -> Response:
+        """Every task that was not deleted, drafts too, newest first."""
+        return list_tasks(request)
+
+    @extend_schema(
+        parameters=[LOCATION],
+        request=DraftRequest,
+        responses={201: Task, **errors(400, 401, 404, 429)},
+    )
+    def post(self, request: AuthenticatedRequest) -> Response:
+        """Keep a draft: its data may be absent, incomplete or wrong. Nothing is held."""
+        sent = checked(DraftRequest(data=request.data))
+        predictor = catalogue.find_on_sale(sent.pop("model_name"))
+        row = services.create_draft(user=request.user, predictor=predictor, **sent)
+        return answer(request, str(row.pk), 201)
+
+
+def list_tasks(request: AuthenticatedRequest) -> Response:
+    query = TaskQuery.check(request)
+    rows = created_between(Prediction.objects.of(request.user).for_display(), query)
+    return PAGES.respond(request, _chosen(rows, query), query, describe_all)
+
+
+def _chosen(rows: QuerySet[Prediction], query: dict[str, Any]) -> QuerySet[Prediction]:
+    if query["status"]:
+        rows = rows.filter(status=query["status"])
+    if query["model_name"]:
+        rows = rows.filter(predictor=catalogue.find(query["model_name"]))
+    if query["domain"]:
+        rows = rows.filter(predictor__domain=query["domain"])
+    return rows
+
+
+class TaskHistoryView(ApiView):
+    @extend_schema(parameters=[TaskQuery], responses={200: TASK_PAGE, **errors(400, 401, 404, 429)})
+    def get(self, request: AuthenticatedRequest) -> Response:
+        """The same as `GET /api/tasks`."""
+        return list_tasks(request)
+
+
+class RunningTasksView(ApiView):
+    @extend_schema(parameters=[PageQuery], responses={200: TASK_PAGE, **errors(400, 401, 429)})
+    def get(self, request: AuthenticatedRequest) -> Response:
+        """Tasks that are queued or running, newest first."""
+        query = PageQuery.check(request)
+        rows = Prediction.objects.of(request.user).active().for_display()
+        return PAGES.respond(request, rows, query, describe_all)
+
+
+class TaskView(ApiView):
+    @extend_schema(parameters=[WaitQuery], responses={200: Task, **errors(400, 401, 404, 429)})
+    def get(self, request: AuthenticatedRequest, task_id: str) -> Response:
+        """One task: as soon as it ends, or when the wait is over."""
+        seconds = WaitQuery.check(request)["wait"]
+        row = services.find(request.user, task_id)
+        if seconds and not row.has_ended:
+            waiting.for_end_of(row, seconds)
+        return answer(request, task_id)
+
+    @extend_schema(request=DraftChange, responses={200: Task, **errors(400, 401, 404, 409, 429)})
+    def patch(self, request: AuthenticatedRequest, task_id: str) -> Response:
+        """Change a draft: `data` replaces the whole of it."""
+        changes = checked(DraftChange(data=request.data))
+        services.edit_draft(user=request.user, prediction_id=task_id, changes=changes)
+        return answer(request, task_id)
+
+    @extend_schema(responses={204: None, **errors(401, 404, 409, 429)})
+    def delete(self, request: AuthenticatedRequest, task_id: str) -> Response:
+        """Erase the inputs and the result of a draft or an ended task; its charge stays."""
+        services.erase(user=request.user, prediction_id=task_id)
+        return Response(status=204)
+
+
+class RunTaskView(SubmittingView):
+    @extend_schema(
+        parameters=[IDEMPOTENCY_KEY, LOCATION],
+        request=None,
+        responses={202: Task, **errors(400, 401, 402, 404, 409, 422, 429)},
+    )
+    @idempotent
+    def post(self, request: AuthenticatedRequest, task_id: str) -> Response:
+        """Queue a draft at the current price, which is held."""
+        queue.refuse_if_full(request.user)
+        checked(StrictSerializer(data=request.data))
+        services.run_draft(user=request.user, prediction_id=task_id)
+        return answer(request, task_id, 202)
+
+
+class CancelTaskView(ApiView):
+    @extend_schema(request=None, responses={200: Task, **errors(400, 401, 404, 409, 429)})
+    def post(self, request: AuthenticatedRequest, task_id: str) -> Response:
+        """Take back a draft or a task that still waits; its hold is released."""
+        checked(StrictSerializer(data=request.data))
+        services.cancel(user=request.user, prediction_id=task_id)
+        return answer(request, task_id)
