@@ -1,10 +1,9 @@
-"""Load a running service over HTTP and print what its clients see; bench/README.md explains."""
+"""Load a running service over HTTP and tell what its clients see; bench/README.md explains."""
 
 import argparse
 import asyncio
 import json
 import secrets
-import statistics
 import time
 import uuid
 from collections.abc import Sequence
@@ -112,8 +111,33 @@ class Submits:
     refused: int = 0
 
 
-async def idle(client: Client) -> None:
-    """One prediction at a time, then one submit at a time."""
+@dataclass(frozen=True)
+class Figures:
+    """What clients saw; times in milliseconds."""
+
+    idle_finished_p50: float
+    idle_finished_p99: float
+    idle_submit_p50: float
+    accepted: int
+    refused: int
+    finished: int
+    finished_per_second: float
+    submit_p50: float
+    submit_p99: float
+
+    def __str__(self) -> str:
+        share = self.finished / max(1, self.accepted)
+        return (
+            f"idle: submit to finished p50 {self.idle_finished_p50:.1f} ms, "
+            f"p99 {self.idle_finished_p99:.1f} ms; submit alone p50 {self.idle_submit_p50:.1f} ms\n"
+            f"load: {self.accepted} accepted, {self.refused} refused, {self.finished} finished at "
+            f"its end ({share:.1%}), {self.finished_per_second:.0f} finished/s; "
+            f"submit p50 {self.submit_p50:.1f} ms, p99 {self.submit_p99:.1f} ms"
+        )
+
+
+async def idle(client: Client) -> tuple[list[float], list[float]]:
+    """One prediction at a time, then one submit at a time; the seconds each took."""
     for _ in range(20):
         await client.predict()
     ends = [await client.predict() for _ in range(100)]
@@ -121,15 +145,14 @@ async def idle(client: Client) -> None:
     for _ in range(100):
         await submit(client, alone)
         await asyncio.sleep(0.03)
-    print(
-        f"idle: submit to finished p50 {1000 * statistics.median(ends):.1f} ms, "
-        f"p99 {milliseconds(ends, 0.99):.1f} ms; "
-        f"submit alone p50 {milliseconds(alone.seconds, 0.5):.1f} ms"
-    )
+    return ends, alone.seconds
 
 
-async def load(clients: list[Client], rate: float, seconds: float) -> None:
-    """Submit at a fixed rate whatever the answers take, then see what was left when it ended."""
+async def load(clients: list[Client], rate: float, seconds: float) -> tuple[Submits, int, float]:
+    """Submit at a fixed rate whatever the answers take.
+
+    Returns the submissions, how many had finished when the last answer came, and the seconds.
+    """
     submits = Submits()
     waiting: set[asyncio.Task[None]] = set()
     started = time.perf_counter()
@@ -144,14 +167,7 @@ async def load(clients: list[Client], rate: float, seconds: float) -> None:
         await asyncio.wait(waiting)
     took = time.perf_counter() - started
     accepted = len(submits.seconds) - submits.refused
-    finished = accepted - sum([await client.running() for client in clients])
-    print(
-        f"load: {rate:.0f}/s offered for {seconds:.0f} s: {accepted} accepted, "
-        f"{submits.refused} refused, {finished} finished at its end "
-        f"({finished / max(1, accepted):.1%}), {finished / took:.0f} finished/s; submit "
-        f"p50 {milliseconds(submits.seconds, 0.5):.1f} ms, "
-        f"p99 {milliseconds(submits.seconds, 0.99):.1f} ms"
-    )
+    return submits, accepted - sum([await client.running() for client in clients]), took
 
 
 async def submit(client: Client, submits: Submits) -> None:
@@ -166,8 +182,8 @@ def milliseconds(values: list[float], quantile: float) -> float:
     return 1000 * ordered[min(len(ordered) - 1, int(quantile * len(ordered)))]
 
 
-async def run(address: str, model: str, rate: float, seconds: float) -> None:
-    """Print what the clients of the service at `address` see, at idle and under load."""
+async def run(address: str, model: str, rate: float, seconds: float) -> Figures:
+    """What the clients of the service at `address` see, at idle and under load."""
     url = urlsplit(address)
     connections = [
         await Connection.open(url.hostname or "localhost", url.port or 80)
@@ -177,8 +193,19 @@ async def run(address: str, model: str, rate: float, seconds: float) -> None:
     clients = [Client(pool, model) for _ in range(USERS)]
     for client in clients:
         await client.sign_up()
-    await idle(clients[0])
-    await load(clients, rate, seconds)
+    ends, alone = await idle(clients[0])
+    submits, finished, took = await load(clients, rate, seconds)
+    return Figures(
+        idle_finished_p50=milliseconds(ends, 0.5),
+        idle_finished_p99=milliseconds(ends, 0.99),
+        idle_submit_p50=milliseconds(alone, 0.5),
+        accepted=len(submits.seconds) - submits.refused,
+        refused=submits.refused,
+        finished=finished,
+        finished_per_second=finished / took,
+        submit_p50=milliseconds(submits.seconds, 0.5),
+        submit_p99=milliseconds(submits.seconds, 0.99),
+    )
 
 
 def main() -> None:
@@ -188,7 +215,7 @@ def main() -> None:
     parser.add_argument("--rate", type=float, default=300, help="submits per second")
     parser.add_argument("--seconds", type=float, default=20)
     options = parser.parse_args()
-    asyncio.run(run(options.url, options.model, options.rate, options.seconds))
+    print(asyncio.run(run(options.url, options.model, options.rate, options.seconds)))
 
 
 if __name__ == "__main__":

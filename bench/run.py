@@ -6,12 +6,14 @@ import contextlib
 import os
 import signal
 import socket
+import statistics
 import subprocess
 import sys
 import tempfile
 import time
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit, urlunsplit
 
@@ -33,44 +35,144 @@ def main() -> None:
     parser.add_argument("--rate", type=float, help="submits per second (300; embedded 100)")
     parser.add_argument("--seconds", type=float, default=30)
     parser.add_argument("--only", choices=["servers", "embedded", "start"])
+    parser.add_argument("--against", metavar="COMMIT", help="compare with an earlier one, in turn")
+    parser.add_argument("--rounds", type=int, default=3, help="of each, with --against")
     options = parser.parse_args()
     database, broker = os.environ.get("DATABASE_URL"), os.environ.get("CELERY_BROKER_URL")
     if options.only in (None, "servers"):
         if database and broker:
             with scratch_database(database) as url:
                 servers = {"DATABASE_URL": url, "CELERY_BROKER_URL": broker}
-                measure("PostgreSQL and Redis", servers, options, options.rate or 300)
+                name = "PostgreSQL and Redis"
+                if options.against:
+                    with scratch_database(database, "_before") as before:
+                        compare(name, servers, {**servers, "DATABASE_URL": before}, options, 300)
+                else:
+                    measure(name, servers, options, options.rate or 300)
         else:
             print("left out: PostgreSQL and Redis (set DATABASE_URL and CELERY_BROKER_URL)")
     if options.only in (None, "embedded"):
-        measure("embedded default", {}, options, options.rate or 100)
+        if options.against:
+            compare("embedded default", {}, {}, options, 100)
+        else:
+            measure("embedded default", {}, options, options.rate or 100)
     if options.only in (None, "start"):
         second_start()
 
 
+@dataclass(frozen=True)
+class Run:
+    """One load of one service; CPU in milliseconds for each accepted submission."""
+
+    figures: load.Figures
+    web_cpu: float
+    worker_cpu: float
+    web_memory: int
+
+    def __str__(self) -> str:
+        return (
+            f"{self.figures}\n"
+            f"CPU for each prediction: web {self.web_cpu:.2f} ms, worker {self.worker_cpu:.2f} ms; "
+            f"web worker {self.web_memory / 2**20:.0f} MiB resident after the load"
+        )
+
+
+class Service:
+    """A checkout of this project, set up in a directory of its own."""
+
+    def __init__(self, root: Path, var: str, **settings: str) -> None:
+        self._root = root
+        self._env = environment(var, **settings, **NO_LIMITS)
+        self.manage("setup")
+
+    def manage(self, command: str) -> str:
+        done = subprocess.run(
+            [sys.executable, "manage.py", command], cwd=self._root, env=self._env, check=False,
+            stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+        )  # fmt: skip
+        if done.returncode:
+            raise RuntimeError(f"manage.py {command}: {done.stdout}")
+        return done.stdout.strip()
+
+    def load(self, model: str, rate: float, seconds: float) -> Run:
+        with (
+            running(WEB, self._env, self._root) as web,
+            running(WORKER, self._env, self._root) as worker,
+        ):
+            wait_until_ready(self._env["PORT"])
+            before = cpu_seconds(web.pid), cpu_seconds(worker.pid)
+            url = f"http://127.0.0.1:{self._env['PORT']}"
+            figures = asyncio.run(load.run(url, model, rate, seconds))
+            web_cpu, worker_cpu = (
+                1000 * (cpu_seconds(process.pid) - start) / max(1, figures.accepted)
+                for process, start in zip((web, worker), before, strict=True)
+            )
+            sizes = [child.memory_info().rss for child in psutil.Process(web.pid).children()]
+            return Run(figures, web_cpu, worker_cpu, max(sizes))
+
+
+def cpu_seconds(pid: int) -> float:
+    """Of a process and its descendants, those that ended included."""
+    process = psutil.Process(pid)
+    times = [each.cpu_times() for each in [process, *process.children(recursive=True)]]
+    return sum(t.user + t.system for t in times) + times[0].children_user + times[0].children_system
+
+
 def measure(name: str, settings: dict[str, str], options: argparse.Namespace, rate: float) -> None:
     """Load a service of its own, in a directory of its own."""
-    print(f"\n{name}, {os.cpu_count()} cores, {options.model}")
+    print(f"\n{name}, {os.cpu_count()} cores, {options.model}, {rate:.0f}/s offered")
     with tempfile.TemporaryDirectory(prefix="carprice-bench-") as var:
-        env = environment(var, **settings, **NO_LIMITS)
-        subprocess.run(
-            [sys.executable, "manage.py", "setup"],
-            cwd=ROOT,
-            env=env,
-            check=True,
-            capture_output=True,
-        )
-        with running(WEB, env) as web, running(WORKER, env):
-            wait_until_ready(env["PORT"])
-            url = f"http://127.0.0.1:{env['PORT']}"
-            asyncio.run(load.run(url, options.model, rate, options.seconds))
-            sizes = [child.memory_info().rss for child in psutil.Process(web.pid).children()]
-            print(f"memory: web worker {max(sizes) / 2**20:.0f} MiB resident after the load")
-        audit = subprocess.run(
-            [sys.executable, "manage.py", "audit"], cwd=ROOT, env=env, check=False,
-            capture_output=True, text=True,
-        )  # fmt: skip
-        print(f"audit: {audit.stdout.strip()} {audit.stderr.strip()}")
+        service = Service(ROOT, var, **settings)
+        print(service.load(options.model, rate, options.seconds))
+        print(f"audit: {service.manage('audit')}")
+
+
+def compare(
+    name: str,
+    now: dict[str, str],
+    before: dict[str, str],
+    options: argparse.Namespace,
+    default_rate: float,
+) -> None:
+    """Load this checkout and an earlier commit in turn, and print the ratios of their medians."""
+    rate = options.rate or default_rate
+    print(f"\n{name}, {os.cpu_count()} cores, {options.model}, {rate:.0f}/s offered")
+    with contextlib.ExitStack() as stack:
+        folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="carprice-bench-"))
+        old = Path(folder) / "old"
+        worktree("add", "--detach", str(old), options.against)
+        stack.callback(worktree, "remove", "--force", str(old))
+        services = {
+            "before": Service(old, f"{folder}/before", **before),
+            "now": Service(ROOT, f"{folder}/now", **now),
+        }
+        runs: dict[str, list[Run]] = {which: [] for which in services}
+        for number in range(options.rounds):
+            for which in list(services)[:: -1 if number % 2 else 1]:
+                run = services[which].load(options.model, rate, options.seconds)
+                runs[which].append(run)
+                print(f"{which}: {run}")
+        print_ratios(runs["before"], runs["now"])
+        print(f"audit: {services['now'].manage('audit')}")
+
+
+def worktree(*arguments: str) -> None:
+    subprocess.run(["git", "worktree", *arguments], cwd=ROOT, check=True, capture_output=True)
+
+
+def print_ratios(before: list[Run], now: list[Run]) -> None:
+    questions: dict[str, Callable[[Run], float]] = {
+        "finished per second": lambda run: run.figures.finished_per_second,
+        "idle, submit to finished p50": lambda run: run.figures.idle_finished_p50,
+        "idle, submit alone p50": lambda run: run.figures.idle_submit_p50,
+        "load, submit p50": lambda run: run.figures.submit_p50,
+        "load, submit p99": lambda run: run.figures.submit_p99,
+        "web CPU": lambda run: run.web_cpu,
+        "worker CPU": lambda run: run.worker_cpu,
+    }
+    for name, question in questions.items():
+        old, new = (statistics.median(map(question, runs)) for runs in (before, now))
+        print(f"{name}: {old:.2f} before, {new:.2f} now, ratio {new / old:.3f}")
 
 
 def second_start() -> None:
@@ -100,10 +202,12 @@ def environment(var: str, **settings: str) -> dict[str, str]:
 
 
 @contextlib.contextmanager
-def running(command: list[str], env: dict[str, str]) -> Iterator[subprocess.Popen[bytes]]:
+def running(
+    command: list[str], env: dict[str, str], root: Path = ROOT
+) -> Iterator[subprocess.Popen[bytes]]:
     """A process that is interrupted at the end, and gone before this returns."""
     process = subprocess.Popen(
-        command, cwd=ROOT, env=env, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+        command, cwd=root, env=env, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
         start_new_session=True,
     )  # fmt: skip
     try:
@@ -130,9 +234,9 @@ def wait_for(url: str, timeout: float) -> None:
 
 
 @contextlib.contextmanager
-def scratch_database(url: str) -> Iterator[str]:
+def scratch_database(url: str, suffix: str = "") -> Iterator[str]:
     """A database of the server at `url` that is dropped at the end."""
-    name = f"carprice_bench_{os.getpid()}"
+    name = f"carprice_bench_{os.getpid()}{suffix}"
     parts = urlsplit(url)
     with psycopg.connect(urlunsplit(parts), autocommit=True) as server:
         server.execute(f"CREATE DATABASE {name}")
