@@ -18,11 +18,16 @@ from kombu.transport import virtual
 logger = logging.getLogger(__name__)
 
 SUFFIX = ".msg"
+ABANDONED_AFTER_SECONDS = 60  # a file that was half written or half read by then is a crash's
 LONGEST_WAIT = 0.2  # seconds
 
 
 class Channel(virtual.Channel):
     """A queue is a directory; a message in it is a file named by the time it was put."""
+
+    def __init__(self, *arguments: Any, **options: Any) -> None:
+        super().__init__(*arguments, **options)
+        _remove_abandoned(self.directory)
 
     @property
     def directory(self) -> Path:
@@ -67,6 +72,16 @@ class Channel(virtual.Channel):
 
     def _has_queue(self, queue: str, **_: Any) -> bool:
         return True
+
+
+def _remove_abandoned(directory: Path) -> None:
+    """Remove what processes that were killed left half written or half read."""
+    for path in directory.glob("*/.[0-9t]*"):
+        try:
+            if time.time() - path.stat().st_ctime > ABANDONED_AFTER_SECONDS:
+                path.unlink()
+        except FileNotFoundError:  # another process was first, or its writer has finished
+            continue
 
 
 def _read(path: Path) -> dict[str, Any] | None:

@@ -23,7 +23,8 @@ FIRST_GAP_SECONDS = 0.005
 LAST_GAP_SECONDS = 0.04
 FIRST_BACKOFF_SECONDS = 0.5
 LAST_BACKOFF_SECONDS = 5.0
-EXPIRES_SECONDS = 60  # a ring nobody heard for this long has been repeated
+# A ring nobody heard for this long has been repeated. Clocks of machines may differ by minutes.
+EXPIRES_SECONDS = 600
 
 Message = tuple[str, tuple[str, ...]]  # a task's name and its arguments
 

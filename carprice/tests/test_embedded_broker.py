@@ -12,6 +12,8 @@ from typing import Any
 import pytest
 from kombu import Connection
 
+from carprice import embedded_broker
+
 QUEUE = "cars"
 WRITERS, READERS, MESSAGES = 3, 2, 1_000
 
@@ -146,3 +148,18 @@ def test_a_directory_that_was_removed_is_made_again(queue: Any, directory: Path)
     queue.put("kept")
 
     assert take(queue) == "kept"
+
+
+@pytest.mark.parametrize("name", [".taken-0001-ab.msg", ".0001-ab"])
+def test_what_killed_processes_left_behind_is_removed_after_a_while(
+    directory: Path, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    left = directory / QUEUE / name
+    left.parent.mkdir(parents=True)
+    left.touch()
+
+    with connect(directory) as connection, connection.SimpleQueue(QUEUE):
+        assert left.exists()  # it may be a living process's
+    monkeypatch.setattr(embedded_broker, "ABANDONED_AFTER_SECONDS", -1)
+    with connect(directory) as connection, connection.SimpleQueue(QUEUE):
+        assert not left.exists()
