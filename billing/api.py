@@ -1,4 +1,4 @@
-"""Root contract: GET and POST /balance."""
+"""Root contract: GET and POST /balance. And /api/wallet: its sums, top-ups and movements."""
 
 from typing import Any
 
@@ -9,10 +9,21 @@ from rest_framework.response import Response
 
 from accounts.authentication import AuthenticatedRequest
 from billing import services
-from billing.models import CreditAccount
+from billing.models import CreditAccount, LedgerEntry
 from carprice.api import ApiView
+from carprice.pagination import CursorPages, DatedPageQuery, created_between, page_of
 from carprice.schema import errors
-from carprice.serializers import IntegerField, StrictSerializer
+from carprice.serializers import IntegerField, OneOfField, StrictSerializer
+
+Kind = LedgerEntry.Kind
+KINDS = {
+    "top_up": Kind.TOP_UP,
+    "charge": Kind.CAPTURE,
+    "adjustment": Kind.ADJUSTMENT,
+    "refund": Kind.REFUND,
+}
+WORDS = {kind.value: word for word, kind in KINDS.items()}
+PAGES = CursorPages("transactions", order=("id",))
 
 
 class NewAmount(StrictSerializer):
@@ -41,3 +52,69 @@ class BalanceView(ApiView):
         serializer.is_valid(raise_exception=True)
         account = services.set_available(user_id=request.user.pk, **serializer.validated_data)
         return Response({"amount": account.available})
+
+
+class TopUp(StrictSerializer):
+    amount = IntegerField(min_value=1, max_value=settings.TOP_UP_LIMIT)
+
+
+class Wallet(serializers.Serializer[CreditAccount]):
+    balance = serializers.IntegerField(help_text="All posted credits.")
+    held = serializers.IntegerField(help_text="Reserved for predictions that have not ended.")
+    available = serializers.IntegerField(help_text="Free to spend: balance less held.")
+
+
+class Transaction(serializers.Serializer[LedgerEntry]):
+    id = serializers.UUIDField(source="transaction_id")
+    kind = serializers.ChoiceField(choices=list(KINDS))
+    amount = serializers.IntegerField(source="balance_change", help_text="Negative if taken.")
+    balance_after = serializers.IntegerField()
+    task_id = serializers.UUIDField(allow_null=True, help_text="The prediction it pays for.")
+    batch_id = serializers.UUIDField(allow_null=True, default=None)  # entries have none yet
+    reason = serializers.CharField(help_text="An operator's; otherwise empty.")
+    created_at = serializers.DateTimeField()
+
+    def to_representation(self, instance: LedgerEntry) -> dict[str, Any]:
+        return {**super().to_representation(instance), "kind": WORDS[instance.kind]}
+
+
+class ToppedUp(serializers.Serializer[Any]):
+    transaction = Transaction()
+    wallet = Wallet(source="transaction.account")
+
+
+class TransactionQuery(DatedPageQuery):
+    kind = OneOfField(list(KINDS), default=None)
+
+
+class WalletView(ApiView):
+    @extend_schema(responses={200: Wallet, **errors(401, 429)})
+    def get(self, request: AuthenticatedRequest) -> Response:
+        """Your credits: all of them, those held, and those free to spend."""
+        return Response(Wallet(CreditAccount.objects.get(pk=request.user.pk)).data)
+
+
+class TopUpView(ApiView):
+    throttle_scope = "top_up"
+
+    @extend_schema(request=TopUp, responses={201: ToppedUp, **errors(400, 401, 429)})
+    def post(self, request: AuthenticatedRequest) -> Response:
+        """Add credits. No payment is taken."""
+        serializer = TopUp(data=request.data)
+        serializer.is_valid(raise_exception=True)
+        entry = services.top_up(user_id=request.user.pk, **serializer.validated_data)
+        return Response(ToppedUp({"transaction": entry}).data, 201)
+
+
+class TransactionsView(ApiView):
+    @extend_schema(
+        parameters=[TransactionQuery],
+        responses={200: page_of(Transaction), **errors(400, 401, 429)},
+    )
+    def get(self, request: AuthenticatedRequest) -> Response:
+        """What has changed your balance, newest first. What is merely held is not in it."""
+        query = TransactionQuery.check(request)
+        entries = created_between(LedgerEntry.objects.posted_of(request.user), query)
+        if query["kind"]:
+            entries = entries.filter(kind=KINDS[query["kind"]])
+        return PAGES.respond(request, entries, query, lambda entry: Transaction(entry).data)

@@ -1,3 +1,6 @@
+from typing import Self
+from uuid import UUID, uuid5
+
 from django.conf import settings
 from django.db import models
 from django.db.models import F, Q
@@ -6,6 +9,7 @@ from django.db.models.functions import Now
 from accounts.models import User
 
 CEILING = settings.CREDIT_CEILING
+TRANSACTION_IDS = UUID("c5b1dbbb-8d53-4fd2-a0ea-8ac6ddf3b6c9")  # clients keep ids made with it
 
 
 class CreditAccount(models.Model):
@@ -34,6 +38,12 @@ class CreditAccount(models.Model):
     @property
     def available(self) -> int:
         return self.balance - self.held
+
+
+class LedgerEntryQuerySet(models.QuerySet["LedgerEntry"]):
+    def posted_of(self, user: User) -> Self:
+        """What has changed a user's balance."""
+        return self.filter(account_id=user.pk, kind__in=LedgerEntry.POSTED)
 
 
 class LedgerEntry(models.Model):
@@ -75,6 +85,8 @@ class LedgerEntry(models.Model):
     reason = models.CharField(max_length=200, blank=True)
     created_at = models.DateTimeField(db_default=Now())
 
+    objects = LedgerEntryQuerySet.as_manager()
+
     class Meta:
         verbose_name_plural = "ledger entries"
         indexes = [models.Index(fields=["account", "-id"], name="entry_account_newest")]
@@ -114,3 +126,8 @@ class LedgerEntry(models.Model):
 
     def __str__(self) -> str:
         return f"{self.get_kind_display()} {self.balance_change or self.held_change:+}"
+
+    @property
+    def transaction_id(self) -> UUID:
+        """The id that clients see: made from the key, and so always the same."""
+        return uuid5(TRANSACTION_IDS, str(self.pk))

@@ -161,7 +161,7 @@ def _write(
     """Change a locked account's balance, with the entry that says so."""
     account.balance += balance_change
     account.save(update_fields=["balance"])
-    return LedgerEntry.objects.create(
+    entry = LedgerEntry.objects.create(
         account=account,
         kind=kind,
         balance_change=balance_change,
@@ -171,6 +171,8 @@ def _write(
         reason=reason,
         actor=actor,
     )
+    entry.refresh_from_db(fields=["created_at"])  # the database's
+    return entry
 
 
 def _refuse_above_ceiling(balance: int, *, field: str) -> None:

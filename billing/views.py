@@ -23,9 +23,7 @@ class WalletPage(LoginRequiredMixin, ServiceFormView):
     throttle_scope = "top_up"
 
     def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
-        entries = LedgerEntry.objects.filter(
-            account_id=self.request.user.pk, kind__in=LedgerEntry.POSTED
-        ).order_by("-id")
+        entries = LedgerEntry.objects.posted_of(signed_in(self.request)).order_by("-id")
         page = Paginator(entries, PAGE_SIZE).get_page(self.request.GET.get("page"))
         return super().get_context_data(page=page, **kwargs)
 

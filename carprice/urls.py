@@ -31,6 +31,11 @@ api_contract = [
     path("api/tasks/<str:task_id>", tasks_api.TaskView.as_view(), name="api-task"),
     path("api/tasks/<str:task_id>/run", tasks_api.RunTaskView.as_view(), name="api-run"),
     path("api/tasks/<str:task_id>/cancel", tasks_api.CancelTaskView.as_view(), name="api-cancel"),
+    path("api/wallet", billing_api.WalletView.as_view(), name="api-wallet"),
+    path("api/wallet/topup", billing_api.TopUpView.as_view(), name="api-wallet-topup"),
+    path(
+        "api/wallet/transactions", billing_api.TransactionsView.as_view(), name="api-transactions"
+    ),
 ]
 operations = [
     path("healthz", health.HealthView.as_view(), name="healthz"),
