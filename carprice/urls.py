@@ -36,6 +36,12 @@ api_contract = [
     path(
         "api/wallet/transactions", billing_api.TransactionsView.as_view(), name="api-transactions"
     ),
+    path("api/predictors", mlmodels_api.CatalogueView.as_view(), name="api-predictors"),
+    path(
+        "api/predictors/<str:model_name>",
+        mlmodels_api.PredictorView.as_view(),
+        name="api-predictor",
+    ),
 ]
 operations = [
     path("healthz", health.HealthView.as_view(), name="healthz"),

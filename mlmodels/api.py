@@ -1,15 +1,20 @@
-"""Root contract: GET /predictors."""
+"""Root contract: GET /predictors. And /api/predictors: the catalogue, each line of it in full."""
 
 from typing import Any
 
-from drf_spectacular.utils import extend_schema
+from drf_spectacular.types import OpenApiTypes
+from drf_spectacular.utils import extend_schema, extend_schema_field
 from rest_framework import serializers
 from rest_framework.request import Request
 from rest_framework.response import Response
 
 from carprice.api import ApiView
 from carprice.schema import errors
+from carprice.serializers import OneOfField, QuerySerializer
+from mlmodels.catalogue import find_described, signature_of
+from mlmodels.domains import DOMAINS
 from mlmodels.models import Predictor
+from mlmodels.signature import Feature
 
 
 class PricedModel(serializers.Serializer[Any]):
@@ -21,9 +26,102 @@ class PricedModels(serializers.Serializer[Any]):
     models = PricedModel(many=True)
 
 
+class CatalogueLine(serializers.Serializer[Predictor]):
+    model_name = serializers.CharField(source="name")
+    title = serializers.CharField()
+    domain = serializers.CharField()
+    algorithm = serializers.CharField()
+    price = serializers.IntegerField(help_text="Credits for one prediction.")
+    target = serializers.CharField(source="current_version.target")
+    unit = serializers.CharField(source="current_version.unit", help_text="Of the target.")
+    metrics = serializers.DictField(
+        source="current_version.metrics", help_text="Accuracy on rows the model had not seen."
+    )
+    trained_at = serializers.DateTimeField(source="current_version.trained_at")
+    version = serializers.CharField(source="current_version.label")
+
+
+@extend_schema_field({"oneOf": [{"type": "number"}, {"type": "string"}]})
+class ValueField(serializers.Field[Any, Any, Any, Any]):
+    """A feature's value."""
+
+
+class FeatureBody(serializers.Serializer[Any]):
+    name = serializers.CharField()
+    label = serializers.CharField()  # type: ignore[assignment]  # shadows a property; never read
+    type = serializers.ChoiceField(choices=["number", "integer", "category"])
+    unit = serializers.CharField(allow_null=True)
+    default = ValueField()
+    minimum = serializers.FloatField(allow_null=True, help_text="Less is refused.")
+    maximum = serializers.FloatField(allow_null=True, help_text="More is refused.")
+    training_range = serializers.ListField(
+        child=serializers.FloatField(),
+        allow_null=True,
+        min_length=2,
+        max_length=2,
+        help_text="What the training data span; outside of it the model guesses.",
+    )
+    choices = serializers.ListField(child=serializers.CharField(), allow_null=True)
+    help = serializers.CharField(allow_null=True)
+
+
+@extend_schema_field(OpenApiTypes.OBJECT)
+class ObjectField(serializers.Field[Any, Any, Any, Any]):
+    """A JSON object."""
+
+
+class PredictorBody(CatalogueLine):
+    signature = FeatureBody(many=True)
+    example = ObjectField(help_text="Valid `data`.")
+    input_schema = ObjectField(help_text="JSON Schema (2020-12) of `data`.")
+
+
+class CatalogueQuery(QuerySerializer):
+    domain = OneOfField(list(DOMAINS), default=None)
+
+
 class PredictorsView(ApiView):
     @extend_schema(responses={200: PricedModels, **errors(401, 429)})
     def get(self, request: Request) -> Response:
         """What can be bought, cheapest first."""
         rows = Predictor.objects.on_sale().values_list("name", "price")
         return Response({"models": [{"model_name": name, "price": price} for name, price in rows]})
+
+
+class CatalogueView(ApiView):
+    @extend_schema(
+        parameters=[CatalogueQuery],
+        responses={200: CatalogueLine(many=True), **errors(400, 401, 429)},
+    )
+    def get(self, request: Request) -> Response:
+        """What can be bought, cheapest first, with its measured accuracy."""
+        query = CatalogueQuery.check(request)
+        rows = Predictor.objects.on_sale().select_related("current_version")
+        if query["domain"]:
+            rows = rows.filter(domain=query["domain"])
+        rows = rows.defer("current_version__signature")
+        return Response([CatalogueLine(row).data for row in rows])
+
+
+class PredictorView(ApiView):
+    @extend_schema(responses={200: PredictorBody, **errors(401, 404, 429)})
+    def get(self, request: Request, model_name: str) -> Response:
+        """One predictor, with what it takes: each feature, an example, a schema."""
+        return Response(describe(find_described(model_name)))
+
+
+def describe(predictor: Predictor) -> dict[str, Any]:
+    assert predictor.current_version_id is not None  # noqa: S101  # on sale means it has one
+    signature = signature_of(predictor.current_version_id)
+    return {
+        **CatalogueLine(predictor).data,
+        "signature": [_describe_feature(feature) for feature in signature.features],
+        "example": signature.example(),
+        "input_schema": DOMAINS[predictor.domain].input_schema(signature),
+    }
+
+
+def _describe_feature(feature: Feature) -> dict[str, Any]:
+    """A feature by the names of FeatureBody; what does not apply to it is None."""
+    described = {name: getattr(feature, name) for name in FeatureBody().get_fields()}
+    return {**described, "help": feature.help or None}

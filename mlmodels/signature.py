@@ -68,10 +68,10 @@ class Feature:
     def json_schema(self) -> dict[str, Any]:
         if self.type == "category":
             return {"type": "string", "enum": list(self.choices or ()), "default": self.default}
+        limits = {"minimum": self.minimum, "maximum": self.maximum}
         return {
             "type": self.type,
-            "minimum": self.minimum,
-            "maximum": self.maximum,
+            **{key: limit for key, limit in limits.items() if limit is not None},
             "default": self.default,
         }
 

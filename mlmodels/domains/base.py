@@ -6,13 +6,13 @@ the functions that train.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from carprice.errors import InvalidInput
-from mlmodels.signature import FeatureType
+from mlmodels.signature import FeatureType, Signature
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -37,10 +37,15 @@ class FeatureSpec:
 
 @dataclass(frozen=True)
 class Alias:
-    """A field that may be sent instead of `feature`; `convert` makes the feature's value of it."""
+    """A field that may be sent instead of `feature`; `convert` makes the feature's value of it.
+
+    `pattern` tells JSON Schema the same: of the feature's choices it makes the regular expression
+    of every text that `convert` turns into one of them.
+    """
 
     feature: str
     convert: Callable[[str], str]
+    pattern: Callable[[Sequence[str]], str]
 
 
 @dataclass(frozen=True)
@@ -84,3 +89,15 @@ class Domain:
                 raise InvalidInput({name: ["Enter a text."]})
             resolved[alias.feature] = alias.convert(value)
         return resolved
+
+    def input_schema(self, signature: Signature) -> dict[str, Any]:
+        """JSON Schema (2020-12) of one row as a caller may send it, aliases included."""
+        schema = signature.json_schema()
+        for name, alias in self.aliases.items():
+            choices = schema["properties"][alias.feature]["enum"]
+            schema["properties"][name] = {"type": "string", "pattern": alias.pattern(choices)}
+        if self.aliases:
+            schema["allOf"] = [
+                {"not": {"required": [alias.feature, name]}} for name, alias in self.aliases.items()
+            ]
+        return schema

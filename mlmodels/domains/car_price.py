@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -87,6 +88,23 @@ def clean_brand(car_name: str) -> str:
     """The make in a name such as "maxda rx3", spelt right: "mazda"."""
     words = car_name.lower().split()
     return BRAND_REPAIRS.get(words[0], words[0]) if words else ""
+
+
+# What `str.split` takes for a space; in JSON Schema \\s means others.
+SPACE = r"[\t-\r\x1c-\x20\x85\xa0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000]"
+
+
+def name_pattern(brands: Sequence[str]) -> str:
+    """The regular expression of the names that `clean_brand` makes one of `brands`."""
+    spellings = [word for word in {*brands, *BRAND_REPAIRS} if clean_brand(word) in brands]
+    words = "|".join("".join(map(_any_case, word)) for word in sorted(spellings))
+    return f"^{SPACE}*(?:{words})(?:{SPACE}[^\\0]*)?$"
+
+
+def _any_case(letter: str) -> str:
+    """A class of the characters that are `letter` in lower case; of k, the Kelvin sign is one."""
+    cases = {letter, letter.upper(), "\N{KELVIN SIGN}"}
+    return f"[{''.join(sorted(case for case in cases if case.lower() == letter))}]"
 
 
 def load(path: Path) -> pd.DataFrame:
@@ -201,7 +219,7 @@ DOMAIN = Domain(
     data_file="car_price.csv",
     features=FEATURES,
     load=load,
-    aliases={"CarName": Alias("brand", clean_brand)},
+    aliases={"CarName": Alias("brand", clean_brand, name_pattern)},
     predictors=(
         PredictorSpec(
             "linear_regression",

@@ -1,0 +1,346 @@
+"""The catalogue at /api/predictors, and what it says a predictor takes."""
+
+from collections.abc import Callable
+from typing import Any
+
+import jsonschema
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from rest_framework.test import APIClient
+
+from accounts.models import User
+from carprice.errors import InvalidInput
+from mlmodels.domains.car_price import BRAND_REPAIRS, DOMAIN
+from mlmodels.models import Predictor, PredictorVersion
+from mlmodels.signature import Feature, Signature
+from mlmodels.training import describe
+from predictions.models import Prediction
+
+LINE = [
+    "model_name",
+    "title",
+    "domain",
+    "algorithm",
+    "price",
+    "target",
+    "unit",
+    "metrics",
+    "trained_at",
+    "version",
+]
+FEATURE = [
+    "name",
+    "label",
+    "type",
+    "unit",
+    "default",
+    "minimum",
+    "maximum",
+    "training_range",
+    "choices",
+    "help",
+]
+ABSENT = [
+    "no_such",
+    "RANDOM_FOREST",
+    "random_forest%00",
+    "%00",
+    "%F0%9F%98%80",
+    "x" * 10_000,
+    "1",
+    "x'%20OR%201=1--",
+]
+
+
+def get(api: APIClient, path: str) -> Any:
+    response = api.get(path)
+    assert response.status_code == 200, response.content
+    return response.json()
+
+
+def refusal(response: Any, status: int) -> dict[str, Any]:
+    assert response.status_code == status
+    return dict(response.json())
+
+
+# --- GET /api/predictors -------------------------------------------------------------------------
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize("path", ["/api/predictors", "/api/predictors/random_forest"])
+def test_a_stranger_is_refused(path: str) -> None:
+    assert refusal(APIClient().get(path), 401)["code"] == "not_authenticated"
+
+
+@pytest.mark.django_db
+def test_an_empty_catalogue_is_an_empty_array(api: APIClient) -> None:
+    assert get(api, "/api/predictors") == []
+
+
+@pytest.mark.usefixtures("predictors")
+def test_the_catalogue_is_an_array_cheapest_first(api: APIClient) -> None:
+    lines = get(api, "/api/predictors")
+
+    prices = [line["price"] for line in lines]
+    assert prices == sorted(prices)
+    assert {line["model_name"] for line in lines} == set(
+        Predictor.objects.values_list("name", flat=True)
+    )
+    assert all(list(line) == LINE for line in lines)
+
+
+def test_a_line_describes_its_predictor(api: APIClient, predictor: Predictor) -> None:
+    version = predictor.current_version
+    assert version
+
+    line = next(x for x in get(api, "/api/predictors") if x["model_name"] == predictor.name)
+
+    assert line == {
+        "model_name": "random_forest",
+        "title": "Random forest",
+        "domain": "car_price",
+        "algorithm": "Random forest of 100 trees",
+        "price": predictor.price,
+        "target": "price",
+        "unit": "USD",
+        "metrics": version.metrics,
+        "trained_at": version.trained_at.isoformat().replace("+00:00", "Z"),
+        "version": version.label,
+    }
+
+
+def test_what_is_off_sale_or_does_not_load_is_left_out(
+    api: APIClient, predictors: dict[str, Predictor]
+) -> None:
+    names = sorted(predictors)
+    Predictor.objects.filter(name=names[0]).update(enabled=False)
+    PredictorVersion.objects.filter(predictor__name=names[1]).update(fault="gone")
+
+    listed = {line["model_name"] for line in get(api, "/api/predictors")}
+
+    assert listed == set(names[2:])
+
+
+def test_one_domain_can_be_asked_for(api: APIClient, predictor: Predictor) -> None:
+    Predictor.objects.filter(pk=predictor.pk).update(domain="weather")
+
+    listed = get(api, "/api/predictors?domain=car_price")
+
+    assert listed
+    assert predictor.name not in {line["model_name"] for line in listed}
+
+
+@pytest.mark.usefixtures("predictors")
+@pytest.mark.parametrize("domain", ["weather", "", "CAR_PRICE", "%00", "car_price'--"])
+def test_an_unknown_domain_is_refused_with_the_known_ones(api: APIClient, domain: str) -> None:
+    body = refusal(api.get(f"/api/predictors?domain={domain}"), 400)
+
+    assert list(body["errors"]) == ["domain"]
+    assert "car_price" in body["errors"]["domain"][0]
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize("query", ["page=1", "price=10"])
+def test_an_unknown_parameter_is_named(api: APIClient, query: str) -> None:
+    body = refusal(api.get(f"/api/predictors?{query}"), 400)
+
+    assert list(body["errors"]) == [query.split("=")[0]]
+
+
+# --- GET /api/predictors/{model_name} ------------------------------------------------------------
+
+
+@pytest.mark.usefixtures("predictors")
+def test_one_predictor_is_its_line_and_what_it_takes(api: APIClient) -> None:
+    one = get(api, "/api/predictors/random_forest")
+
+    line = next(x for x in get(api, "/api/predictors") if x["model_name"] == "random_forest")
+    assert list(one) == [*LINE, "signature", "example", "input_schema"]
+    assert {key: one[key] for key in LINE} == line
+
+
+@pytest.mark.usefixtures("predictors")
+def test_each_feature_has_every_key_and_null_where_it_does_not_apply(api: APIClient) -> None:
+    features = {
+        item["name"]: item for item in get(api, "/api/predictors/random_forest")["signature"]
+    }
+
+    assert list(features) == [feature.name for feature in DOMAIN.features]
+    assert all(list(item) == FEATURE for item in features.values())
+    assert features["horsepower"] == {
+        "name": "horsepower",
+        "label": "Power",
+        "type": "integer",
+        "unit": "hp",
+        "default": 95,
+        "minimum": 1,
+        "maximum": 2000,
+        "training_range": [48, 262],
+        "choices": None,
+        "help": None,
+    }
+    assert features["fueltype"] == {
+        "name": "fueltype",
+        "label": "Fuel",
+        "type": "category",
+        "unit": None,
+        "default": "gas",
+        "minimum": None,
+        "maximum": None,
+        "training_range": None,
+        "choices": ["diesel", "gas"],
+        "help": None,
+    }
+
+
+def test_the_example_is_accepted_and_fits_the_schema(
+    api: APIClient, predictors: dict[str, Predictor]
+) -> None:
+    for name in predictors:
+        one = get(api, f"/api/predictors/{name}")
+
+        response = api.post("/predict", {"model_name": name, "data": one["example"]}, format="json")
+
+        assert response.status_code == 202
+        jsonschema.validate(one["example"], one["input_schema"])
+    assert Prediction.objects.count() == len(predictors)
+
+
+@pytest.mark.usefixtures("predictors")
+def test_the_schema_is_a_json_schema_without_nulls(api: APIClient) -> None:
+    schema = get(api, "/api/predictors/random_forest")["input_schema"]
+
+    jsonschema.Draft202012Validator.check_schema(schema)
+    assert schema["$schema"] == "https://json-schema.org/draft/2020-12/schema"
+    assert schema["additionalProperties"] is False
+    assert set(schema["properties"]) == {feature.name for feature in DOMAIN.features} | {"CarName"}
+    assert None not in [
+        value for described in schema["properties"].values() for value in described.values()
+    ]
+
+
+@pytest.mark.usefixtures("predictors")
+@pytest.mark.parametrize("name", ABSENT)
+def test_an_unknown_predictor_is_not_found(api: APIClient, name: str) -> None:
+    assert refusal(api.get(f"/api/predictors/{name}"), 404)["code"] == "predictor_not_found"
+
+
+def test_one_that_cannot_be_bought_is_like_one_that_is_unknown(
+    api: APIClient, predictors: dict[str, Predictor]
+) -> None:
+    unknown = refusal(api.get("/api/predictors/no_such"), 404)
+    Predictor.objects.filter(name="random_forest").update(enabled=False)
+    PredictorVersion.objects.filter(predictor__name="linear_regression").update(fault="gone")
+
+    for name in ("random_forest", "linear_regression"):
+        assert refusal(api.get(f"/api/predictors/{name}"), 404) == unknown
+
+
+@pytest.mark.usefixtures("predictors")
+def test_the_catalogue_is_the_same_for_everybody(
+    api: APIClient, make_user: Callable[..., User], client_of: Callable[[User], APIClient]
+) -> None:
+    other = client_of(make_user("bob@example.com", credit=0))
+
+    assert get(other, "/api/predictors") == get(api, "/api/predictors")
+
+
+# --- The schema and the check agree --------------------------------------------------------------
+
+SIGNATURE = describe(DOMAIN, DOMAIN.load(DOMAIN.data_path))
+SCHEMA = jsonschema.Draft202012Validator(DOMAIN.input_schema(SIGNATURE))
+OPEN = Signature(
+    (Feature("size", "Size", "number", 1.0), Feature("low", "", "integer", 1, None, 0))
+)
+SPACES = st.text(" \t\n\r\x0b\x0c\x1c\x1f\x85\xa0\u2003\u200b\u2028\u3000\ufeff\0", max_size=2)
+
+
+def accepted(data: dict[str, Any]) -> bool:
+    """Whether the service takes a row; its parser refuses a text with a NUL."""
+    if any("\0" in value for value in data.values() if isinstance(value, str)):
+        return False
+    try:
+        SIGNATURE.check(DOMAIN.resolve_aliases(data))
+    except InvalidInput:
+        return False
+    return True
+
+
+def odd_cases(word: str) -> st.SearchStrategy[str]:
+    """A word in mixed case; a Kelvin sign is a K."""
+    letters = [st.sampled_from([c, c.upper(), "\N{KELVIN SIGN}" if c == "k" else c]) for c in word]
+    return st.tuples(*letters).map("".join)
+
+
+def names() -> st.SearchStrategy[str]:
+    brands = next(f.choices or () for f in SIGNATURE.features if f.name == "brand")
+    words = st.sampled_from([*brands, *BRAND_REPAIRS, "lada", "bm", "bmwx"]).flatmap(odd_cases)
+    rest = st.one_of(st.just(""), st.text(max_size=3).map(lambda text: f" {text}"))
+    return st.tuples(SPACES, words, SPACES, rest).map("".join)
+
+
+def values(feature: Feature) -> st.SearchStrategy[Any]:
+    """Mostly what a feature takes, and what is just beside it."""
+    odd: st.SearchStrategy[Any] = st.sampled_from(
+        [None, True, False, "", "3", [], {}, 0, 0.5, -1, 10**400, 1e308, -1e308]
+    )
+    if feature.type == "category":
+        choices = list(feature.choices or ())
+        return st.sampled_from(choices) | st.sampled_from(choices).map(str.upper) | odd
+    low, high = feature.minimum or 0, feature.maximum or 0
+    near = st.sampled_from([low, high, low - 1, high + 1, low - 1e-9, high + 1e-9, float(high)])
+    return st.integers(int(low), int(high)) | st.floats(low, high) | near | odd
+
+
+@st.composite
+def rows(draw: st.DrawFn) -> dict[str, Any]:
+    row = {}
+    for feature in draw(st.lists(st.sampled_from(SIGNATURE.features), max_size=4)):
+        row[feature.name] = draw(values(feature))
+    if draw(st.booleans()):
+        row["CarName"] = draw(names() | st.sampled_from(["", " ", 3, None, ["bmw"]]))
+    if draw(st.integers(0, 19)) == 0:
+        row[draw(st.sampled_from(["wings", "", "carname", "data"]))] = 1
+    return row
+
+
+@settings(max_examples=600, deadline=None)
+@given(rows())
+def test_the_schema_and_the_service_take_the_same_rows(row: dict[str, Any]) -> None:
+    assert SCHEMA.is_valid(row) == accepted(row)
+
+
+@settings(max_examples=300, deadline=None)
+@given(names())
+def test_the_schema_and_the_service_take_the_same_names(name: str) -> None:
+    assert SCHEMA.is_valid({"CarName": name}) == accepted({"CarName": name})
+
+
+@pytest.mark.parametrize("feature", SIGNATURE.features, ids=lambda feature: feature.name)
+def test_the_schema_and_the_service_take_the_same_limits(feature: Feature) -> None:
+    candidates: list[Any] = list(feature.choices or ())
+    for limit in (feature.minimum, feature.maximum):
+        if limit is not None:
+            candidates += [limit, float(limit), limit - 1e-6, limit + 1e-6, limit - 1, limit + 1]
+
+    taken = [accepted({feature.name: value}) for value in candidates]
+
+    assert taken == [SCHEMA.is_valid({feature.name: value}) for value in candidates]
+    assert any(taken)
+
+
+def test_a_name_and_a_make_together_fit_neither() -> None:
+    row = {"CarName": "bmw x1", "brand": "bmw"}
+
+    assert not accepted(row)
+    assert not SCHEMA.is_valid(row)
+
+
+def test_a_limit_that_a_feature_does_not_have_is_not_in_its_schema() -> None:
+    properties = OPEN.json_schema()["properties"]
+
+    assert properties == {
+        "size": {"type": "number", "default": 1.0},
+        "low": {"type": "integer", "minimum": 0, "default": 1},
+    }
