@@ -1,10 +1,12 @@
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from django import forms
 from django.contrib import admin, messages
-from django.core.exceptions import PermissionDenied
-from django.http import HttpRequest, HttpResponse
-from django.shortcuts import get_object_or_404, redirect
+from django.contrib.auth.decorators import permission_required
+from django.http import Http404, HttpRequest, HttpResponse
+from django.shortcuts import redirect
 from django.template.response import TemplateResponse
 from django.urls import URLPattern, path, reverse
 from django.utils.html import format_html
@@ -12,17 +14,80 @@ from django.utils.html import format_html
 from billing import services
 from billing.models import CreditAccount, LedgerEntry
 from carprice.admin import ReadOnlyAdmin
-from carprice.errors import InvalidInput
+from carprice.errors import InvalidInput, ServiceError
 from carprice.pages import add_errors
 
 
-class CorrectionForm(forms.Form):
-    change = forms.IntegerField(help_text="Credits to add; negative to take away.")
+class ReasonForm(forms.Form):
     reason = forms.CharField(max_length=200, widget=forms.TextInput({"class": "vTextField"}))
 
 
+class CorrectionForm(ReasonForm):
+    change = forms.IntegerField(help_text="Credits to add; negative to take away.")
+    field_order = ["change"]
+
+
+class EntryWritingAdmin(ReadOnlyAdmin):
+    """Rows that are looked at, each with a page at `<id>/<page_name>/` that writes an entry."""
+
+    page_name: str
+    form_class: type[forms.Form]
+
+    def page_title(self, row: Any) -> str:
+        raise NotImplementedError
+
+    def service(self, row: Any) -> Callable[..., LedgerEntry]:
+        """What takes the form's fields, and the operator as `actor`."""
+        raise NotImplementedError
+
+    def get_urls(self) -> list[URLPattern]:
+        may_write = permission_required("billing.add_ledgerentry", raise_exception=True)
+        view = self.admin_site.admin_view(may_write(self.entry_page))
+        route = f"<path:object_id>/{self.page_name}/"
+        return [path(route, view, name=self._url_name()), *super().get_urls()]
+
+    def entry_page(self, request: HttpRequest, object_id: str) -> HttpResponse:
+        row = self.get_object(request, object_id)
+        if row is None:
+            raise Http404
+        form = self.form_class(request.POST or None)
+        if form.is_valid() and self._write(request, form, row):
+            return redirect(f"admin:billing_{self.opts.model_name}_change", row.pk)
+        context: dict[str, Any] = {
+            **self.admin_site.each_context(request),
+            "title": self.page_title(row),
+            "opts": self.opts,
+            "row": row,
+            "account": getattr(row, "account", row),
+            "form": form,
+        }
+        return TemplateResponse(request, "admin/write_entry.html", context)
+
+    def entry_link(self, row: Any, text: str) -> str:
+        return format_html(
+            '<a href="{}">{}</a>', reverse(f"admin:{self._url_name()}", args=[row.pk]), text
+        )
+
+    def _write(self, request: HttpRequest, form: forms.Form, row: Any) -> bool:
+        try:
+            entry = self.service(row)(actor=request.user, **form.cleaned_data)
+        except InvalidInput as error:
+            add_errors(form, error.errors)
+            return False
+        except ServiceError as error:
+            form.add_error(None, error.detail)
+            return False
+        messages.success(request, f"{entry.get_kind_display()}: {entry.balance_change:+,} credits.")
+        return True
+
+    def _url_name(self) -> str:
+        return f"billing_{self.opts.model_name}_{self.page_name}"
+
+
 @admin.register(CreditAccount)
-class CreditAccountAdmin(ReadOnlyAdmin):
+class CreditAccountAdmin(EntryWritingAdmin):
+    page_name = "correct"
+    form_class = CorrectionForm
     list_display = ["user", "balance", "held", "available"]
     list_select_related = ["user"]
     search_fields = ["user__email"]
@@ -30,47 +95,19 @@ class CreditAccountAdmin(ReadOnlyAdmin):
 
     @admin.display(description="Correct the balance")
     def correction(self, account: CreditAccount) -> str:
-        url = reverse("admin:billing_creditaccount_correct", args=[account.pk])
-        return format_html('<a href="{}">Write a correcting entry</a>', url)
+        return self.entry_link(account, "Write a correcting entry")
 
-    def get_urls(self) -> list[URLPattern]:
-        view = self.admin_site.admin_view(self.correct)
-        name = "billing_creditaccount_correct"
-        return [path("<path:object_id>/correct/", view, name=name), *super().get_urls()]
+    def page_title(self, row: CreditAccount) -> str:
+        return f"Correct the balance of {row}"
 
-    def correct(self, request: HttpRequest, object_id: str) -> HttpResponse:
-        """Add or take credits by an entry that names the operator and the reason."""
-        if not request.user.has_perm("billing.add_ledgerentry"):
-            raise PermissionDenied
-        account = get_object_or_404(CreditAccount.objects.select_related("user"), pk=object_id)
-        form = CorrectionForm(request.POST or None)
-        if form.is_valid() and self._correct(request, account, form):
-            return redirect("admin:billing_creditaccount_change", account.pk)
-        context: dict[str, Any] = {
-            **self.admin_site.each_context(request),
-            "title": f"Correct the balance of {account.user}",
-            "opts": self.opts,
-            "account": account,
-            "form": form,
-        }
-        return TemplateResponse(request, "admin/correct_balance.html", context)
-
-    def _correct(self, request: HttpRequest, account: CreditAccount, form: CorrectionForm) -> bool:
-        try:
-            entry = services.correct_balance(
-                user_id=account.pk,
-                actor=request.user,  # type: ignore[arg-type]  # an operator is signed in
-                **form.cleaned_data,
-            )
-        except InvalidInput as error:
-            add_errors(form, error.errors)
-            return False
-        messages.success(request, f"Corrected by {entry.balance_change:+,} credits.")
-        return True
+    def service(self, row: CreditAccount) -> Callable[..., LedgerEntry]:
+        return partial(services.correct_balance, user_id=row.pk)
 
 
 @admin.register(LedgerEntry)
-class LedgerEntryAdmin(ReadOnlyAdmin):
+class LedgerEntryAdmin(EntryWritingAdmin):
+    page_name = "refund"
+    form_class = ReasonForm
     list_display = [
         "id",
         "created_at",
@@ -87,3 +124,18 @@ class LedgerEntryAdmin(ReadOnlyAdmin):
     list_select_related = ["account__user", "actor"]
     search_fields = ["account__user__email", "task_id"]
     ordering = ["-id"]
+    readonly_fields = ["refund"]
+
+    @admin.display(description="Give back", empty_value="-")
+    def refund(self, entry: LedgerEntry) -> str | None:
+        """A link, on a charge that has not been given back."""
+        if entry.kind != LedgerEntry.Kind.CAPTURE:
+            return None
+        given_back = LedgerEntry.objects.filter(resolves=entry).first()
+        return str(given_back) if given_back else self.entry_link(entry, "Refund this charge")
+
+    def page_title(self, row: LedgerEntry) -> str:
+        return f"Give back {-row.balance_change:,} credits to {row.account}"
+
+    def service(self, row: LedgerEntry) -> Callable[..., LedgerEntry]:
+        return partial(services.refund_charge, capture=row)

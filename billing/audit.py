@@ -10,6 +10,8 @@ from accounts.models import User
 from billing import triggers
 from billing.models import CreditAccount, LedgerEntry
 
+Kind = LedgerEntry.Kind
+
 SHOWN = 20  # breaches named for each invariant
 
 
@@ -42,16 +44,22 @@ def _accounts_that_differ_from_their_entries() -> Iterator[str]:
 
 
 def _resolutions_that_do_not_fit() -> Iterator[str]:
-    """A capture or release ends the whole of a hold of the same account and task."""
-    resolutions = LedgerEntry.objects.filter(resolves__isnull=False)
-    wrong = resolutions.exclude(
-        resolves__kind=LedgerEntry.Kind.HOLD,
-        resolves__account=F("account"),
+    """A capture or release ends a whole hold, a refund gives back a whole capture."""
+    ends = Q(
+        ~Q(kind=Kind.REFUND),
+        resolves__kind=Kind.HOLD,
         resolves__held_change=-F("held_change"),
-        resolves__task_id=F("task_id"),
+    )
+    gives_back = Q(
+        kind=Kind.REFUND,
+        resolves__kind=Kind.CAPTURE,
+        resolves__balance_change=-F("balance_change"),
+    )
+    wrong = LedgerEntry.objects.filter(resolves__isnull=False).exclude(
+        ends | gives_back, resolves__account=F("account"), resolves__task_id=F("task_id")
     )
     for entry in wrong[:SHOWN]:
-        yield f"entry {entry.pk}: does not fit the hold {entry.resolves_id} that it ends"
+        yield f"entry {entry.pk}: does not fit the entry {entry.resolves_id} that it resolves"
 
 
 def missing_triggers(names: set[str]) -> Iterator[str]:

@@ -49,7 +49,8 @@ class LedgerEntryQuerySet(models.QuerySet["LedgerEntry"]):
 class LedgerEntry(models.Model):
     """One change of an account. Never edited: a mistake gets a correcting entry.
 
-    Posted entries change the balance; a hold and a release change only what is held.
+    Posted entries change the balance; a hold and a release change only what is held. A capture or
+    a release resolves a hold, a refund a capture; each is resolved once.
     """
 
     class Kind(models.TextChoices):
@@ -72,7 +73,11 @@ class LedgerEntry(models.Model):
     held_after = models.BigIntegerField()
     task_id = models.UUIDField(null=True, help_text="The prediction it pays for.")
     resolves = models.OneToOneField(
-        "self", models.PROTECT, null=True, related_name="resolution", help_text="The hold it ends."
+        "self",
+        models.PROTECT,
+        null=True,
+        related_name="resolution",
+        help_text="The hold it ends, or the charge it gives back.",
     )
     actor = models.ForeignKey(
         User,
@@ -107,9 +112,13 @@ class LedgerEntry(models.Model):
                 ),
             ),
             models.CheckConstraint(
-                name="entry_resolves_iff_ending_a_hold",
-                condition=Q(kind__in=["capture", "release"], resolves__isnull=False)
-                | Q(~Q(kind__in=["capture", "release"]), resolves__isnull=True),
+                name="entry_resolves_iff_its_kind_does",
+                condition=Q(kind__in=["capture", "release", "refund"], resolves__isnull=False)
+                | Q(~Q(kind__in=["capture", "release", "refund"]), resolves__isnull=True),
+            ),
+            models.CheckConstraint(
+                name="entry_refund_by_an_operator",
+                condition=~Q(kind="refund") | Q(~Q(reason=""), actor__isnull=False),
             ),
             models.CheckConstraint(
                 name="entry_leaves_account_sound",

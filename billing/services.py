@@ -11,7 +11,7 @@ from django.db import transaction
 
 from accounts.models import User
 from billing.models import CreditAccount, LedgerEntry
-from carprice.errors import InvalidInput, ServiceError
+from carprice.errors import InvalidInput, ServiceError, WrongState
 from carprice.sql import execute, fetch_all, fetch_one, values
 
 Kind = LedgerEntry.Kind
@@ -64,6 +64,28 @@ def correct_balance(*, user_id: UUID, change: int, reason: str, actor: User) -> 
         raise InvalidInput({"change": [f"Only {account.available} credits are available."]})
     return _write(
         account, Kind.ADJUSTMENT, balance_change=change, reason=reason.strip(), actor=actor
+    )
+
+
+@transaction.atomic
+def refund_charge(*, capture: LedgerEntry, reason: str, actor: User) -> LedgerEntry:
+    """Give a charge back in full. Raises WrongState if that was done, or if it is no charge."""
+    if not reason.strip():
+        raise InvalidInput({"reason": ["Say why the charge is given back."]})
+    if capture.kind != Kind.CAPTURE:
+        raise WrongState("Only a charge can be given back.")
+    account = _lock(capture.account_id)
+    if LedgerEntry.objects.filter(resolves=capture).exists():
+        raise WrongState("This charge has been given back.")
+    amount = -capture.balance_change
+    _refuse_above_ceiling(account.balance + amount, field="amount")
+    return _write(
+        account,
+        Kind.REFUND,
+        balance_change=amount,
+        reason=reason.strip(),
+        actor=actor,
+        resolves=capture,
     )
 
 
@@ -157,6 +179,7 @@ def _write(
     balance_change: int,
     reason: str = "",
     actor: User | None = None,
+    resolves: LedgerEntry | None = None,
 ) -> LedgerEntry:
     """Change a locked account's balance, with the entry that says so."""
     account.balance += balance_change
@@ -168,6 +191,8 @@ def _write(
         held_change=0,
         balance_after=account.balance,
         held_after=account.held,
+        task_id=resolves.task_id if resolves else None,
+        resolves=resolves,
         reason=reason,
         actor=actor,
     )

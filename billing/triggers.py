@@ -1,33 +1,39 @@
-"""What check constraints cannot say: entries are never changed, and a resolution fits its hold."""
+"""What check constraints cannot say: entries are never changed, and a resolution fits its entry."""
 
 from django.db import connection
 from django.db.backends.base.schema import BaseDatabaseSchemaEditor
 
 NEVER = "ledger entries are never edited or deleted"
-MISMATCH = "a resolution must end the whole of a hold of the same account"
+MISMATCH = "a resolution must end the whole of a hold, or give back the whole of a charge"
+
+FITS = """
+    resolved.id = NEW.resolves_id AND resolved.account_id = NEW.account_id
+        AND (resolved.task_id = NEW.task_id OR (resolved.task_id IS NULL AND NEW.task_id IS NULL))
+        AND CASE NEW.kind
+            WHEN 'refund' THEN
+                resolved.kind = 'capture' AND resolved.balance_change = -NEW.balance_change
+            ELSE resolved.kind = 'hold' AND resolved.held_change = -NEW.held_change
+        END
+"""
 
 POSTGRESQL = f"""
-CREATE FUNCTION ledger_refuse_change() RETURNS trigger LANGUAGE plpgsql AS $$
+CREATE OR REPLACE FUNCTION ledger_refuse_change() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
     RAISE EXCEPTION '{NEVER}' USING ERRCODE = 'restrict_violation';
 END $$;
-CREATE TRIGGER ledger_append_only BEFORE UPDATE OR DELETE ON billing_ledgerentry
+CREATE OR REPLACE TRIGGER ledger_append_only BEFORE UPDATE OR DELETE ON billing_ledgerentry
     FOR EACH ROW EXECUTE FUNCTION ledger_refuse_change();
-CREATE TRIGGER ledger_no_truncate BEFORE TRUNCATE ON billing_ledgerentry
+CREATE OR REPLACE TRIGGER ledger_no_truncate BEFORE TRUNCATE ON billing_ledgerentry
     FOR EACH STATEMENT EXECUTE FUNCTION ledger_refuse_change();
 
-CREATE FUNCTION ledger_check_resolution() RETURNS trigger LANGUAGE plpgsql AS $$
+CREATE OR REPLACE FUNCTION ledger_check_resolution() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
-    IF NOT EXISTS (
-        SELECT FROM billing_ledgerentry AS hold
-        WHERE hold.id = NEW.resolves_id AND hold.kind = 'hold'
-            AND hold.account_id = NEW.account_id AND hold.held_change = -NEW.held_change
-    ) THEN
+    IF NOT EXISTS (SELECT FROM billing_ledgerentry AS resolved WHERE {FITS}) THEN
         RAISE EXCEPTION '{MISMATCH}' USING ERRCODE = 'integrity_constraint_violation';
     END IF;
     RETURN NEW;
 END $$;
-CREATE TRIGGER ledger_resolution_fits BEFORE INSERT ON billing_ledgerentry
+CREATE OR REPLACE TRIGGER ledger_resolution_fits BEFORE INSERT ON billing_ledgerentry
     FOR EACH ROW WHEN (NEW.resolves_id IS NOT NULL)
     EXECUTE FUNCTION ledger_check_resolution();
 """
@@ -38,11 +44,8 @@ SQLITE = [
     f"""CREATE TRIGGER ledger_no_truncate BEFORE DELETE ON billing_ledgerentry
     BEGIN SELECT RAISE(ABORT, '{NEVER}'); END""",
     f"""CREATE TRIGGER ledger_resolution_fits BEFORE INSERT ON billing_ledgerentry
-    WHEN NEW.resolves_id IS NOT NULL AND NOT EXISTS (
-        SELECT 1 FROM billing_ledgerentry AS hold
-        WHERE hold.id = NEW.resolves_id AND hold.kind = 'hold'
-            AND hold.account_id = NEW.account_id AND hold.held_change = -NEW.held_change
-    )
+    WHEN NEW.resolves_id IS NOT NULL
+        AND NOT EXISTS (SELECT 1 FROM billing_ledgerentry AS resolved WHERE {FITS})
     BEGIN SELECT RAISE(ABORT, '{MISMATCH}'); END""",
     # INSERT OR REPLACE deletes what it collides with, without firing the delete trigger.
     f"""CREATE TRIGGER ledger_no_replace BEFORE INSERT ON billing_ledgerentry
@@ -62,6 +65,11 @@ def names() -> set[str]:
 
 
 def create(apps: object, schema_editor: BaseDatabaseSchemaEditor) -> None:
-    statements = [POSTGRESQL] if schema_editor.connection.vendor == "postgresql" else SQLITE
-    for statement in statements:
+    """Create or replace them all. SQLite drops them where a migration rebuilds the table."""
+    if schema_editor.connection.vendor == "postgresql":
+        schema_editor.execute(POSTGRESQL)
+        return
+    for name in names():
+        schema_editor.execute(f"DROP TRIGGER IF EXISTS {name}")
+    for statement in SQLITE:
         schema_editor.execute(statement)

@@ -219,11 +219,15 @@ class TestTheDatabaseRefuses:
             {"held_change": -99, "balance_change": -99},  # part of the hold
             {"kind": "release", "balance_change": 0, "held_change": -101},
             {"balance_change": -101},  # more than was held
+            {"task_id": uuid4()},
+            {"task_id": None},
         ],
     )
     def test_a_resolution_that_does_not_fit_its_hold(
         self, user: User, change: dict[str, Any]
     ) -> None:
+        task_id = uuid4()
+        hold_id = services.place_hold(user_id=user.pk, amount=100, task_id=task_id)
         fitting: dict[str, Any] = {
             "account_id": user.pk,
             "kind": "capture",
@@ -231,16 +235,20 @@ class TestTheDatabaseRefuses:
             "held_change": -100,
             "balance_after": 900,
             "held_after": 0,
-            "resolves_id": hold(user, 100),
+            "task_id": task_id,
+            "resolves_id": hold_id,
         }
 
         with pytest.raises(IntegrityError), transaction.atomic():
             LedgerEntry.objects.create(**{**fitting, **change})
+        LedgerEntry.objects.create(**fitting)
 
     def test_a_resolution_of_another_accounts_hold(
         self, user: User, make_user: Callable[..., User]
     ) -> None:
         other = make_user("grace@example.com")
+        task_id = uuid4()
+        hold_id = services.place_hold(user_id=user.pk, amount=100, task_id=task_id)
 
         with pytest.raises(IntegrityError), transaction.atomic():
             LedgerEntry.objects.create(
@@ -250,7 +258,8 @@ class TestTheDatabaseRefuses:
                 held_change=-100,
                 balance_after=CREDITS,
                 held_after=0,
-                resolves_id=hold(user, 100),
+                task_id=task_id,
+                resolves_id=hold_id,
             )
 
     def test_edits_by_the_orm(self, user: User) -> None:
