@@ -1,5 +1,6 @@
 """Root contract: GET and POST /balance. And /api/wallet: its sums, top-ups and movements."""
 
+from collections.abc import Sequence
 from typing import Any
 
 from django.conf import settings
@@ -8,11 +9,12 @@ from rest_framework import serializers
 from rest_framework.response import Response
 
 from accounts.authentication import AuthenticatedRequest
+from accounts.idempotency import idempotent
 from billing import services
 from billing.models import CreditAccount, LedgerEntry
 from carprice.api import ApiView
 from carprice.pagination import CursorPages, DatedPageQuery, created_between, page_of
-from carprice.schema import errors
+from carprice.schema import IDEMPOTENCY_KEY, errors
 from carprice.serializers import IntegerField, OneOfField, StrictSerializer
 
 Kind = LedgerEntry.Kind
@@ -97,13 +99,22 @@ class WalletView(ApiView):
 class TopUpView(ApiView):
     throttle_scope = "top_up"
 
-    @extend_schema(request=TopUp, responses={201: ToppedUp, **errors(400, 401, 429)})
+    @extend_schema(
+        parameters=[IDEMPOTENCY_KEY],
+        request=TopUp,
+        responses={201: ToppedUp, **errors(400, 401, 422, 429)},
+    )
+    @idempotent
     def post(self, request: AuthenticatedRequest) -> Response:
         """Add credits. No payment is taken."""
         serializer = TopUp(data=request.data)
         serializer.is_valid(raise_exception=True)
         entry = services.top_up(user_id=request.user.pk, **serializer.validated_data)
         return Response(ToppedUp({"transaction": entry}).data, 201)
+
+
+def describe(entries: Sequence[LedgerEntry]) -> list[dict[str, Any]]:
+    return [dict(Transaction(entry).data) for entry in entries]
 
 
 class TransactionsView(ApiView):
@@ -117,4 +128,4 @@ class TransactionsView(ApiView):
         entries = created_between(LedgerEntry.objects.posted_of(request.user), query)
         if query["kind"]:
             entries = entries.filter(kind=KINDS[query["kind"]])
-        return PAGES.respond(request, entries, query, lambda entry: Transaction(entry).data)
+        return PAGES.respond(request, entries, query, describe)
