@@ -1,10 +1,12 @@
-"""JSON as the contract wants it: what Python's parser or the database would stumble on is a 400."""
+"""Bodies as the contract wants them: what a parser or the database would stumble on is a 400."""
 
 import json
 import math
 from collections.abc import Mapping
 from typing import Any, NoReturn
+from urllib.parse import parse_qsl
 
+from django.conf import settings
 from rest_framework.parsers import BaseParser
 
 from carprice.errors import InvalidInput
@@ -27,6 +29,20 @@ class StrictJSONParser(BaseParser):
         return parse(stream.read())
 
 
+class StrictFormParser(BaseParser):
+    """Parses a URL-encoded form; refuses a field given twice, NUL and what is not UTF-8."""
+
+    media_type = "application/x-www-form-urlencoded"
+
+    def parse(
+        self,
+        stream: Any,
+        media_type: str | None = None,
+        parser_context: Mapping[str, Any] | None = None,
+    ) -> dict[str, str]:
+        return parse_form(stream.read())
+
+
 def parse(body: bytes) -> Any:
     """The JSON value in `body`. Raises InvalidInput."""
     if not body.strip():
@@ -43,6 +59,23 @@ def parse(body: bytes) -> Any:
         _refuse(BODY, f"The body is not JSON: {str(error).split(';')[0]}.")
     _check(value, field=BODY, depth=1)
     return value
+
+
+def parse_form(body: bytes) -> dict[str, str]:
+    """The fields of a URL-encoded form. Raises InvalidInput."""
+    escape = "surrogateescape"  # so that `_check` can name the field that is not UTF-8
+    try:
+        pairs = parse_qsl(
+            body.decode("utf-8", escape),
+            keep_blank_values=True,
+            errors=escape,
+            max_num_fields=settings.DATA_UPLOAD_MAX_NUMBER_FIELDS,
+        )
+    except ValueError:
+        _refuse(BODY, f"More than {settings.DATA_UPLOAD_MAX_NUMBER_FIELDS} fields.")
+    fields = _object(pairs)
+    _check(fields, field=BODY, depth=1)
+    return fields
 
 
 class _Unrepresentable:
@@ -67,7 +100,7 @@ def _check(value: Any, *, field: str, depth: int) -> None:
     if isinstance(value, dict):
         for key, item in value.items():
             if not _is_storable(key):
-                _refuse(field, "A field name contains a NUL or half a character.")
+                _refuse(field, "A field name contains a NUL or what is no character.")
             _check(item, field=key, depth=depth + 1)
     elif isinstance(value, list):
         for item in value:
@@ -78,7 +111,7 @@ def _check(value: Any, *, field: str, depth: int) -> None:
 
 def _check_scalar(value: Any, field: str) -> None:
     if isinstance(value, str) and not _is_storable(value):
-        _refuse(field, "The text contains a NUL or half a character.")
+        _refuse(field, "The text contains a NUL or what is no character.")
     if isinstance(value, _Unrepresentable):
         _refuse(field, f"{value.literal} is not a JSON number.")
     if isinstance(value, float) and not math.isfinite(value):
