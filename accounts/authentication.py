@@ -1,13 +1,10 @@
-from uuid import UUID
-
 from django.http import HttpRequest
 from rest_framework.request import Request
 from rest_framework_simplejwt.authentication import JWTAuthentication
 from rest_framework_simplejwt.exceptions import InvalidToken
-from rest_framework_simplejwt.tokens import Token
 
 from accounts.models import TokenSession, User
-from accounts.tokens import SESSION_CLAIM, find_session
+from accounts.tokens import SessionAccessToken, find_session
 
 
 class AuthenticatedRequest(Request):
@@ -25,10 +22,10 @@ def signed_in(request: HttpRequest) -> User:
 class BearerAuthentication(JWTAuthentication):
     """`Authorization: Bearer <access token>`, good for as long as its session is."""
 
-    def get_user(self, validated_token: Token) -> User:  # type: ignore[override]
+    def get_user(self, validated_token: SessionAccessToken) -> User:  # type: ignore[override]
         try:
-            session = find_session(UUID(str(validated_token[SESSION_CLAIM])))
-        except (KeyError, ValueError, TokenSession.DoesNotExist):
+            session = find_session(validated_token.session_id)
+        except TokenSession.DoesNotExist:
             raise InvalidToken from None
         if not session.is_valid():
             raise InvalidToken

@@ -65,8 +65,13 @@ class TokenSession(models.Model):
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
     user = models.ForeignKey(User, models.CASCADE, related_name="token_sessions")
     password_digest = models.CharField(max_length=128)
+    refresh_id = models.UUIDField(null=True)  # of the one refresh token that is good now
     created_at = models.DateTimeField(db_default=Now())
+    expires_at = models.DateTimeField()  # when its last token does, by the database's clock
     ended_at = models.DateTimeField(null=True)
+
+    class Meta:
+        indexes = [models.Index(fields=["expires_at"], name="token_session_expires_at")]
 
     def is_valid(self) -> bool:
         """Whether its tokens are good: still open, user active, password unchanged."""

@@ -1,13 +1,22 @@
-"""What a stranger may ask for: an account, and a way in."""
+"""What a stranger may ask for: an account, and a way in. And a session's renewal and end."""
+
+from datetime import timedelta
+from uuid import UUID, uuid4
 
 from django.contrib.auth import authenticate
 from django.contrib.auth.password_validation import validate_password
 from django.core.exceptions import ValidationError
 from django.db import IntegrityError, transaction
+from django.db.models.functions import Now
+from rest_framework_simplejwt.exceptions import TokenError
 
-from accounts.models import User
+from accounts.models import TokenSession, User
+from accounts.tokens import SessionRefreshToken, find_session
 from carprice import throttling
 from carprice.errors import InvalidInput, ServiceError
+
+FORGET_ROWS = 500
+CLOCK_TOLERANCE = timedelta(hours=1)  # tokens are dated by web processes, sessions by the database
 
 
 class EmailTaken(ServiceError):
@@ -16,6 +25,10 @@ class EmailTaken(ServiceError):
 
 class InvalidCredentials(ServiceError):
     code = "invalid_credentials"
+
+
+class RefreshRefused(ServiceError):
+    code = "not_authenticated"
 
 
 def sign_up(*, email: str, password: str, name: str = "") -> User:
@@ -50,3 +63,43 @@ def check_credentials(*, email: str, password: str, address: str) -> User:
         throttling.count("wrong_sign_in", key)
         raise InvalidCredentials("The e-mail address or the password is wrong.")
     return user
+
+
+def refresh_session(*, refresh_token: str) -> TokenSession:
+    """Give a session its next refresh token. Raises RefreshRefused.
+
+    Of many uses of one token exactly one succeeds, even at the same moment. Any other use of it
+    tells that somebody has a copy, and ends the session.
+    """
+    refused = RefreshRefused("This refresh token is not valid; sign in again.")
+    try:
+        used = SessionRefreshToken(refresh_token)  # type: ignore[arg-type]  # its stub is wrong
+        session = find_session(used.session_id)
+    except (TokenError, TokenSession.DoesNotExist):
+        raise refused from None
+    # Each update is a transaction of its own: the end of a session must outlive the refusal.
+    same = TokenSession.objects.filter(pk=session.pk, ended_at=None)
+    session.refresh_id = uuid4()
+    if session.is_valid() and same.filter(refresh_id=used.id).update(
+        refresh_id=session.refresh_id, expires_at=Now() + SessionRefreshToken.lifetime
+    ):
+        return session
+    same.exclude(refresh_id=used.id).update(ended_at=Now())
+    raise refused
+
+
+def end_session(session_id: UUID) -> None:
+    """Make all its tokens worthless; a session that has ended stays as it is."""
+    TokenSession.objects.filter(pk=session_id, ended_at=None).update(ended_at=Now())
+
+
+@transaction.atomic
+def forget_old_sessions() -> int:
+    """Delete sessions none of whose tokens is good any more, FORGET_ROWS at most.
+
+    Returns how many went. Any number of these may run at once.
+    """
+    old = TokenSession.objects.filter(expires_at__lt=Now() - CLOCK_TOLERANCE)
+    locked = old.select_for_update(skip_locked=True).order_by("expires_at")
+    keys = list(locked.values_list("pk", flat=True)[:FORGET_ROWS])
+    return old.filter(pk__in=keys).delete()[0]

@@ -1,9 +1,13 @@
-"""Access tokens: short-lived JWTs that name the session they belong to."""
+"""JWTs that name the session they belong to: access tokens, and one refresh token at a time."""
 
+from datetime import datetime
 from typing import Self
-from uuid import UUID
+from uuid import UUID, uuid4
 
-from rest_framework_simplejwt.tokens import AccessToken
+from django.db.models.functions import Now
+from rest_framework_simplejwt.exceptions import TokenError
+from rest_framework_simplejwt.settings import api_settings
+from rest_framework_simplejwt.tokens import AccessToken, Token
 
 from accounts.models import TokenSession, User
 from carprice.sql import fetch_one, instance
@@ -11,11 +15,46 @@ from carprice.sql import fetch_one, instance
 SESSION_CLAIM = "sid"
 
 
-class SessionAccessToken(AccessToken):
+class SessionToken(Token):
     @classmethod
     def for_session(cls, session: TokenSession) -> Self:
         token = cls.for_user(session.user)
         token[SESSION_CLAIM] = str(session.pk)
+        return token
+
+    @property
+    def session_id(self) -> UUID:
+        return UUID(str(self[SESSION_CLAIM]))
+
+    @property
+    def id(self) -> UUID:
+        return UUID(str(self["jti"]))
+
+    def verify(self) -> None:
+        """Raises TokenError also for claims that no token of ours has, such as an id of no form."""
+        try:
+            super().verify()
+            self.session_id, self.id  # noqa: B018  # raise if they are none
+        except (KeyError, TypeError, ValueError, OverflowError, OSError) as error:
+            raise TokenError("A claim is missing or malformed.") from error
+
+    def set_iat(self, claim: str = "iat", at_time: datetime | None = None) -> None:
+        """Leave it out: a machine whose clock is behind would refuse a token "from the future"."""
+
+
+class SessionAccessToken(SessionToken, AccessToken):
+    pass
+
+
+class SessionRefreshToken(SessionToken):
+    token_type = "refresh"  # noqa: S105  # a claim, no secret
+    lifetime = api_settings.REFRESH_TOKEN_LIFETIME
+
+    @classmethod
+    def for_session(cls, session: TokenSession) -> Self:
+        """The one refresh token that this refreshable session takes now."""
+        token = super().for_session(session)
+        token["jti"] = str(session.refresh_id)
         return token
 
 
@@ -37,5 +76,12 @@ def find_session(session_id: UUID) -> TokenSession:
     return TokenSession(pk=session_id, user=user, password_digest=row[0], ended_at=row[1])
 
 
-def open_session(user: User) -> TokenSession:
-    return TokenSession.objects.create(user=user, password_digest=user.get_session_auth_hash())
+def open_session(user: User, *, refreshable: bool = False) -> TokenSession:
+    """Begin a session: of one access token, or one whose tokens can be replaced."""
+    last_token = SessionRefreshToken if refreshable else SessionAccessToken
+    return TokenSession.objects.create(
+        user=user,
+        password_digest=user.get_session_auth_hash(),
+        refresh_id=uuid4() if refreshable else None,
+        expires_at=Now() + last_token.lifetime,
+    )

@@ -303,6 +303,7 @@ SIMPLE_JWT = {
     "ACCESS_TOKEN_LIFETIME": timedelta(minutes=30),
     "REFRESH_TOKEN_LIFETIME": timedelta(days=14),
     "AUTH_TOKEN_CLASSES": ["accounts.tokens.SessionAccessToken"],
+    "AUTH_HEADER_TYPES": ["Bearer", "bearer"],  # clients may repeat the token_type they got
 }
 SPECTACULAR_SETTINGS = {
     "TITLE": "Carprice",
