@@ -42,6 +42,11 @@ api_contract = [
         mlmodels_api.PredictorView.as_view(),
         name="api-predictor",
     ),
+    path("api/auth/register", accounts_api.RegisterView.as_view(), name="api-register"),
+    path("api/auth/login", accounts_api.LoginView.as_view(), name="api-login"),
+    path("api/auth/refresh", accounts_api.RefreshView.as_view(), name="api-refresh"),
+    path("api/auth/logout", accounts_api.LogoutView.as_view(), name="api-logout"),
+    path("api/auth/me", accounts_api.MeView.as_view(), name="api-me"),
 ]
 operations = [
     path("healthz", health.HealthView.as_view(), name="healthz"),

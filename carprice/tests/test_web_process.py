@@ -29,6 +29,9 @@ HEAVY = {"sklearn", "numpy", "pandas", "joblib", "scipy", "threadpoolctl", "shap
 PUBLIC = {
     "root-sign-up": "a stranger becomes a user here",
     "root-sign-in": "a credential is got here",
+    "api-register": "a stranger becomes a user here",
+    "api-login": "a credential is got here",
+    "api-refresh": "the refresh token in its body is the credential",
     "healthz": "asked by what runs the process",
     "readyz": "asked by what sends it traffic",
     "api-schema": "the contract is no secret",
