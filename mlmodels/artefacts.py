@@ -27,7 +27,7 @@ class ArtefactError(Exception):
 
 
 class OtherLibrary(ArtefactError):
-    """It was written with another release of a library; another worker may have that one."""
+    """It needs another release of a library, or of this program; another worker may have it."""
 
 
 def library_versions() -> dict[str, str]:
@@ -65,7 +65,7 @@ def write_whole(path: Path, content: bytes) -> None:
 def read_verified(published: PredictorVersion) -> bytes:
     """The artefact's bytes. Raises ArtefactError unless they are the ones published."""
     if published.artefact_format > FORMAT:
-        raise ArtefactError(
+        raise OtherLibrary(
             f"The artefact has format {published.artefact_format}; this release reads {FORMAT}."
         )
     installed = version("scikit-learn")

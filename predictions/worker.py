@@ -18,6 +18,7 @@ from django.db import DatabaseError, close_old_connections, connections
 from threadpoolctl import threadpool_limits
 
 from accounts import idempotency
+from accounts.services import forget_old_sessions
 from mlmodels import catalogue, inference
 from mlmodels.artefacts import ArtefactError, OtherLibrary
 from mlmodels.models import Predictor
@@ -92,6 +93,7 @@ class Sweeper(threading.Thread):
         if time.monotonic() >= self._next_tidying:
             self._next_tidying = time.monotonic() + TIDY_SECONDS
             idempotency.forget_old_answers()
+            forget_old_sessions()
 
 
 class Backoff:

@@ -83,9 +83,11 @@ SPOILED = [
     pytest.param(empty, "digest differs", id="empty"),
     pytest.param(remove, "No such file", id="missing"),
     pytest.param(make_a_directory, "directory", id="a-directory"),
+    pytest.param(be_no_pickle, "does not load", id="no-pickle"),
+]
+OTHERS = [
     pytest.param(come_from_another_sklearn, "scikit-learn 0.24.2", id="other-scikit-learn"),
     pytest.param(come_from_a_newer_release, "format 2", id="newer-format"),
-    pytest.param(be_no_pickle, "does not load", id="no-pickle"),
 ]
 
 
@@ -111,7 +113,7 @@ def test_saving_leaves_no_half_written_file(settings: Any, tmp_path: Path) -> No
     assert [path.name for path in (tmp_path / "models").iterdir()] == [f"{sha256}.joblib"]
 
 
-@pytest.mark.parametrize(("spoil", "reason"), SPOILED)
+@pytest.mark.parametrize(("spoil", "reason"), [*SPOILED, *OTHERS])
 def test_a_spoiled_artefact_is_refused_with_the_reason(
     version: PredictorVersion, spoil: Callable[[PredictorVersion], None], reason: str
 ) -> None:
@@ -285,3 +287,21 @@ def test_what_joblib_wrote_is_what_is_read(version: PredictorVersion) -> None:
     content = artefacts.read_verified(version)
 
     assert joblib.load(io.BytesIO(content)).n_features_in_ == 24
+
+
+@pytest.mark.parametrize(("spoil", "reason"), OTHERS)
+def test_what_another_worker_may_be_able_to_load_is_left_to_it(
+    api: APIClient,
+    user: User,
+    version: PredictorVersion,
+    spoil: Callable[[PredictorVersion], None],
+    reason: str,
+) -> None:
+    order = {"model_name": "random_forest", "data": {"brand": "bmw"}}
+    job_id = api.post("/predict", order, format="json").json()["job_id"]
+    spoil(version)
+
+    assert execution.run_waiting(version.pk) == 0
+
+    assert api.get("/predict", {"job_id": job_id}).json()["status"] == "queued"
+    assert PredictorVersion.objects.get(pk=version.pk).fault == ""
