@@ -81,7 +81,7 @@ class Prediction(models.Model):
     deadline_at = models.DateTimeField(null=True)
     attempts = models.PositiveSmallIntegerField(default=0)
     retry_at = models.DateTimeField(null=True, help_text="Not before, after a passing failure.")
-    # The queue is served by turns, one row of each user in a turn; see `predictions.queue`.
+    # The queue is served by turns, one row of each user in a round; see `predictions.queue`.
     turn = models.BigIntegerField(null=True)
 
     objects = PredictionQuerySet.as_manager()

@@ -1,8 +1,9 @@
 """The queue of each predictor version: in what order it is served, and when it is full.
 
-It is served in turns. A submission gets the turn after its user's last waiting one, but none
-that is over already; a claim takes the lowest turns first, and within a turn the oldest. So each
-user who waits has a row in the next claim, however many rows another user has put before it.
+It is served in rounds, one row of each user in a round. A user's row joins the round after that
+of their last waiting one; of somebody who has none waiting, the round after the one being served,
+ahead of those who have. So a new user's row is in the next claim, however many rows another user
+has put before it; and no round grows once it is being served, so nobody waits for ever.
 """
 
 import time
@@ -19,12 +20,13 @@ from predictions.models import Prediction
 
 ORDER = "turn, queued_at, id"
 
-_LAST_OF_USER = """COALESCE((
-    SELECT MAX(turn) + 1 FROM predictions_prediction
-    WHERE user_id = %s AND version_id = %s AND status = 'queued'
+# A turn is twice its round; plus one for users who had a row waiting already.
+_AFTER_OWN = """COALESCE((
+    SELECT (MAX(turn) | 1) + 2 FROM predictions_prediction
+    WHERE user_id = %s AND version_id = %s AND status = 'queued' AND attempts = 0
 ), 0)"""
-_LOWEST = """COALESCE((
-    SELECT MIN(turn) FROM predictions_prediction
+_NEXT_ROUND = """COALESCE((
+    SELECT (MIN(turn) | 1) + 1 FROM predictions_prediction
     WHERE version_id = %s AND status = 'queued' AND attempts = 0
 ), 0)"""
 
@@ -34,7 +36,7 @@ def next_turn(user_id: UUID, version_id: UUID) -> tuple[str, list[UUID]]:
 
     Rows of one user are numbered one by one: their account is locked by their hold.
     """
-    return sql.greatest(_LAST_OF_USER, _LOWEST), [user_id, version_id, version_id]
+    return sql.greatest(_AFTER_OWN, _NEXT_ROUND), [user_id, version_id, version_id]
 
 
 _POSITIONS = """
