@@ -39,22 +39,41 @@ def next_turn(user_id: UUID, version_id: UUID) -> tuple[str, list[UUID]]:
     return sql.greatest(_AFTER_OWN, _NEXT_ROUND), [user_id, version_id, version_id]
 
 
-_POSITIONS = """
+# Rows that have been tried before are claimed one by one, behind those that have not.
+_POSITION = """
     SELECT p.id, 1 + (
         SELECT COUNT(*) FROM predictions_prediction AS before
         WHERE before.version_id = p.version_id AND before.status = 'queued'
-            AND (before.turn, before.queued_at, before.id) < (p.turn, p.queued_at, p.id)
+            AND (before.attempts > 0, before.turn, before.queued_at, before.id)
+                < (p.attempts > 0, p.turn, p.queued_at, p.id)
     )
-    FROM predictions_prediction AS p WHERE p.status = 'queued' AND p.id IN ({ids})
+    FROM predictions_prediction AS p WHERE p.status = 'queued' AND p.id = %s
+"""
+# Counts the whole queue, but once; to count for each row of a page would take a second.
+_POSITIONS = """
+    SELECT id, position FROM (
+        SELECT id, ROW_NUMBER() OVER (
+            PARTITION BY version_id ORDER BY attempts > 0, turn, queued_at, id
+        ) AS position
+        FROM predictions_prediction WHERE status = 'queued' AND version_id IN ({versions})
+    ) AS places
+    WHERE id IN ({ids})
 """
 
 
 def positions(rows: Iterable[Prediction]) -> dict[UUID, int]:
     """Where queued rows stand in the queue of their version, from 1; others are left out."""
-    queued = [row.pk for row in rows if row.status == Prediction.Status.QUEUED]
+    queued = {row.pk: row.version_id for row in rows if row.status == Prediction.Status.QUEUED}
     if not queued:
         return {}
-    found = sql.fetch_all(_POSITIONS.format(ids=", ".join(["%s"] * len(queued))), *queued)
+    if len(queued) == 1:
+        found = sql.fetch_all(_POSITION, *queued)
+    else:
+        versions = set(queued.values())
+        statement = _POSITIONS.format(
+            versions=", ".join(["%s"] * len(versions)), ids=", ".join(["%s"] * len(queued))
+        )
+        found = sql.fetch_all(statement, *versions, *queued)
     return {UUID(str(key)): int(position) for key, position in found}
 
 
