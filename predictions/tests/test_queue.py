@@ -366,11 +366,18 @@ def fill_in(api: APIClient, user: User, draft: Prediction) -> Any:
     return browser.post(f"/estimate/{draft.predictor.name}", example)
 
 
+def post(path: str, body: Any = None) -> Callable[..., Any]:
+    def ask(api: APIClient, user: User, draft: Prediction, **headers: Any) -> Any:
+        return api.post(path.format(draft=draft.pk), body, format="json", **headers)
+
+    return ask
+
+
 ASK = {"model_name": "random_forest", "data": CAR}
-ROUTES: dict[str, Callable[[APIClient, User, Prediction], Any]] = {
-    "predict": lambda api, user, draft: api.post("/predict", ASK, format="json"),
-    "tasks-predict": lambda api, user, draft: api.post("/api/tasks/predict", ASK, format="json"),
-    "run": lambda api, user, draft: api.post(f"/api/tasks/{draft.pk}/run"),
+ROUTES: dict[str, Callable[..., Any]] = {
+    "predict": post("/predict", ASK),
+    "tasks-predict": post("/api/tasks/predict", ASK),
+    "run": post("/api/tasks/{draft}/run"),
     "page": fill_in,
 }
 ON_EVERY_ROUTE = pytest.mark.parametrize("route", ROUTES)
@@ -492,11 +499,10 @@ def test_an_old_key_is_answered_when_it_is_full(
     api: APIClient, user: User, predictor: Predictor, settings: LazySettings, route: str
 ) -> None:
     draft = create_draft(user=user, predictor=predictor, data=CAR, explain=False)
-    api.credentials(**api._credentials, HTTP_IDEMPOTENCY_KEY="k")
-    first = ROUTES[route](api, user, draft)
+    first = ROUTES[route](api, user, draft, HTTP_IDEMPOTENCY_KEY="k")
     settings.QUEUE_LIMIT = settings.QUEUE_LIMIT_PER_USER = 1
 
-    again = ROUTES[route](api, user, draft)
+    again = ROUTES[route](api, user, draft, HTTP_IDEMPOTENCY_KEY="k")
 
     assert (first.status_code, again.status_code) == (202, 202)
     assert again.json() == first.json()
@@ -513,12 +519,12 @@ def test_a_gauge_lets_exactly_its_limit_in(limit: int) -> None:
 
 
 def test_far_from_its_limit_a_gauge_counts_seldom() -> None:
-    gauge, counts = queue._Gauge(), []
+    gauge, counts = queue._Gauge(), iter(range(100))
 
     for _ in range(100):
-        gauge.is_at(queue.NEAR * 10, lambda: counts.append(1) or 0)
+        gauge.is_at(queue.NEAR * 10, lambda: next(counts))
 
-    assert len(counts) == 1
+    assert next(counts) == 1
 
 
 def test_near_its_limit_a_gauge_sees_what_others_added() -> None:
