@@ -3,7 +3,7 @@
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from threading import Event
+from threading import Barrier, Event
 from typing import Any
 
 from django.db import connection, connections, transaction
@@ -43,6 +43,27 @@ def overlap(first: Call, second: Call, *, waits: bool = True, undo: bool = False
         finally:
             go.set()
         return [held.result(), other.result()]
+
+
+def race(first: Call, second: Call, *, lead: float) -> list[Any]:
+    """Do both at the same moment, but `first` by `lead` seconds earlier, or later if negative.
+
+    Returns what each returned, or was refused with.
+    """
+    barrier = Barrier(2)
+
+    def start(call: Call, delay: float) -> Any:
+        connection.ensure_connection()
+        barrier.wait(PATIENCE_SECONDS)
+        time.sleep(delay)
+        return call()
+
+    with ThreadPoolExecutor(2) as pool:
+        runs = [
+            pool.submit(_outcome, lambda: start(first, max(0.0, -lead))),
+            pool.submit(_outcome, lambda: start(second, max(0.0, lead))),
+        ]
+        return [run.result() for run in runs]
 
 
 def _outcome(call: Call) -> Any:
