@@ -1,5 +1,5 @@
 # `make run` serves the program, `make test` tests it; both set themselves up.
-.PHONY: run test lint format bench audit lock clean
+.PHONY: run test lint format bench bench-audit audit lock clean
 .DEFAULT_GOAL := run
 
 PYTHON ?= $(firstword $(foreach p,python3.13 python3.12 python3.11 python3,$(shell \
@@ -24,6 +24,9 @@ format: .venv/dev.stamp
 
 bench: .venv/dev.stamp
 	@$(BIN)/python bench/run.py $(ARGS)
+
+bench-audit: .venv/dev.stamp
+	@$(BIN)/python bench/audit.py $(ARGS)
 
 audit: .venv/run.stamp
 	@$(BIN)/python manage.py audit

@@ -1,76 +1,143 @@
-"""The ledger's invariants, each a query that finds what breaks it."""
+"""The ledger's invariants, each with the queries that find what breaks it.
 
-from collections.abc import Iterator
+A query reads whole tables once, whatever their size; `carprice.sql.snapshot` gives all of them
+the same state of the database.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+from uuid import UUID
 
 from django.db import connection
-from django.db.models import F, Q, Sum
-from django.db.models.functions import Coalesce
 
-from accounts.models import User
 from billing import triggers
-from billing.models import CreditAccount, LedgerEntry
+from carprice import sql
 
-Kind = LedgerEntry.Kind
-
-SHOWN = 20  # breaches named for each invariant
+SHOWN = 20  # breaches that each query names
 
 
-def breaches() -> Iterator[str]:
-    yield from _users_without_an_account()
-    yield from _accounts_that_differ_from_their_entries()
-    yield from _resolutions_that_do_not_fit()
-    yield from missing_triggers(triggers.names())
+@dataclass(frozen=True)
+class Invariant:
+    """What is always true. Each check yields a sentence for every breach it finds."""
+
+    name: str
+    checks: Sequence[Callable[[], Iterator[str]]]
+
+    def breaches(self) -> list[str]:
+        return [breach for check in self.checks for breach in check()]
+
+
+def breaches() -> list[str]:
+    """What breaks the ledger's invariants, all looked for in one state of the database."""
+    with sql.snapshot():
+        return [*ACCOUNTS_ADD_UP.breaches(), *ENTRIES_STAY.breaches()]
+
+
+# --- Accounts and their entries ------------------------------------------------------------------
+
+_WITHOUT_ACCOUNT = """
+    SELECT person.id FROM accounts_user AS person
+    LEFT JOIN billing_creditaccount AS account ON account.user_id = person.id
+    WHERE account.user_id IS NULL LIMIT %s
+"""
+# What resolves a hold takes the whole of it back (see below), so open holds are what is left.
+_SUMS = """
+    SELECT account.user_id, balance, held, COALESCE(posted, 0), COALESCE(reserved, 0),
+        latest.id, latest.balance_after, latest.held_after
+    FROM billing_creditaccount AS account
+    LEFT JOIN (
+        SELECT account_id, SUM(balance_change) AS posted, SUM(held_change) AS reserved,
+            MAX(id) AS latest_id
+        FROM billing_ledgerentry GROUP BY account_id
+    ) AS entries ON entries.account_id = account.user_id
+    LEFT JOIN billing_ledgerentry AS latest ON latest.id = entries.latest_id
+    WHERE balance <> COALESCE(posted, 0) OR held <> COALESCE(reserved, 0)
+        OR held < 0 OR held > balance
+        OR latest.balance_after <> balance OR latest.held_after <> held
+    LIMIT %s
+"""
+_RESOLUTIONS = """
+    SELECT entry.id, entry.resolves_id FROM billing_ledgerentry AS entry
+    LEFT JOIN billing_ledgerentry AS resolved ON resolved.id = entry.resolves_id
+    WHERE (entry.kind IN ('capture', 'release', 'refund') OR entry.resolves_id IS NOT NULL)
+        AND NOT COALESCE(
+            resolved.account_id = entry.account_id
+            AND COALESCE(
+                resolved.task_id = entry.task_id,
+                resolved.task_id IS NULL AND entry.task_id IS NULL
+            )
+            AND CASE
+                WHEN entry.kind IN ('capture', 'release')
+                    THEN resolved.kind = 'hold' AND resolved.held_change = -entry.held_change
+                WHEN entry.kind = 'refund' THEN resolved.kind = 'capture'
+                    AND resolved.balance_change = -entry.balance_change
+            END,
+            FALSE
+        )
+    LIMIT %s
+"""
+_RESOLVED_TWICE = """
+    SELECT resolves_id FROM billing_ledgerentry WHERE resolves_id IS NOT NULL
+    GROUP BY resolves_id HAVING COUNT(*) > 1 LIMIT %s
+"""
 
 
 def _users_without_an_account() -> Iterator[str]:
-    for user in User.objects.filter(credit_account=None)[:SHOWN]:
-        yield f"user {user.pk}: has no credit account"
+    for (user_id,) in sql.fetch_all(_WITHOUT_ACCOUNT, SHOWN):
+        yield f"user {uuid(user_id)}: has no credit account"
 
 
 def _accounts_that_differ_from_their_entries() -> Iterator[str]:
-    """1. balance = Σ posted entries, held = Σ open holds, 0 ≤ held ≤ balance."""
-    accounts = CreditAccount.objects.annotate(
-        posted=Coalesce(Sum("entries__balance_change"), 0),
-        reserved=Coalesce(Sum("entries__held_change"), 0),
-    )
-    wrong = accounts.filter(
-        ~Q(balance=F("posted")) | ~Q(held=F("reserved")) | Q(held__lt=0) | Q(held__gt=F("balance"))
-    )
-    for account in wrong[:SHOWN]:
+    for user_id, balance, held, *given, entry_id, balance_after, held_after in sql.fetch_all(
+        _SUMS, SHOWN
+    ):
         yield (
-            f"account {account.pk}: balance {account.balance} and held {account.held}, "
-            f"but its entries give {account.posted} and {account.reserved}"
+            f"account {uuid(user_id)}: balance {balance} and held {held}, "
+            f"but its entries give {given[0]} and {given[1]}, "
+            f"and the last one, {entry_id}, leaves {balance_after} and {held_after}"
         )
 
 
 def _resolutions_that_do_not_fit() -> Iterator[str]:
-    """A capture or release ends a whole hold, a refund gives back a whole capture."""
-    ends = Q(
-        ~Q(kind=Kind.REFUND),
-        resolves__kind=Kind.HOLD,
-        resolves__held_change=-F("held_change"),
-    )
-    gives_back = Q(
-        kind=Kind.REFUND,
-        resolves__kind=Kind.CAPTURE,
-        resolves__balance_change=-F("balance_change"),
-    )
-    wrong = LedgerEntry.objects.filter(resolves__isnull=False).exclude(
-        ends | gives_back, resolves__account=F("account"), resolves__task_id=F("task_id")
-    )
-    for entry in wrong[:SHOWN]:
-        yield f"entry {entry.pk}: does not fit the entry {entry.resolves_id} that it resolves"
+    """A capture or release ends a whole hold, a refund gives back a whole capture; once."""
+    for entry_id, resolved_id in sql.fetch_all(_RESOLUTIONS, SHOWN):
+        yield f"entry {entry_id}: does not fit the entry {resolved_id} that it resolves"
+    for (entry_id,) in sql.fetch_all(_RESOLVED_TWICE, SHOWN):
+        yield f"entry {entry_id}: is resolved more than once"
+
+
+def uuid(value: Any) -> UUID:
+    """A key as Python has it; SQLite keeps it as text."""
+    return UUID(str(value))
+
+
+ACCOUNTS_ADD_UP = Invariant(
+    "Every account is the sum of its entries, and has no more held than its balance",
+    [
+        _users_without_an_account,
+        _accounts_that_differ_from_their_entries,
+        _resolutions_that_do_not_fit,
+    ],
+)
+
+# --- Entries that stay ---------------------------------------------------------------------------
 
 
 def missing_triggers(names: set[str]) -> Iterator[str]:
-    """5. What forbids editing the ledger is in place."""
+    """What forbids a change is in place and fires."""
     query = (
-        "SELECT tgname FROM pg_trigger WHERE tgenabled <> 'D'"
+        "SELECT tgname FROM pg_trigger WHERE tgenabled IN ('O', 'A')"
         if connection.vendor == "postgresql"
         else "SELECT name FROM sqlite_master WHERE type = 'trigger'"
     )
-    with connection.cursor() as cursor:
-        cursor.execute(query)
-        present = {row[0] for row in cursor.fetchall()}
+    present = {name for (name,) in sql.fetch_all(query)}
     for name in sorted(names - present):
         yield f"trigger {name}: missing or disabled"
+
+
+ENTRIES_STAY = Invariant(
+    "Ledger entries are never edited or deleted", [lambda: missing_triggers(triggers.names())]
+)

@@ -10,6 +10,7 @@ from billing import views as billing_views
 from carprice import views
 from mlmodels import api as mlmodels_api
 from mlmodels import views as mlmodels_views
+from predictions import admin as predictions_admin
 from predictions import api as predictions_api
 from predictions import health, tasks_api
 from predictions import views as predictions_views
@@ -76,6 +77,7 @@ urlpatterns: list[URLPattern | URLResolver] = [
     *operations,
     *pages,
     path(f"{settings.ADMIN_PATH}/login/", accounts_views.admin_sign_in),
+    path(f"{settings.ADMIN_PATH}/audit/", predictions_admin.audit, name="admin-audit"),
     path(f"{settings.ADMIN_PATH}/", admin.site.urls),
 ]
 handler400 = views.bad_request

@@ -1,6 +1,10 @@
 from django.contrib import admin
+from django.contrib.auth.decorators import permission_required
+from django.http import HttpRequest, HttpResponse
+from django.template.response import TemplateResponse
 
 from carprice.admin import ReadOnlyAdmin
+from predictions.audit import check
 from predictions.models import Heartbeat, Prediction
 
 
@@ -16,3 +20,17 @@ class PredictionAdmin(ReadOnlyAdmin):
 @admin.register(Heartbeat)
 class HeartbeatAdmin(ReadOnlyAdmin):
     list_display = ["worker", "beat_at"]
+
+
+@admin.site.admin_view
+@permission_required("billing.view_ledgerentry", raise_exception=True)
+def audit(request: HttpRequest) -> HttpResponse:
+    """A button that checks every invariant, and what was found."""
+    findings = check() if request.method == "POST" else []
+    context = {
+        **admin.site.each_context(request),
+        "title": "Audit",
+        "findings": findings,
+        "seconds": sum(finding.seconds for finding in findings),
+    }
+    return TemplateResponse(request, "admin/audit.html", context)

@@ -1,80 +1,126 @@
-"""Every invariant of the service, each a query that finds what breaks it."""
+"""Every invariant of the service, each with the queries that find what breaks it."""
 
-from collections.abc import Iterator
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from datetime import timedelta
 
 from django.conf import settings
-from django.db.models import Exists, OuterRef, QuerySet
-from django.db.models.functions import Now
 
-from billing import audit as billing_audit
-from billing.models import LedgerEntry
+from billing.audit import ACCOUNTS_ADD_UP, ENTRIES_STAY, SHOWN, Invariant, missing_triggers, uuid
+from carprice import sql
 from predictions import triggers
 from predictions.models import Prediction
-
-Kind = LedgerEntry.Kind
-Status = Prediction.Status
 
 OVERDUE = timedelta(seconds=settings.DEADLINE_SECONDS + 60)
 
 
-def breaches() -> Iterator[str]:
+@dataclass(frozen=True)
+class Finding:
+    """What was found of one invariant: a sentence for each breach."""
+
+    invariant: str
+    breaches: list[str]
+    seconds: float
+
+
+def check(invariants: Sequence[Invariant] = ()) -> list[Finding]:
+    """Look for breaches of some invariants or of all, in one state of the database."""
+    with sql.snapshot():
+        return [_check(invariant) for invariant in invariants or INVARIANTS]
+
+
+def breaches() -> list[str]:
     """One sentence for each breach; none if money and jobs are all there."""
-    yield from billing_audit.breaches()
-    yield from billing_audit.missing_triggers(triggers.NAMES)
-    yield from _named("finished without a capture of exactly its price", _uncharged())
-    yield from _named("charged without having finished", _charged_for_nothing())
-    yield from _named("ended with an open hold", _ended_with_open_hold())
-    yield from _named("waiting or running without an open hold", _active_without_hold())
-    yield from _named("not ended long after its deadline", _stuck())
-    yield from _holds_of_nothing()
+    return [breach for finding in check() for breach in finding.breaches]
 
 
-def _uncharged() -> QuerySet[Prediction]:
-    """2. Every finished prediction has exactly one capture of exactly its price."""
-    capture = _resolution(Kind.CAPTURE).filter(balance_change=-OuterRef("price"))
-    return Prediction.objects.filter(~Exists(capture), status=Status.FINISHED)
+def _check(invariant: Invariant) -> Finding:
+    started = time.perf_counter()
+    found = invariant.breaches()
+    return Finding(invariant.name, found, time.perf_counter() - started)
 
 
-def _charged_for_nothing() -> QuerySet[Prediction]:
-    """2. No other prediction has one."""
-    capture = LedgerEntry.objects.filter(task_id=OuterRef("pk"), kind=Kind.CAPTURE)
-    return Prediction.objects.filter(Exists(capture)).exclude(status=Status.FINISHED)
-
-
-def _ended_with_open_hold() -> QuerySet[Prediction]:
-    """3. Every ended prediction has no open hold."""
-    return Prediction.objects.filter(
-        ~Exists(_resolution()), status__in=Prediction.ENDED, hold__isnull=False
+_CHARGES = """
+    SELECT prediction.id, prediction.status
+    FROM predictions_prediction AS prediction
+    LEFT JOIN billing_ledgerentry AS capture
+        ON capture.task_id = prediction.id AND capture.kind = 'capture'
+    WHERE CASE prediction.status
+        WHEN 'finished' THEN NOT COALESCE(
+            capture.resolves_id = prediction.hold_id AND capture.account_id = prediction.user_id
+            AND capture.balance_change = -prediction.price, FALSE)
+        ELSE capture.id IS NOT NULL
+    END
+    LIMIT %s
+"""
+_OPEN_HOLDS = """
+    WITH open_hold AS (
+        SELECT hold.id, hold.task_id, hold.account_id, hold.held_change
+        FROM billing_ledgerentry AS hold
+        LEFT JOIN billing_ledgerentry AS ending ON ending.resolves_id = hold.id
+        WHERE hold.kind = 'hold' AND ending.id IS NULL
     )
+    SELECT prediction.id, prediction.status
+    FROM predictions_prediction AS prediction
+    LEFT JOIN open_hold ON open_hold.task_id = prediction.id
+    WHERE CASE
+        WHEN prediction.status IN ('queued', 'running') THEN NOT COALESCE(
+            open_hold.id = prediction.hold_id AND open_hold.account_id = prediction.user_id
+            AND open_hold.held_change = prediction.price, FALSE)
+        ELSE open_hold.id IS NOT NULL
+    END
+    LIMIT %s
+"""
+_HOLDS_OF_NOTHING = """
+    SELECT hold.id FROM billing_ledgerentry AS hold
+    LEFT JOIN predictions_prediction AS prediction
+        ON prediction.hold_id = hold.id AND prediction.id = hold.task_id
+    WHERE hold.kind = 'hold' AND prediction.id IS NULL LIMIT %s
+"""
+_STUCK = """
+    SELECT id, status FROM predictions_prediction
+    WHERE status IN ('queued', 'running') AND queued_at < {overdue} LIMIT %s
+"""
 
 
-def _active_without_hold() -> QuerySet[Prediction]:
-    """3. Every queued or running one has exactly one."""
-    own = LedgerEntry.objects.filter(
-        pk=OuterRef("hold"), kind=Kind.HOLD, task_id=OuterRef("pk"), held_change=OuterRef("price")
-    )
-    return Prediction.objects.active().exclude(Exists(own), ~Exists(_resolution()))
+def _wrong_charges() -> Iterator[str]:
+    for key, status in sql.fetch_all(_CHARGES, SHOWN):
+        breach = (
+            "finished without a capture of exactly its price, or with another one"
+            if status == Prediction.Status.FINISHED
+            else "charged without having finished"
+        )
+        yield f"prediction {uuid(key)} ({status}): {breach}"
 
 
-def _stuck() -> QuerySet[Prediction]:
-    """4. None is queued or running longer than the published bound."""
-    return Prediction.objects.active().filter(queued_at__lt=Now() - OVERDUE)
+def _wrong_holds() -> Iterator[str]:
+    for key, status in sql.fetch_all(_OPEN_HOLDS, SHOWN):
+        breach = (
+            "waiting or running without an open hold of its price"
+            if status in Prediction.ACTIVE
+            else "ended with an open hold"
+        )
+        yield f"prediction {uuid(key)} ({status}): {breach}"
+    for (hold_id,) in sql.fetch_all(_HOLDS_OF_NOTHING, SHOWN):
+        yield f"hold {hold_id}: no prediction names it"
 
 
-def _holds_of_nothing() -> Iterator[str]:
-    """3. Every hold belongs to the one prediction that names it."""
-    owner = Prediction.objects.filter(hold=OuterRef("pk"), pk=OuterRef("task_id"))
-    for entry in LedgerEntry.objects.filter(~Exists(owner), kind=Kind.HOLD)[: billing_audit.SHOWN]:
-        yield f"hold {entry.pk}: no prediction names it"
+def _stuck() -> Iterator[str]:
+    for key, status in sql.fetch_all(_STUCK.format(overdue=sql.now(-OVERDUE)), SHOWN):
+        yield f"prediction {uuid(key)} ({status}): not ended long after its deadline"
 
 
-def _resolution(kind: str | None = None) -> QuerySet[LedgerEntry]:
-    """What ended a prediction's hold."""
-    found = LedgerEntry.objects.filter(resolves=OuterRef("hold"), account=OuterRef("user"))
-    return found.filter(kind=kind) if kind else found
-
-
-def _named(breach: str, rows: QuerySet[Prediction]) -> Iterator[str]:
-    for row in rows.only("pk", "status")[: billing_audit.SHOWN]:
-        yield f"prediction {row.pk} ({row.status}): {breach}"
+INVARIANTS = (
+    ACCOUNTS_ADD_UP,
+    Invariant(
+        "Every finished prediction is charged its price, once, and no other is charged",
+        [_wrong_charges],
+    ),
+    Invariant(
+        "Every queued or running prediction has one open hold, of its price, and no other has any",
+        [_wrong_holds],
+    ),
+    Invariant(f"No prediction waits or runs for more than {OVERDUE.seconds:,} seconds", [_stuck]),
+    Invariant(ENTRIES_STAY.name, [*ENTRIES_STAY.checks, lambda: missing_triggers(triggers.NAMES)]),
+)
