@@ -102,6 +102,10 @@ class Transport(virtual.Transport):
 
     Channel = Channel
 
+    # Celery's event loop gives each pool process a pipe of its own. Without it they share one, and
+    # a process that is killed while it holds the pipe's lock leaves the others waiting for ever.
+    implements = virtual.Transport.implements.extend(asynchronous=True)
+
     # One process may hold several connections; all share the queues on disk.
     global_state = virtual.BrokerState()
     default_port = 0
@@ -114,7 +118,19 @@ class Transport(virtual.Transport):
 
     def drain_events(self, connection: Any, timeout: float | None = None, **options: Any) -> None:
         """Wait for a message, but never long: a worker that is told to stop hears of it after."""
-        super().drain_events(connection, timeout=min(timeout or LONGEST_WAIT, LONGEST_WAIT))
+        wait = LONGEST_WAIT if timeout is None else min(timeout, LONGEST_WAIT)
+        super().drain_events(connection, timeout=wait)
+
+    def register_with_event_loop(self, connection: Any, loop: Any) -> None:
+        loop.call_repeatedly(self.polling_interval, self._drain, connection)
+
+    def _drain(self, connection: Any) -> None:
+        """Deliver what there is and may be delivered, without waiting."""
+        try:
+            while True:
+                self.drain_events(connection, timeout=0)
+        except TimeoutError:
+            return
 
     def driver_version(self) -> str:
         return "1"

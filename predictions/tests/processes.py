@@ -53,7 +53,7 @@ needs_redis = pytest.mark.skipif(
 )
 
 
-def eventually(question: Callable[[], T], *, within: float = 20) -> T:
+def eventually(question: Callable[[], T], *, within: float = 60) -> T:
     """The first answer that is true; asks until then. Raises AssertionError when time is up."""
     ends = time.monotonic() + within
     while not (answer := question()):

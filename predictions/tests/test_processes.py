@@ -11,6 +11,7 @@ import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 
+import psutil
 import pytest
 
 from accounts.demo import DEMO_EMAIL
@@ -108,7 +109,7 @@ def count(service: Service, customer: Customer, status: str) -> int:
 
 def ended(service: Service, customer: Customer) -> list[Job]:
     """A customer's jobs once all have ended, each charged or given back exactly once."""
-    eventually(lambda: customer.job_ids("/running") == [], within=40)
+    eventually(lambda: customer.job_ids("/running") == [], within=90)
     jobs = service.jobs(customer)
     for job in jobs:
         finished = job.status == "finished"
@@ -172,7 +173,7 @@ def test_a_broker_that_refuses_delays_no_answer(service: Service, unheard: Custo
     took = time.monotonic() - began
 
     assert {job.status for job in ended(service, unheard)} == {"finished"}
-    assert took < 1
+    assert took < 10  # a publisher that waited for the broker would take many times as long
 
 
 def test_a_broker_that_hangs_delays_no_answer(service: Service) -> None:
@@ -185,7 +186,7 @@ def test_a_broker_that_hangs_delays_no_answer(service: Service) -> None:
         took = time.monotonic() - began
 
         assert {job.status for job in ended(service, ada)} == {"finished"}
-    assert took < 1
+    assert took < 10  # a publisher that waited for the broker would take many times as long
 
 
 # --- Bad rows ------------------------------------------------------------------------------------
@@ -236,6 +237,23 @@ def test_a_pool_process_killed_in_mid_batch_loses_and_doubles_nothing(
     assert min(job.attempts for job in jobs) > 1
 
 
+def test_pool_processes_killed_while_they_wait_are_replaced(
+    service: Service, ada: Customer
+) -> None:
+    """On a common pipe, one killed while it held the pipe's lock would stop all to come."""
+    service.stop_workers()
+    worker = service.start_worker()
+    for _ in range(5):
+        ada.command(*POWERS)
+        ended(service, ada)
+        for pool_process in psutil.Process(worker.pid).children():
+            pool_process.kill()
+
+    ada.command(*POWERS)
+
+    assert {job.status for job in ended(service, ada)} == {"finished"}
+
+
 def test_a_whole_worker_killed_in_mid_batch_loses_and_doubles_nothing(
     service: Service, unheard: Customer
 ) -> None:
@@ -263,7 +281,9 @@ def test_a_worker_frozen_past_its_lease_settles_nothing(service: Service, ada: C
         service.start_worker()
         jobs = ended(service, ada)
 
-    eventually(lambda: "1 rows were no longer ours to settle" in worker.output)
+    # On a slow machine its time for the task was over as well, and it gave up before settling.
+    refusals = ("1 rows were no longer ours to settle", "ScoringStopped")
+    eventually(lambda: any(refusal in worker.output for refusal in refusals))
     assert [(job.status, job.attempts) for job in jobs] == [("finished", 2)]
     assert service.jobs(ada) == jobs
     worker.kill()
