@@ -18,7 +18,7 @@ from uuid import UUID
 from celery.exceptions import SoftTimeLimitExceeded
 from django.conf import settings
 from django.db import OperationalError, close_old_connections, connection, transaction
-from django.db.models import F, Min, Q
+from django.db.models import F, Min
 from django.db.models.functions import Now
 
 from billing.services import resolve_holds
@@ -385,28 +385,28 @@ def leave_to_others(version_id: UUID, reason: str) -> None:
 def give_up_what_nobody_scores(now: float) -> None:
     """Fail the rows of versions whose queue has not moved for long; `now` is monotonic."""
     for version_id, foreign in list(_foreign.items()):
-        queued = Prediction.objects.filter(version=version_id, status=Status.QUEUED)
+        queued = Prediction.objects.due().filter(version=version_id)
         head = queued.order_by(*queue.ORDER.split(", ")).values_list("pk", flat=True).first()
         if head is None or head != foreign.head:
             foreign.head, foreign.since = head, now
         elif now - foreign.since > settings.MODEL_PATIENCE_SECONDS:
-            _give_up(version_id, foreign.reason)
+            logger.error("No worker can load version %s: %s", version_id, foreign.reason)
+            catalogue.report_fault(version_id, foreign.reason)
+            while _give_up(version_id) == SWEEP_ROWS:
+                pass
 
 
 @transaction.atomic
-def _give_up(version_id: UUID, reason: str) -> None:
-    logger.error("No worker can load version %s: %s", version_id, reason)
-    catalogue.report_fault(version_id, reason)
+def _give_up(version_id: UUID) -> int:
+    """Fail some waiting rows of a version; returns how many."""
     queued = Prediction.objects.filter(version=version_id, status=Status.QUEUED)
-    fail(list(_lock(queued).order_by("pk")[:SWEEP_ROWS]), Failure.MODEL_UNAVAILABLE)
+    rows = list(_lock(queued).order_by("pk")[:SWEEP_ROWS])
+    fail(rows, Failure.MODEL_UNAVAILABLE)
+    return len(rows)
 
 
 def waiting_versions() -> dict[UUID, datetime]:
     """Versions that have had rows waiting for longer than a sweep, and since when."""
     patience = timedelta(seconds=settings.SWEEP_SECONDS)
-    overdue = Prediction.objects.filter(
-        Q(retry_at=None) | Q(retry_at__lt=Now()),
-        status=Status.QUEUED,
-        queued_at__lt=Now() - patience,
-    )
+    overdue = Prediction.objects.due().filter(queued_at__lt=Now() - patience)
     return dict(overdue.values_list("version_id").annotate(since=Min("queued_at")))

@@ -30,6 +30,10 @@ class PredictionQuerySet(models.QuerySet["Prediction"]):
     def active(self) -> Self:
         return self.filter(status__in=Prediction.ACTIVE)
 
+    def due(self) -> Self:
+        """Those that a worker could take now."""
+        return self.filter(Q(retry_at=None) | Q(retry_at__lte=Now()), status="queued")
+
 
 class Prediction(models.Model):
     """One row of features to be scored by one version of a predictor for one price."""
