@@ -1,0 +1,296 @@
+"""Versions written with another release of scikit-learn: left to workers that have it, for a while.
+
+This process cannot load them. What another worker does is done here by claiming and settling.
+"""
+
+import logging
+from collections.abc import Callable, Iterator
+from typing import Any
+from uuid import UUID
+
+import pytest
+from django.conf import LazySettings
+
+from accounts.models import User
+from billing.models import CreditAccount
+from mlmodels import catalogue, inference
+from mlmodels.catalogue import PredictorNotFound, find_on_sale
+from mlmodels.models import Predictor, PredictorVersion
+from predictions import execution, worker
+from predictions.audit import breaches
+from predictions.models import Prediction
+from predictions.services import cancel, request_prediction
+from predictions.tasks import score_waiting
+
+pytestmark = pytest.mark.django_db
+
+CAR = {"brand": "bmw", "horsepower": 121}
+PATIENCE = 30.0
+Status = Prediction.Status
+Failure = Prediction.Failure
+Submit = Callable[..., Prediction]
+
+
+@pytest.fixture(autouse=True)
+def _patience(settings: LazySettings) -> Iterator[None]:
+    settings.MODEL_PATIENCE_SECONDS = PATIENCE
+    execution._foreign.clear()
+    yield
+    execution._foreign.clear()
+
+
+@pytest.fixture
+def version_id(predictor: Predictor, monkeypatch: pytest.MonkeyPatch) -> UUID:
+    """The version of `predictor`, now one for other workers."""
+    assert predictor.current_version_id
+    PredictorVersion.objects.filter(pk=predictor.current_version_id).update(sklearn_version="0.1")
+    monkeypatch.delitem(inference._loaded, predictor.current_version_id, raising=False)
+    return predictor.current_version_id
+
+
+@pytest.fixture
+def submit(user: User, predictor: Predictor) -> Submit:
+    def submit(by: Predictor = predictor) -> Prediction:
+        return request_prediction(user=user, predictor=by, data=CAR)
+
+    return submit
+
+
+def state(row: Prediction) -> tuple[str, str, int]:
+    row.refresh_from_db()
+    return row.status, row.failure, row.attempts
+
+
+def score_elsewhere(version_id: UUID) -> None:
+    """What a worker that has the library does."""
+    claim = execution.claim_fresh(version_id) or execution.claim_suspect(version_id)
+    assert claim
+    execution.settle(claim, [execution.Outcome(row, 1.0) for row in claim.rows])
+
+
+def look(*times: float) -> None:
+    """Sweep at these times."""
+    for now in times:
+        execution.give_up_what_nobody_scores(now)
+
+
+WAITING = (Status.QUEUED, "", 0)
+GIVEN_UP = (Status.FAILED, Failure.MODEL_UNAVAILABLE, 0)
+
+
+# --- Left alone ----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("run", [execution.run_fresh, execution.run_suspect, execution.run_waiting])
+def test_a_worker_without_the_library_claims_nothing(
+    submit: Submit, version_id: UUID, run: Callable[[UUID], int]
+) -> None:
+    row = submit()
+
+    assert run(version_id) == 0
+    assert state(row) == WAITING
+
+
+def test_its_task_ends_without_an_error_and_says_why_once(
+    submit: Submit, version_id: UUID, caplog: pytest.LogCaptureFixture
+) -> None:
+    row = submit()
+
+    with caplog.at_level(logging.ERROR):
+        for _ in range(3):
+            score_waiting(str(version_id))
+
+    assert state(row) == WAITING
+    assert len(caplog.records) == 1
+    assert "0.1" in caplog.text
+
+
+def test_such_a_version_stays_on_sale(predictor: Predictor, version_id: UUID) -> None:
+    worker.warm_up()
+    look(0, PATIENCE + 1)
+
+    assert version_id in execution._foreign
+    assert find_on_sale(predictor.name).current_version_id == version_id
+
+
+def test_the_other_versions_are_scored(
+    submit: Submit, version_id: UUID, predictors: dict[str, Predictor]
+) -> None:
+    submit()
+    other = submit(predictors["linear_regression"])
+    assert other.version_id
+
+    execution.run_waiting(other.version_id)
+
+    assert state(other)[0] == Status.FINISHED
+
+
+def test_another_worker_scores_what_this_one_left(
+    submit: Submit, version_id: UUID, user: User, predictor: Predictor
+) -> None:
+    row = submit()
+    execution.run_waiting(version_id)
+
+    score_elsewhere(version_id)
+
+    assert state(row)[0] == Status.FINISHED
+    assert CreditAccount.objects.get(pk=user.pk).balance == 1000 - predictor.price
+
+
+# --- Given up ------------------------------------------------------------------------------------
+
+
+def test_what_nobody_scores_fails_uncharged_and_goes_off_sale(
+    submit: Submit, version_id: UUID, user: User, predictor: Predictor
+) -> None:
+    rows = [submit(), submit()]
+    execution.run_waiting(version_id)
+
+    look(0, PATIENCE + 1)
+
+    account = CreditAccount.objects.get(pk=user.pk)
+    assert [state(row) for row in rows] == [GIVEN_UP, GIVEN_UP]
+    assert (account.balance, account.held) == (1000, 0)
+    assert "0.1" in PredictorVersion.objects.get(pk=version_id).fault
+    with pytest.raises(PredictorNotFound):
+        find_on_sale(predictor.name)
+    assert not list(breaches())
+
+
+def test_it_is_not_given_up_before_its_time(submit: Submit, version_id: UUID) -> None:
+    row = submit()
+    execution.run_waiting(version_id)
+
+    look(0, 10, 20, PATIENCE)
+
+    assert state(row) == WAITING
+    assert PredictorVersion.objects.get(pk=version_id).fault == ""
+
+
+def test_time_counts_from_the_first_look_at_a_row(submit: Submit, version_id: UUID) -> None:
+    execution.leave_to_others(version_id, "reason")
+    look(0, 1000)
+    row = submit()
+
+    look(1001, 1001 + PATIENCE)
+
+    assert state(row) == WAITING
+    look(1002 + PATIENCE)
+    assert state(row) == GIVEN_UP
+
+
+def test_all_that_wait_are_given_up_at_once_however_many(
+    submit: Submit, version_id: UUID, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(execution, "SWEEP_ROWS", 2)
+    rows = [submit() for _ in range(5)]
+    execution.run_waiting(version_id)
+
+    look(0, PATIENCE + 1)
+
+    assert [state(row) for row in rows] == [GIVEN_UP] * 5
+    assert not list(breaches())
+
+
+def test_rows_that_another_worker_is_scoring_are_left_to_it(
+    submit: Submit, version_id: UUID
+) -> None:
+    running = submit()
+    claim = execution.claim_fresh(version_id)
+    assert claim
+    waiting = submit()
+    execution.run_waiting(version_id)
+
+    look(0, PATIENCE + 1)
+    execution.settle(claim, [execution.Outcome(row, 1.0) for row in claim.rows])
+
+    assert state(running)[0] == Status.FINISHED
+    assert state(waiting) == GIVEN_UP
+    assert not list(breaches())
+
+
+def test_other_versions_are_not_given_up(
+    submit: Submit, version_id: UUID, predictors: dict[str, Predictor]
+) -> None:
+    other = submit(predictors["linear_regression"])
+    execution.leave_to_others(version_id, "reason")
+
+    look(0, PATIENCE + 1)
+
+    assert state(other) == WAITING
+
+
+# --- Not while another worker moves it -----------------------------------------------------------
+
+
+def test_it_is_not_given_up_while_another_worker_moves_it(
+    submit: Submit, version_id: UUID, settings: LazySettings
+) -> None:
+    settings.CLAIM_ROWS = 1
+    rows = [submit() for _ in range(5)]
+    execution.run_waiting(version_id)
+
+    for minute in range(4):
+        look(minute * 60)
+        score_elsewhere(version_id)
+
+    assert [state(row)[0] for row in rows] == [Status.FINISHED] * 4 + [Status.QUEUED]
+    look(4 * 60, 4 * 60 + PATIENCE)
+    assert state(rows[-1]) == WAITING
+    look(4 * 60 + PATIENCE + 1)
+    assert state(rows[-1]) == GIVEN_UP
+
+
+def test_rows_that_join_its_end_do_not_move_it(submit: Submit, version_id: UUID) -> None:
+    rows = [submit()]
+    execution.run_waiting(version_id)
+    look(0)
+    rows.append(submit())
+    look(PATIENCE / 2)
+    rows.append(submit())
+
+    look(PATIENCE + 1)
+
+    assert [state(row) for row in rows] == [GIVEN_UP] * 3
+
+
+def test_a_row_that_waits_to_be_tried_again_is_no_sign_of_standstill(
+    submit: Submit, version_id: UUID, settings: LazySettings
+) -> None:
+    """Another worker scores all that comes; only one row waits, for its second try."""
+    settings.RETRY_SECONDS = 600
+    row = submit()
+    claim = execution.claim_fresh(version_id)
+    assert claim
+    execution.abandon(claim)
+    execution.run_waiting(version_id)
+
+    look(0, PATIENCE + 1, 2 * PATIENCE + 2)
+
+    assert state(row) == (Status.QUEUED, "", 1)
+
+
+def test_an_emptied_queue_starts_anew(submit: Submit, version_id: UUID, user: User) -> None:
+    first = submit()
+    execution.run_waiting(version_id)
+    look(0)
+    cancel(user=user, prediction_id=str(first.pk))
+    look(PATIENCE + 1)
+    second = submit()
+
+    look(PATIENCE + 2, 2 * PATIENCE)
+
+    assert state(second) == WAITING
+
+
+def test_a_version_published_again_is_sold_again(
+    submit: Submit, version_id: UUID, predictor: Predictor, trained: Any
+) -> None:
+    submit()
+    execution.run_waiting(version_id)
+    look(0, PATIENCE + 1)
+
+    domain, spec, card = next(item for item in trained if item[1].name == predictor.name)
+    catalogue.publish(domain, spec, card)
+
+    assert find_on_sale(predictor.name).current_version_id == version_id
