@@ -63,3 +63,5 @@ def given_up() -> Iterator[None]:
         yield
     finally:
         slots.take()
+        # As before each request: it may have been lost, or have grown old, meanwhile.
+        connections[DEFAULT_DB_ALIAS].close_if_unusable_or_obsolete()
