@@ -359,6 +359,7 @@ def retry_or_fail(rows: Sequence[Prediction], failure: str, seconds: float) -> l
             claim=None,
             lease_expires_at=None,
             retry_at=Now() + pause if pause else None,
+            turn=queue.NO_TURN,
         )
     return _holds_of(hopeless)
 

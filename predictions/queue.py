@@ -20,14 +20,16 @@ from predictions.models import Prediction
 
 ORDER = "turn, queued_at, id"
 
+NO_TURN = -1  # of rows that are tried again: they are claimed one by one, beside the others
+
 # A turn is twice its round; plus one for users who had a row waiting already.
 _AFTER_OWN = """COALESCE((
     SELECT (MAX(turn) | 1) + 2 FROM predictions_prediction
-    WHERE user_id = %s AND version_id = %s AND status = 'queued' AND attempts = 0
+    WHERE user_id = %s AND version_id = %s AND status = 'queued'
 ), 0)"""
 _NEXT_ROUND = """COALESCE((
     SELECT (MIN(turn) | 1) + 1 FROM predictions_prediction
-    WHERE version_id = %s AND status = 'queued' AND attempts = 0
+    WHERE version_id = %s AND status = 'queued' AND turn >= 0
 ), 0)"""
 
 

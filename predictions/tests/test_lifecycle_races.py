@@ -337,8 +337,8 @@ def test_rows_of_one_user_get_turns_of_their_own_at_the_same_moment(
         [lambda case=case: run(case) for case in drafts] + [lambda: submit_another(drafts[0])] * 4
     )
 
-    turns = sorted(Prediction.objects.values_list("turn", flat=True))
-    assert turns == [0, 3, 5, 7, 9, 11, 13, 15]
+    turns = Prediction.objects.order_by("turn").values_list("turn", flat=True)
+    assert list(turns) == [0, 3, 5, 7, 9, 11, 13, 15]
 
 
 STORM_THREADS, STORM_STEPS, STORM_USERS = 6, 40, 3
@@ -412,7 +412,7 @@ class Storm:
         end(claim)
 
     def _settle(self, claim: execution.Claim) -> None:
-        chances = [
+        chances: list[dict[str, Any]] = [
             {"value": 1.0},
             {"failure": Prediction.Failure.INVALID_INPUT},
             {"may_pass": True},
