@@ -23,7 +23,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, TypeVar, cast
+from typing import Any, Generic, TypeVar, cast
 
 from django.core.signing import BadSignature, Signer
 from django.db.models import BooleanField, Expression, F, Field, Func, Model, QuerySet, Value
@@ -96,6 +96,15 @@ def page_of(item: type[serializers.Serializer[Any]]) -> serializers.Serializer[A
 
 
 @dataclass(frozen=True)
+class Page(Generic[M]):
+    """Some rows of a list, and the cursors of the older and the newer ones."""
+
+    rows: list[M]
+    next: str | None
+    previous: str | None
+
+
+@dataclass(frozen=True)
 class CursorPages:
     """The pages of one list, ordered by falling values of columns that are together unique."""
 
@@ -110,16 +119,28 @@ class CursorPages:
         describe: Callable[[Sequence[M]], list[dict[str, Any]]],
     ) -> Response:
         """The page of `rows` that a checked PageQuery asks for. Raises InvalidInput."""
-        signer = Signer(sep=".", salt=f"{self.name} {self.order} {request.user.pk}")
-        cursor = _read(query["cursor"], signer)
-        found, following, preceding = self._cut(rows, cursor, query["page_size"])
+        page = self.page(rows, request.user.pk, query["cursor"], query["page_size"])
         here = request.build_absolute_uri()
 
-        def link(target: Cursor | None) -> str | None:
-            return target and replace_query_param(here, "cursor", signer.sign_object(target))
+        def link(cursor: str | None) -> str | None:
+            return cursor and replace_query_param(here, "cursor", cursor)
 
         return Response(
-            {"next": link(following), "previous": link(preceding), "results": describe(found)}
+            {
+                "next": link(page.next),
+                "previous": link(page.previous),
+                "results": describe(page.rows),
+            }
+        )
+
+    def page(self, rows: QuerySet[M], user_id: object, cursor: str | None, size: int) -> Page[M]:
+        """The page of a user's `rows` that a cursor leads to. Raises InvalidInput."""
+        signer = Signer(sep=".", salt=f"{self.name} {self.order} {user_id}")
+        found, following, preceding = self._cut(rows, _read(cursor, signer), size)
+        return Page(
+            found,
+            following and signer.sign_object(following),
+            preceding and signer.sign_object(preceding),
         )
 
     def _cut(
