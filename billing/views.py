@@ -5,8 +5,10 @@ from django.contrib.auth.mixins import LoginRequiredMixin
 from django.core.paginator import Paginator
 from django.http import HttpResponse
 from django.shortcuts import redirect
+from django.urls import reverse
 
 from accounts.authentication import signed_in
+from accounts.idempotency import once
 from billing import services
 from billing.forms import TopUpForm
 from billing.models import LedgerEntry
@@ -28,6 +30,17 @@ class WalletPage(LoginRequiredMixin, ServiceFormView):
         return super().get_context_data(page=page, **kwargs)
 
     def submit(self, form: TopUpForm) -> HttpResponse:
-        entry = services.top_up(user_id=signed_in(self.request).pk, **form.cleaned_data)
-        messages.success(self.request, f"{entry.balance_change:,} credits added.")
-        return redirect("wallet")
+        amount = form.cleaned_data["amount"]
+
+        def top_up() -> str:
+            services.top_up(user_id=signed_in(self.request).pk, amount=amount)
+            return reverse("wallet")
+
+        address, is_first = once(self.request, top_up)
+        if is_first:
+            messages.success(self.request, f"{amount:,} credits added.")
+        else:
+            messages.info(
+                self.request, f"This form was sent twice; the {amount:,} credits were added once."
+            )
+        return redirect(address)

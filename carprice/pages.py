@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from functools import wraps
 from typing import Any
+from uuid import uuid4
 
 from django import forms
 from django.contrib.auth.decorators import login_required
@@ -18,7 +19,11 @@ from carprice.errors import InvalidInput, ServiceError, TryLater
 class ServiceFormView(FormView):  # type: ignore[type-arg]  # generic only in the stubs
     """Calls `submit` with the cleaned form; what the service refuses is shown in the form."""
 
+    http_method_names = ["get", "head", "post", "options"]
     throttle_scope = "other"
+
+    def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
+        return super().get_context_data(form_key=uuid4(), **kwargs)
 
     def submit(self, form: Any) -> HttpResponse:
         raise NotImplementedError
