@@ -2,18 +2,21 @@
 
 from collections.abc import Callable
 from functools import wraps
-from typing import Any
+from typing import Any, TypeVar
 from uuid import uuid4
 
 from django import forms
 from django.contrib.auth.decorators import login_required
-from django.http import HttpRequest, HttpResponse
+from django.http import Http404, HttpRequest, HttpResponse
+from django.http.response import HttpResponseBase
 from django.utils.http import url_has_allowed_host_and_scheme
 from django.views.generic import FormView
 from django_htmx.http import HttpResponseClientRefresh
 
 from carprice import throttling
-from carprice.errors import InvalidInput, ServiceError, TryLater
+from carprice.errors import InvalidInput, NotFound, ServiceError, TryLater
+
+R = TypeVar("R", bound=HttpResponseBase)
 
 
 class ServiceFormView(FormView):  # type: ignore[type-arg]  # generic only in the stubs
@@ -62,6 +65,19 @@ def signed_in_fragment(view: Callable[..., HttpResponse]) -> Callable[..., HttpR
         if is_htmx(request) and not request.user.is_authenticated:
             return HttpResponseClientRefresh()
         return login_required(view)(request, *args, **kwargs)
+
+    return wrapped
+
+
+def missing_is_404(view: Callable[..., R]) -> Callable[..., R]:
+    """What a service does not find is a page that does not exist."""
+
+    @wraps(view)
+    def wrapped(*args: Any, **kwargs: Any) -> R:
+        try:
+            return view(*args, **kwargs)
+        except NotFound as error:
+            raise Http404 from error
 
     return wrapped
 

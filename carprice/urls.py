@@ -65,9 +65,19 @@ pages = [
     path("wallet", billing_views.WalletPage.as_view(), name="wallet"),
     path("estimate/<slug:model_name>", predictions_views.EstimatePage.as_view(), name="estimate"),
     path("predictions", predictions_views.history, name="predictions"),
-    path("predictions/<str:prediction_id>", predictions_views.prediction, name="prediction"),
+    path(
+        "predictions/<str:prediction_id>",
+        predictions_views.PredictionPage.as_view(),
+        name="prediction",
+    ),
     path(
         "predictions/<str:prediction_id>/status", predictions_views.status, name="prediction-status"
+    ),
+    path(
+        "predictions/<str:prediction_id>/cancel", predictions_views.cancel, name="prediction-cancel"
+    ),
+    path(
+        "predictions/<str:prediction_id>/delete", predictions_views.delete, name="prediction-delete"
     ),
 ]
 

@@ -1,21 +1,83 @@
-"""A form drawn from a signature: its fields, defaults, limits and help are the predictor's own."""
+"""Forms drawn from a signature: fields, defaults, limits and help are the predictor's own."""
 
-from typing import Any
+import json
+import math
+from collections.abc import Container, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Any, Self
 
 from django import forms
+from django.core.validators import MaxLengthValidator, ProhibitNullCharactersValidator
 
+from carprice.errors import InvalidInput
+from carprice.pages import add_errors
+from mlmodels.domains.base import Domain
 from mlmodels.signature import Feature, Signature
 
 MAIN_FEATURES = 9  # shown first; the others wait folded, with typical values filled in
+LONGEST_TEXT = 100  # characters in one field
+LONGEST_WORDS = 80  # characters shown of a value that no field can show
+
+_CHECKS = (MaxLengthValidator(LONGEST_TEXT), ProhibitNullCharactersValidator())
+
+
+class NumberField(forms.Field):
+    """Reads a number; what is none stays text."""
+
+    widget = forms.NumberInput
+
+    def clean(self, value: Any) -> float | int | str:
+        text = _text(value)
+        try:
+            number = math.nan if "_" in text else float(text)
+        except ValueError:
+            return text
+        if not math.isfinite(number):
+            return text
+        return int(number) if number.is_integer() else number
+
+
+class CategoryField(forms.ChoiceField):
+    """Reads any text, one of the choices or not."""
+
+    def clean(self, value: Any) -> str:
+        return _text(value)
+
+
+def _text(value: Any) -> str:
+    """What a field was sent, as long as it can be kept. Raises ValidationError."""
+    text = "" if value is None else str(value)
+    for check in _CHECKS:
+        check(text)
+    return text
 
 
 class FeaturesForm(forms.Form):
-    """Reads numbers and choices; whether they are allowed, the signature says in its own words."""
+    """Reads numbers and texts; whether they are allowed, the signature says in its own words.
 
-    def __init__(self, signature: Signature, *args: Any, **kwargs: Any) -> None:
+    `kept` are features that were given before: they are given again even where they are typical.
+    """
+
+    def __init__(
+        self, signature: Signature, *args: Any, kept: Container[str] = (), **kwargs: Any
+    ) -> None:
         super().__init__(*args, **kwargs)
+        self.signature = signature
+        self.kept = kept
         for feature in signature.features:
-            self.fields[feature.name] = _field(feature)
+            given = self.data.get(feature.name) if self.is_bound else feature.default
+            self.fields[feature.name] = _field(feature, given)
+
+    @classmethod
+    def of(cls, signature: Signature, given: "Given") -> Self:
+        """The form as it was filled in."""
+        texts = {
+            feature.name: "" if feature.name in given.rest else str(feature.default)
+            for feature in signature.features
+        }
+        texts.update({name: str(value) for name, value in given.shown.items()})
+        return cls(signature, texts, kept=given.shown)
 
     @property
     def main_fields(self) -> list[forms.BoundField]:
@@ -26,29 +88,99 @@ class FeaturesForm(forms.Form):
         return list(self)[MAIN_FEATURES:]
 
     @property
-    def more_has_errors(self) -> bool:
-        return any(field.errors for field in self.more_fields)
+    def more_is_open(self) -> bool:
+        """Whether what is folded away has something to see."""
+        typical = {feature.name: str(feature.default) for feature in self.signature.features}
+        return any(
+            field.errors or str(field.value()) != typical[field.name] for field in self.more_fields
+        )
 
     @property
     def given(self) -> dict[str, Any]:
-        """What the person changed; if that is nothing, the typical case as it stands."""
-        changed = self.changed_data or list(self.cleaned_data)
-        return {name: self.cleaned_data[name] for name in changed}
+        """What the person changed or gave before; if that is nothing, the typical case."""
+        values = self.cleaned_data
+        changed = {
+            feature.name: values[feature.name]
+            for feature in self.signature.features
+            if feature.name in values
+            and (feature.name in self.kept or values[feature.name] != feature.default)
+        }
+        return changed or values
+
+    def add_error(self, field: str | None, error: Any) -> None:
+        if isinstance(error, str) and isinstance(self.fields.get(field or ""), CategoryField):
+            error = "Choose one of the list."  # which is seen there, in better words
+        super().add_error(field, error)
+
+    def check(self) -> None:
+        """Show at its field what the signature would refuse."""
+        self.full_clean()
+        try:
+            self.signature.check(self.given)
+        except InvalidInput as error:
+            add_errors(self, error.errors)
 
 
-def _field(feature: Feature) -> forms.Field:
+def _field(feature: Feature, given: Any) -> forms.Field:
     label = f"{feature.label} ({feature.unit})" if feature.unit else feature.label
     if feature.type == "category":
         choices = [(choice, feature.word(choice)) for choice in feature.choices or ()]
-        return forms.ChoiceField(
+        if given not in dict(choices):  # a browser would show the first as if it were chosen
+            choices.insert(0, ("", "Choose one"))
+        return CategoryField(
             choices=choices, label=label, initial=feature.default, help_text=feature.help
         )
     low, high = feature.training_range or (feature.minimum, feature.maximum)
     limits = {"min": feature.minimum, "max": feature.maximum}
     step = "1" if feature.type == "integer" else "any"
-    return forms.FloatField(
+    return NumberField(
         label=label,
         initial=feature.default,
         help_text=f"{feature.help} Known cases: {low:g} to {high:g}.".strip(),
         widget=forms.NumberInput({**limits, "step": step}),
     )
+
+
+# --- What a draft was given ----------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Given:
+    """A draft's data: what a form can show of it, by feature, and what it cannot, by name."""
+
+    shown: Mapping[str, Any]
+    rest: Mapping[str, Any]
+
+    @classmethod
+    def of(cls, domain: Domain, signature: Signature, data: Any) -> Self:
+        if not isinstance(data, dict):
+            return cls({}, {"data": data})
+        with suppress(InvalidInput):  # then the alias is among what cannot be shown
+            data = domain.resolve_aliases(data)
+        features = {feature.name: feature for feature in signature.features}
+        shown = {
+            name: value
+            for name, value in data.items()
+            if name in features and _fits(features[name], value)
+        }
+        return cls(shown, {name: value for name, value in data.items() if name not in shown})
+
+    @property
+    def rest_in_words(self) -> list[tuple[str, str]]:
+        return [
+            (_shorten(name), _shorten(json.dumps(value, ensure_ascii=False)))
+            for name, value in self.rest.items()
+        ]
+
+
+def _fits(feature: Feature, value: Any) -> bool:
+    """Whether the feature's field can show a value, allowed or not."""
+    if value == "":
+        return True
+    if feature.type == "category":
+        return isinstance(value, str) and value in (feature.choices or ())
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def _shorten(text: str) -> str:
+    return text if len(text) <= LONGEST_WORDS else f"{text[:LONGEST_WORDS]}…"

@@ -72,6 +72,12 @@ def find(user: User, prediction_id: str) -> Prediction:
     return row
 
 
+def was_erased(user: User, prediction_id: str) -> bool:
+    """Whether the user had this prediction and deleted it; a deleted draft leaves no trace."""
+    rows = Prediction.objects.filter(user=user, erased_at__isnull=False)
+    return rows.filter(pk=_key(prediction_id)).exists()
+
+
 # --- Drafts --------------------------------------------------------------------------------------
 
 
@@ -142,6 +148,13 @@ def run_draft(*, user: User, prediction_id: str) -> None:
         row.pk,
     )
     transaction.on_commit(lambda: doorbell.ring(version_id), robust=True)
+
+
+@transaction.atomic
+def run_draft_with(*, user: User, prediction_id: str, data: Any) -> None:
+    """Run a draft with other data than it has. Raises what `run_draft` does, changing nothing."""
+    edit_draft(user=user, prediction_id=prediction_id, changes={"data": data})
+    run_draft(user=user, prediction_id=prediction_id)
 
 
 # --- Ends that a user decides --------------------------------------------------------------------

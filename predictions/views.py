@@ -1,32 +1,48 @@
+from collections.abc import Callable
+from contextlib import suppress
+from functools import wraps
 from typing import Any
+from uuid import uuid4
 
-from django.contrib.auth.decorators import login_required
+from django.contrib import messages
 from django.contrib.auth.mixins import LoginRequiredMixin
+from django.contrib.auth.views import redirect_to_login
 from django.core.paginator import Paginator
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
+from django.urls import reverse
 from django.utils.cache import patch_vary_headers
+from django.utils.decorators import method_decorator
+from django.utils.functional import cached_property
+from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
 from accounts.authentication import signed_in
-from carprice.errors import NotFound
-from carprice.pages import ServiceFormView, is_htmx, signed_in_fragment
+from accounts.idempotency import once
+from carprice.errors import NotFound, WrongState
+from carprice.pages import ServiceFormView, is_htmx, missing_is_404, signed_in_fragment
 from mlmodels.catalogue import PredictorNotFound, find_on_sale, signature_of
 from mlmodels.domains import DOMAINS
 from mlmodels.models import Predictor
+from mlmodels.signature import Signature
 from predictions import queue, services
-from predictions.forms import FeaturesForm
+from predictions.forms import FeaturesForm, Given
 from predictions.models import Prediction
+
+Status = Prediction.Status
 
 PAGE_SIZE = 25
 
+SAVED = "Saved as a draft. Nothing is held or charged for it."
 
+
+@method_decorator(missing_is_404, name="dispatch")
 class EstimatePage(LoginRequiredMixin, ServiceFormView):
-    """Fill in the features, see the price of the answer, and ask for it."""
+    """Fill in the features, see the price of the answer, and ask for it or keep a draft."""
 
     template_name = "predictions/estimate.html"
     throttle_scope = "submit"
 
-    @property
+    @cached_property
     def predictor(self) -> Predictor:
         try:
             return find_on_sale(self.kwargs["model_name"])
@@ -36,7 +52,12 @@ class EstimatePage(LoginRequiredMixin, ServiceFormView):
     def get_form(self, form_class: Any = None) -> FeaturesForm:
         version_id = self.predictor.current_version_id
         assert version_id is not None  # noqa: S101  # on sale means it has one
-        return FeaturesForm(signature_of(version_id), **self.get_form_kwargs())
+        signature = signature_of(version_id)
+        like = self.request.GET.get("like")
+        if like and self.request.method != "POST":
+            row = services.find(signed_in(self.request), like)
+            return FeaturesForm.of(signature, _given(row, signature))
+        return FeaturesForm(signature, **self.get_form_kwargs())
 
     def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
         predictor = self.predictor
@@ -46,25 +67,178 @@ class EstimatePage(LoginRequiredMixin, ServiceFormView):
         )
 
     def submit(self, form: FeaturesForm) -> HttpResponse:
-        queue.refuse_if_full(signed_in(self.request))
-        prediction = services.request_prediction(
-            user=signed_in(self.request), predictor=self.predictor, data=form.given
+        is_draft = "save" in self.request.POST
+        work = self._save if is_draft else self._buy
+        address, is_first = once(self.request, lambda: work(form.given))
+        if is_draft:
+            messages.success(self.request, SAVED)
+        elif not is_first:
+            messages.info(self.request, "You sent this form twice; it was bought once.")
+        return redirect(address)
+
+    def _buy(self, data: dict[str, Any]) -> str:
+        user = signed_in(self.request)
+        queue.refuse_if_full(user)
+        row = services.request_prediction(user=user, predictor=self.predictor, data=data)
+        return _address(row)
+
+    def _save(self, data: dict[str, Any]) -> str:
+        user = signed_in(self.request)
+        row = services.create_draft(user=user, predictor=self.predictor, data=data, explain=False)
+        return _address(row)
+
+
+@method_decorator(missing_is_404, name="dispatch")
+class PredictionPage(LoginRequiredMixin, ServiceFormView):
+    """One prediction: its state and its result, or while it is a draft, its form."""
+
+    template_name = "predictions/draft.html"
+    throttle_scope = "submit"
+
+    @cached_property
+    def row(self) -> Prediction:
+        return services.find(signed_in(self.request), self.kwargs["prediction_id"])
+
+    @cached_property
+    def signature(self) -> Signature:
+        return signature_of(self.row.predictor.current_version_id or self.row.version_id)
+
+    @cached_property
+    def given(self) -> Given:
+        return _given(self.row, self.signature)
+
+    def get(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
+        try:
+            row = self.row
+        except NotFound:
+            if services.was_erased(signed_in(request), self.kwargs["prediction_id"]):
+                return render(request, "predictions/erased.html", status=404)
+            raise
+        if row.status == Status.DRAFT:
+            return super().get(request, *args, **kwargs)
+        return render(request, "predictions/prediction.html", _context(row))
+
+    def post(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
+        if self.row.status != Status.DRAFT:
+            return self._no_longer_a_draft()
+        return super().post(request, *args, **kwargs)
+
+    def get_form(self, form_class: Any = None) -> FeaturesForm:
+        if self.request.method == "POST":
+            return FeaturesForm(
+                self.signature, kept=self.given.shown.keys(), **self.get_form_kwargs()
+            )
+        form = FeaturesForm.of(self.signature, self.given)
+        form.check()
+        return form
+
+    def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
+        return super().get_context_data(
+            prediction=self.row,
+            domain=DOMAINS[self.row.predictor.domain],
+            given=self.given,
+            **kwargs,
         )
-        return redirect("prediction", prediction.pk)
+
+    def submit(self, form: FeaturesForm) -> HttpResponse:
+        work = self._save if "save" in self.request.POST else self._run
+        try:
+            work(form.given)
+        except WrongState:  # it was run in another tab, or by the first of two clicks
+            return self._no_longer_a_draft()
+        return redirect("prediction", self.row.pk)
+
+    def _save(self, data: dict[str, Any]) -> None:
+        services.edit_draft(
+            user=signed_in(self.request), prediction_id=str(self.row.pk), changes={"data": data}
+        )
+        messages.success(self.request, SAVED)
+
+    def _run(self, data: dict[str, Any]) -> None:
+        user = signed_in(self.request)
+        queue.refuse_if_full(user)
+        services.run_draft_with(user=user, prediction_id=str(self.row.pk), data=data)
+
+    def _no_longer_a_draft(self) -> HttpResponse:
+        messages.info(self.request, "This is no longer a draft; nothing was bought twice.")
+        return redirect("prediction", self.row.pk)
 
 
-@login_required
-def prediction(request: HttpRequest, prediction_id: str) -> HttpResponse:
-    """One prediction: its state, and its result as soon as there is one."""
-    return render(request, "predictions/prediction.html", _context(request, prediction_id))
+# --- What a person does to a prediction ----------------------------------------------------------
+
+View = Callable[[HttpRequest, str], HttpResponse]
 
 
+def _by_its_owner(view: View) -> View:
+    """Like login_required, but who has to sign in first is led to the prediction's page."""
+
+    @wraps(view)
+    def wrapped(request: HttpRequest, prediction_id: str) -> HttpResponse:
+        if not request.user.is_authenticated:
+            return redirect_to_login(reverse("prediction", args=[prediction_id]))
+        return missing_is_404(view)(request, prediction_id)
+
+    return wrapped
+
+
+@require_POST
+@_by_its_owner
+def cancel(request: HttpRequest, prediction_id: str) -> HttpResponse:
+    """Take back what still waits; where it no longer does, its page says so."""
+    user = signed_in(request)
+    with suppress(WrongState):
+        services.cancel(user=user, prediction_id=prediction_id)
+    row = services.find(user, prediction_id)
+    if row.status == Status.CANCELED:  # by now, or by the first of two clicks
+        messages.success(request, "Canceled. What was held for it is available again.")
+    elif row.has_ended:
+        messages.info(request, "It had ended already, so there was nothing to cancel.")
+    else:
+        messages.info(request, "It had started already, so it could not be canceled.")
+    return redirect("prediction", prediction_id)
+
+
+@require_http_methods(["GET", "HEAD", "POST"])
+@_by_its_owner
+def delete(request: HttpRequest, prediction_id: str) -> HttpResponse:
+    """Ask whether to delete a draft or an ended prediction, and do it."""
+    user = signed_in(request)
+
+    def erase() -> str:
+        services.erase(user=user, prediction_id=prediction_id)
+        return reverse("predictions")
+
+    if request.method != "POST":
+        row = services.find(user, prediction_id)
+        if row.is_active:
+            return _not_yet(request, prediction_id)
+        return render(request, "predictions/delete.html", {"prediction": row, "form_key": uuid4()})
+    try:
+        address, _ = once(request, erase)
+    except WrongState:
+        return _not_yet(request, prediction_id)
+    messages.success(request, "Deleted.")
+    return redirect(address)
+
+
+def _not_yet(request: HttpRequest, prediction_id: str) -> HttpResponse:
+    messages.info(request, "It can be deleted once it has ended.")
+    return redirect("prediction", prediction_id)
+
+
+# --- Fragments and lists -------------------------------------------------------------------------
+
+
+@require_safe
 @signed_in_fragment
+@missing_is_404
 def status(request: HttpRequest, prediction_id: str) -> HttpResponse:
     """The part of a prediction's page that changes while it runs."""
-    return render(request, "predictions/_status.html", _context(request, prediction_id))
+    row = services.find(signed_in(request), prediction_id)
+    return render(request, "predictions/_status.html", _context(row))
 
 
+@require_safe
 @signed_in_fragment
 def history(request: HttpRequest) -> HttpResponse:
     """What runs now on top, then everything that ended, newest first."""
@@ -82,18 +256,34 @@ def history(request: HttpRequest) -> HttpResponse:
     return response
 
 
-def _context(request: HttpRequest, prediction_id: str) -> dict[str, Any]:
-    try:
-        row = services.find(signed_in(request), prediction_id)
-    except NotFound as error:
-        raise Http404 from error
+def _address(row: Prediction) -> str:
+    return reverse("prediction", args=[row.pk])
+
+
+def _context(row: Prediction) -> dict[str, Any]:
     signature = signature_of(row.version_id)
+    # What was never submitted is as it was given, and may be anything.
+    data = row.data if row.queued_at else _given(row, signature).shown
     inputs = [
         {
             "feature": feature,
-            "value": feature.word(row.data[feature.name]),
+            "value": feature.word(data[feature.name]),
             "defaulted": feature.name in row.defaulted,
         }
         for feature in signature.features
+        if feature.name in data
     ]
-    return {"prediction": row, "domain": DOMAINS[row.predictor.domain], "inputs": inputs}
+    return {
+        "prediction": row,
+        "domain": DOMAINS[row.predictor.domain],
+        "inputs": inputs,
+        "position": queue.positions([row]).get(row.pk),
+    }
+
+
+def _given(row: Prediction, signature: Signature) -> Given:
+    """What a prediction was given; the rest is typical."""
+    data = row.data
+    if row.defaulted:
+        data = {name: value for name, value in data.items() if name not in row.defaulted}
+    return Given.of(DOMAINS[row.predictor.domain], signature, data)

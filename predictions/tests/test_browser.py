@@ -1,12 +1,13 @@
-"""One pass through the pages in headless Chromium, as they are meant and without script."""
+"""The pages in headless Chromium, as they are meant and without script."""
 
 import re
 import shutil
+import uuid
 from collections.abc import Iterator
 from urllib.parse import urlsplit
 
 import pytest
-from playwright.sync_api import Browser, Locator, Page, expect, sync_playwright
+from playwright.sync_api import Browser, Locator, Page, Route, expect, sync_playwright
 
 from predictions.tests.processes import PASSWORD, Process, Service, Trained
 
@@ -14,6 +15,7 @@ pytestmark = [pytest.mark.processes, pytest.mark.browser]
 
 USD = re.compile(r"[\d,]+ USD")
 TRIES = 40  # reloads until the result is there
+WORKER_START_MS = 30_000  # at most, on a machine that is busy
 
 
 @pytest.fixture(scope="module")
@@ -133,6 +135,129 @@ def test_a_person_buys_an_estimate(page: Page, worker: Process, live: bool) -> N
     expect(available(page)).to_have_text(f"{200 - price} credits available")
 
 
+def join(page: Page, credit: int) -> None:
+    """Sign up as somebody new, and top up."""
+    page.goto("/account/sign-up")
+    page.get_by_label("Name").fill("Ada")
+    page.get_by_label("E-mail").fill(f"{uuid.uuid4().hex}@example.com")
+    page.get_by_label("Password").fill(PASSWORD)
+    page.get_by_role("button", name="Sign up").click()
+    page.get_by_label("Credits").fill(str(credit))
+    page.get_by_role("button", name="Add credits").click()
+    expect(available(page)).to_have_text(f"{credit} credits available")
+
+
+def estimate(page: Page, power: int = 121) -> None:
+    """Ask the random forest, and land on the prediction's page."""
+    page.goto("/estimate/random_forest")
+    page.get_by_label("Power (hp)").fill(str(power))
+    page.get_by_role("button", name="Estimate for").click()
+    expect(page.locator("#status")).to_be_visible()
+
+
+@pytest.mark.parametrize("live", [True, False], ids=["live", "without-script"])
+def test_a_person_saves_a_draft_mends_it_and_runs_it(
+    page: Page, worker: Process, live: bool
+) -> None:
+    join(page, 200)
+    page.goto("/estimate/random_forest")
+    page.get_by_label("Power (hp)").fill("")
+    page.get_by_role("button", name="Save as draft").click()
+    expect(page.get_by_text("Nothing is held or charged for it.")).to_be_visible()
+
+    power = page.get_by_label("Power (hp)")
+    expect(power).to_have_value("")
+    expect(power).to_have_accessible_description(re.compile("Enter a number from 1 to 2000"))
+
+    power.fill("150")
+    page.get_by_label("Make").select_option("bmw")
+    page.get_by_role("button", name="Save", exact=True).click()
+    expect(power).to_have_value("150")
+    expect(page.get_by_label("Make")).to_have_value("bmw")
+    expect(page.get_by_text("Before this can be estimated")).to_have_count(0)
+    expect(available(page)).to_have_text("200 credits available")
+
+    page.get_by_role("button", name="Estimate for").click()
+    see_result(page, live=live)
+    expect(page.get_by_role("definition").filter(has_text="BMW")).to_be_visible()
+
+
+@pytest.mark.parametrize("live", [True, False], ids=["live", "without-script"])
+def test_a_person_cancels_what_still_waits(page: Page, worker: Process, live: bool) -> None:
+    join(page, 200)
+    with worker.frozen():
+        estimate(page)
+        expect(page.locator("#status")).to_contain_text("in line")
+        expect(available(page)).not_to_have_text("200 credits available")
+
+        page.get_by_role("button", name="Cancel").click()
+
+        expect(page.get_by_text("It was canceled.")).to_be_visible()
+        expect(page.get_by_role("button", name="Cancel")).to_have_count(0)
+        expect(available(page)).to_have_text("200 credits available")
+
+
+def test_the_place_in_line_moves_on_and_the_focus_stays(page: Page, worker: Process) -> None:
+    join(page, 200)
+    with worker.frozen():
+        estimate(page)
+        first = page.url
+        estimate(page)
+        expect(page.locator("#status")).to_contain_text("2nd in line")
+        button = page.get_by_role("button", name="Cancel")
+        button.focus()
+
+        other = page.context.new_page()
+        other.goto(first)
+        other.get_by_role("button", name="Cancel").click()
+
+        expect(page.locator("#status")).to_contain_text("next in line")
+        expect(button).to_be_focused()
+    see_result(page, live=True)
+    expect(button).to_have_count(0)
+    expect(page.get_by_role("link", name="Delete")).to_be_visible()
+
+
+@pytest.mark.parametrize(
+    ("path", "button", "twice"),
+    [
+        ("/estimate/random_forest", "Estimate for", "You sent this form twice"),
+        ("/wallet", "Add credits", "This form was sent twice"),
+    ],
+)
+def test_a_form_sent_again_while_the_answer_is_under_way_buys_nothing(
+    browser: Browser, address: str, path: str, button: str, twice: str
+) -> None:
+    context = browser.new_context(base_url=address)
+    page = context.new_page()
+    page.set_default_timeout(15_000)
+    join(page, 200)
+    page.goto(path)
+    answered: list[int] = []
+
+    def keep_the_first_answer_back(route: Route) -> None:
+        if route.request.method == "POST" and not answered:
+            answered.append(route.fetch(max_redirects=0).status)
+        else:
+            route.continue_()
+
+    page.route(f"**{path}", keep_the_first_answer_back)
+    page.get_by_role("button", name=button).focus()
+    page.keyboard.press("Enter")
+    while not answered:
+        page.wait_for_timeout(50)
+    page.keyboard.press("Enter")
+
+    expect(page.get_by_text(twice)).to_be_visible()
+    assert answered == [302]
+    page.goto("/predictions")
+    bought = page.locator("tbody tr").count()
+    page.goto("/wallet")
+    added = page.get_by_role("row").filter(has_text="Top-up").count()
+    assert (bought, added) == ((0, 2) if path == "/wallet" else (1, 1))
+    context.close()
+
+
 def available(page: Page) -> Locator:
     return page.locator("#wallet-available")
 
@@ -143,7 +268,7 @@ def see_result(page: Page, *, live: bool) -> None:
     if live:
         navigations: list[str] = []
         page.on("framenavigated", lambda frame: navigations.append(frame.url))
-        expect(result).to_have_text(USD)
+        expect(result).to_have_text(USD, timeout=WORKER_START_MS)
         assert navigations == []
     else:
         for _ in range(TRIES):
