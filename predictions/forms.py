@@ -5,6 +5,8 @@ import math
 from collections.abc import Container, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
+from itertools import groupby
+from operator import attrgetter
 from typing import Any, Self
 
 from django import forms
@@ -12,8 +14,11 @@ from django.core.validators import MaxLengthValidator, ProhibitNullCharactersVal
 
 from carprice.errors import InvalidInput
 from carprice.pages import add_errors
+from mlmodels.domains import DOMAINS
 from mlmodels.domains.base import Domain
+from mlmodels.models import Predictor
 from mlmodels.signature import Feature, Signature
+from predictions.models import Prediction
 
 MAIN_FEATURES = 9  # shown first; the others wait folded, with typical values filled in
 LONGEST_TEXT = 100  # characters in one field
@@ -184,3 +189,37 @@ def _fits(feature: Feature, value: Any) -> bool:
 
 def _shorten(text: str) -> str:
     return text if len(text) <= LONGEST_WORDS else f"{text[:LONGEST_WORDS]}…"
+
+
+# --- The history ---------------------------------------------------------------------------------
+
+
+class HistoryFilter(forms.Form):
+    """Which predictions to list."""
+
+    _unknown = {"invalid_choice": "Choose one of the list."}
+
+    status = forms.ChoiceField(
+        required=False,
+        choices=[("", "Any"), *Prediction.Status.choices],
+        error_messages=_unknown,
+    )
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        rows = Predictor.objects.order_by("domain", "price", "name")
+        groups = [
+            (DOMAINS[domain].title, [(row.name, row.title) for row in group])
+            for domain, group in groupby(rows, key=attrgetter("domain"))
+        ]
+        self.fields["predictor"] = forms.ChoiceField(
+            required=False, choices=[("", "Any"), *groups], error_messages=self._unknown
+        )
+
+    @property
+    def status_chosen(self) -> str:
+        return str(self.cleaned_data.get("status", ""))
+
+    @property
+    def predictor_chosen(self) -> str:
+        return str(self.cleaned_data.get("predictor", ""))

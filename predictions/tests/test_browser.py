@@ -165,6 +165,8 @@ def test_a_person_saves_a_draft_mends_it_and_runs_it(
     page.get_by_role("button", name="Save as draft").click()
     expect(page.get_by_text("Nothing is held or charged for it.")).to_be_visible()
 
+    page.get_by_role("link", name="Predictions", exact=True).click()
+    page.get_by_role("row").filter(has_text="Draft").get_by_role("link").click()
     power = page.get_by_label("Power (hp)")
     expect(power).to_have_value("")
     expect(power).to_have_accessible_description(re.compile("Enter a number from 1 to 2000"))
@@ -216,6 +218,36 @@ def test_the_place_in_line_moves_on_and_the_focus_stays(page: Page, worker: Proc
     see_result(page, live=True)
     expect(button).to_have_count(0)
     expect(page.get_by_role("link", name="Delete")).to_be_visible()
+
+
+@pytest.mark.parametrize("live", [True, False], ids=["live", "without-script"])
+def test_a_person_finds_a_prediction_by_filters_and_deletes_it(
+    page: Page, worker: Process, live: bool
+) -> None:
+    join(page, 200)
+    estimate(page)
+    see_result(page, live=live)
+    left = available(page).inner_text()
+    rows = page.locator("tbody tr")
+
+    page.get_by_role("link", name="Predictions", exact=True).click()
+    page.get_by_label("Status").select_option("Failed")
+    page.get_by_role("button", name="Filter").click()
+    expect(rows).to_have_count(0)
+    page.get_by_label("Status").select_option("Finished")
+    page.get_by_label("Predictor").select_option("Random forest")
+    page.get_by_role("button", name="Filter").click()
+    expect(rows).to_have_count(1)
+    expect(page.get_by_label("Status")).to_have_value("finished")
+
+    rows.get_by_role("link").click()
+    page.get_by_role("link", name="Delete").click()
+    expect(page.get_by_text("stays, and is not given back")).to_be_visible()
+    page.get_by_role("button", name="Delete").click()
+
+    expect(page.get_by_text("Deleted.")).to_be_visible()
+    expect(rows).to_have_count(0)
+    assert available(page).inner_text() == left
 
 
 @pytest.mark.parametrize(
