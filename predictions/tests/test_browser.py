@@ -14,6 +14,7 @@ from predictions.tests.processes import PASSWORD, Process, Service, Trained
 pytestmark = [pytest.mark.processes, pytest.mark.browser]
 
 USD = re.compile(r"[\d,]+ USD")
+ABORTED = "net::ERR_ABORTED"  # the page was left before it was answered
 TRIES = 40  # reloads until the result is there
 WORKER_START_MS = 30_000  # at most, on a machine that is busy
 
@@ -66,7 +67,12 @@ def page(browser: Browser, address: str, live: bool) -> Iterator[Page]:
     faults: list[str] = []
     page.on("console", lambda message: faults.append(f"console: {message.text}"))
     page.on("pageerror", lambda error: faults.append(f"script: {error}"))
-    page.on("requestfailed", lambda asked: faults.append(f"{asked.url}: {asked.failure}"))
+    page.on(
+        "requestfailed",
+        lambda asked: (
+            faults.append(f"{asked.url}: {asked.failure}") if asked.failure != ABORTED else None
+        ),
+    )
     page.on(
         "response",
         lambda answer: (
