@@ -3,17 +3,19 @@
 import logging
 from collections.abc import Callable
 from datetime import timedelta
+from typing import Any
 
 from django.conf import settings
 from django.db import DatabaseError, InterfaceError, connection
 from django.db.models.functions import Now
-from drf_spectacular.types import OpenApiTypes
-from drf_spectacular.utils import extend_schema
+from drf_spectacular.utils import OpenApiResponse, extend_schema
 from kombu import Connection
+from rest_framework import serializers
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from carprice.api import PublicApiView
+from carprice.api import RETRY_AFTER_OUTAGE_SECONDS, PublicApiView
+from carprice.schema import errors
 from mlmodels.artefacts import ArtefactError, read_verified
 from mlmodels.models import Predictor
 from predictions.models import Heartbeat
@@ -24,15 +26,37 @@ OK = "ok"
 HEARD_WITHIN = timedelta(seconds=30)
 
 
+class Health(serializers.Serializer[Any]):
+    status = serializers.CharField(help_text="ok")
+
+
+class Readiness(serializers.Serializer[Any]):
+    """Each "ok", or what is wrong with it."""
+
+    database = serializers.CharField()
+    broker = serializers.CharField()
+    artefacts = serializers.CharField()
+    worker = serializers.CharField()
+
+
+WITHOUT_DATABASE = {status: body for status, body in errors().items() if status != 503}
+
+
 class HealthView(PublicApiView):
-    @extend_schema(responses={200: OpenApiTypes.OBJECT})
+    @extend_schema(responses={200: Health, **WITHOUT_DATABASE})
     def get(self, request: Request) -> Response:
         """This web process answers."""
         return Response({"status": OK})
 
 
 class ReadyView(PublicApiView):
-    @extend_schema(responses={200: OpenApiTypes.OBJECT, 503: OpenApiTypes.OBJECT})
+    @extend_schema(
+        responses={
+            200: Readiness,
+            **WITHOUT_DATABASE,
+            503: OpenApiResponse(Readiness, "Something is wrong; see Retry-After."),
+        }
+    )
     def get(self, request: Request) -> Response:
         """Database, broker, artefacts and worker, each "ok" or what is wrong with it."""
         checks: dict[str, Callable[[], str]] = {
@@ -43,7 +67,9 @@ class ReadyView(PublicApiView):
         }
         found = {name: _answer(check) for name, check in checks.items()}
         ready = all(answer == OK for answer in found.values())
-        return Response(found, 200 if ready else 503)
+        if ready:
+            return Response(found)
+        return Response(found, 503, headers={"Retry-After": str(RETRY_AFTER_OUTAGE_SECONDS)})
 
 
 def _answer(check: Callable[[], str]) -> str:
