@@ -3,7 +3,7 @@
 from typing import Any
 
 from django.contrib.auth import logout
-from drf_spectacular.utils import extend_schema
+from drf_spectacular.utils import extend_schema, extend_schema_field
 from rest_framework import serializers
 from rest_framework.request import Request, is_form_media_type
 from rest_framework.response import Response
@@ -19,10 +19,23 @@ from carprice.schema import errors
 from carprice.serializers import EmailAddressField, NameField, StrictSerializer, StringField
 
 
+@extend_schema_field(
+    {
+        "type": "string",
+        "minLength": 8,
+        "maxLength": 128,
+        "pattern": "[^0-9]",
+        "description": "Neither common nor like the name or the address.",
+    }
+)
+class NewPasswordField(StringField):
+    """A password that Django's validators have yet to accept."""
+
+
 class SignUpRequest(StrictSerializer):
     name = NameField()
     email = EmailAddressField()
-    password = StringField(min_length=8, max_length=128)
+    password = NewPasswordField(min_length=8, max_length=128)
 
 
 class Profile(serializers.Serializer[object]):

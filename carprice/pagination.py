@@ -62,8 +62,8 @@ class PageQuery(QuerySerializer):
 class DatedPageQuery(PageQuery):
     """Which page of a list, and from when."""
 
-    created_after = TimeField(default=None, help_text="Exclusive.")
-    created_before = TimeField(default=None, help_text="Exclusive.")
+    created_after = TimeField(default=None)
+    created_before = TimeField(default=None)
 
     def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
         after, before = attrs["created_after"], attrs["created_before"]

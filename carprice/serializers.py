@@ -58,6 +58,9 @@ class IdField(serializers.Field[str, str, str, Any]):
         return value
 
 
+@extend_schema_field(
+    {"type": "string", "minLength": 1, "maxLength": 150, "pattern": r"\S"}  # not all blank
+)
 class NameField(StringField):
     """A person's name: 1 to 150 characters that are not all blank."""
 
@@ -130,6 +133,14 @@ class CountField(serializers.IntegerField):
         return self.cap if len(digits) > len(str(self.cap)) else min(int(digits or "0"), self.cap)
 
 
+@extend_schema_field(
+    {
+        "type": "string",
+        "format": "date-time",
+        "pattern": r"^(19\d\d|[2-8]\d{3}|9[0-8]\d\d|99[0-8]\d|999[0-8])-",
+        "description": "With its zone; exclusive.",
+    }
+)
 class TimeField(serializers.DateTimeField):
     """A time in ISO 8601, with its zone."""
 

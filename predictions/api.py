@@ -5,7 +5,12 @@ from datetime import UTC, datetime
 from typing import Any
 
 from drf_spectacular.types import OpenApiTypes
-from drf_spectacular.utils import OpenApiParameter, extend_schema
+from drf_spectacular.utils import (
+    OpenApiExample,
+    OpenApiParameter,
+    extend_schema,
+    extend_schema_field,
+)
 from rest_framework import serializers
 from rest_framework.response import Response
 
@@ -18,14 +23,36 @@ from carprice.serializers import IdField, StrictSerializer, StringField
 from mlmodels.catalogue import find_on_sale
 from predictions import queue, services
 from predictions.models import Prediction
+from predictions.tasks_api import VALUE, DataField
+
+
+@extend_schema_field(
+    {
+        "type": "object",
+        "additionalProperties": {
+            "oneOf": [
+                *VALUE["oneOf"],
+                {"type": "array", "items": VALUE, "minItems": 1, "maxItems": 1},
+            ]
+        },
+        "minProperties": 1,
+        "description": "Feature values; each may be wrapped in a one-item list.",
+    }
+)
+class RowField(DataField):
+    """As the predictor wants it once it is unwrapped."""
 
 
 class PredictRequest(StrictSerializer):
     model_name = StringField(max_length=60)
-    data = serializers.JSONField(  # type: ignore[assignment]  # shadows a property; never read
-        allow_null=True,  # so that an unknown model is told first
-        help_text="Feature values; each may be wrapped in a one-item list.",
-    )
+    data = RowField()  # type: ignore[assignment]  # shadows a property; never read
+
+
+EXAMPLE = OpenApiExample(
+    "A car",
+    {"model_name": "random_forest", "data": {"brand": ["bmw"], "horsepower": [121]}},
+    request_only=True,
+)
 
 
 class JobId(StrictSerializer):
@@ -53,6 +80,7 @@ class PredictView(ApiView):
     @extend_schema(
         parameters=[IDEMPOTENCY_KEY],
         request=PredictRequest,
+        examples=[EXAMPLE],
         responses={202: JobId, **errors(400, 401, 402, 404, 422, 429)},
     )
     @idempotent

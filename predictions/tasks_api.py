@@ -7,7 +7,12 @@ from typing import Any
 
 from django.db.models import QuerySet
 from drf_spectacular.types import OpenApiTypes
-from drf_spectacular.utils import OpenApiParameter, extend_schema
+from drf_spectacular.utils import (
+    OpenApiExample,
+    OpenApiParameter,
+    extend_schema,
+    extend_schema_field,
+)
 from rest_framework import serializers
 from rest_framework.response import Response
 
@@ -35,13 +40,26 @@ LONGEST_DRAFT = 20_000  # characters of JSON
 # --- What is sent --------------------------------------------------------------------------------
 
 
+VALUE: dict[str, Any] = {"oneOf": [{"type": "number"}, {"type": "string"}]}
+
+
+@extend_schema_field(
+    {
+        "type": "object",
+        "additionalProperties": VALUE,
+        "minProperties": 1,
+        "description": "Features and their values, as the predictor's `input_schema` has them.",
+    }
+)
 class DataField(serializers.JSONField):
     """Features and their values, checked later against the predictor's signature."""
 
-    def __init__(self, **kwargs: Any) -> None:
-        super().__init__(allow_null=True, help_text="Features and their values.", **kwargs)
+    def validate_empty_values(self, data: Any) -> tuple[bool, Any]:
+        """Takes null, so that an unknown predictor is told first."""
+        return (True, None) if data is None else super().validate_empty_values(data)
 
 
+@extend_schema_field({"description": "Features and their values, or whatever there is of them."})
 class DraftDataField(DataField):
     def to_internal_value(self, data: Any) -> Any:
         if len(json.dumps(data)) > LONGEST_DRAFT:
@@ -218,7 +236,21 @@ def checked(serializer: serializers.Serializer[Any]) -> dict[str, Any]:
 PAGES = CursorPages("tasks", order=("created_at", "id"))
 TASK_PAGE = page_of(Task)
 LOCATION = OpenApiParameter(
-    "Location", OpenApiTypes.URI_REF, OpenApiParameter.HEADER, response=[201, 202]
+    "Location",
+    OpenApiTypes.URI_REF,
+    OpenApiParameter.HEADER,
+    required=True,
+    description="Of the task.",
+    response=[201, 202],
+)
+EXAMPLE = OpenApiExample(
+    "A car",
+    {
+        "model_name": "random_forest",
+        "data": {"brand": "bmw", "horsepower": 121, "fueltype": "gas"},
+        "explain": True,
+    },
+    request_only=True,
 )
 
 
@@ -233,6 +265,7 @@ class SubmittingView(ApiView):
 class PredictTaskView(SubmittingView):
     @extend_schema(
         parameters=[IDEMPOTENCY_KEY, LOCATION],
+        examples=[EXAMPLE],
         request=TaskRequest,
         responses={202: Task, **errors(400, 401, 402, 404, 422, 429)},
     )
@@ -258,6 +291,7 @@ class TasksView(SubmittingView):
 
     @extend_schema(
         parameters=[LOCATION],
+        examples=[EXAMPLE],
         request=DraftRequest,
         responses={201: Task, **errors(400, 401, 404, 429)},
     )
