@@ -319,6 +319,8 @@ def test_a_generated_client_buys_a_prediction(
     execution.run_waiting(Prediction.objects.get(pk=task.task_id).version_id)
     ended = call("tasks.api_tasks_retrieve", client=bob, task_id=str(task.task_id), wait=10.0)
     wallet = call("wallet.api_wallet_retrieve", client=bob)
+    for client in (anyone, bob):
+        client.get_httpx_client().close()  # so that the server's threads end
 
     price = predictors["random_forest"].price
     assert (task.status.value, ended.status.value) == ("queued", "finished")
