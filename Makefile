@@ -1,5 +1,5 @@
 # `make run` serves the program, `make test` tests it; both set themselves up.
-.PHONY: run test lint format bench bench-audit audit lock clean
+.PHONY: run test lint format bench bench-audit chaos audit lock clean
 .DEFAULT_GOAL := run
 
 PYTHON ?= $(firstword $(foreach p,python3.13 python3.12 python3.11 python3,$(shell \
@@ -27,6 +27,11 @@ bench: .venv/dev.stamp
 
 bench-audit: .venv/dev.stamp
 	@$(BIN)/python bench/audit.py $(ARGS)
+
+# MINUTES (30), SEED (a new one), STACK (redis, or rabbitmq, or embedded): see bench/README.md.
+chaos: .venv/dev.stamp
+	@PYTHONPATH=.:bench $(BIN)/python -m chaos $(if $(MINUTES),--minutes $(MINUTES)) \
+		$(if $(SEED),--seed $(SEED)) $(if $(STACK),--stack $(STACK)) $(ARGS)
 
 audit: .venv/run.stamp
 	@$(BIN)/python manage.py audit

@@ -11,6 +11,7 @@ from threading import Barrier
 from typing import Any
 
 import pytest
+from chaos import faults, servers
 from django.conf import settings
 from django.contrib.auth.hashers import make_password
 from django.db import connection, connections
@@ -39,6 +40,9 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     """Leave out what this machine cannot run, saying why; REQUIRE_ALL forbids that."""
     missing = {
         "postgresql": None if settings.ON_POSTGRESQL else "set DATABASE_URL to a PostgreSQL",
+        "own_servers": servers.missing(),
+        "rabbitmq": None if os.environ.get("RABBITMQ_URL") else "set RABBITMQ_URL to a RabbitMQ",
+        "faketime": faults.faketime_missing() or None,
         "browser": None if shutil.which("chromium") else "chromium is not installed",
     }
     for item in items:

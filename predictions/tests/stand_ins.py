@@ -13,8 +13,11 @@ NAME = "obedient"  # under which it is on sale
 GATED = 1001
 RAISE = 1901
 DIE = 1902
+SLOW = 1903
+EXHAUST = 1904
 
 LONGEST_WAIT_SECONDS = 30
+SLOW_SECONDS = 0.4
 
 
 class Obedient:
@@ -28,6 +31,10 @@ class Obedient:
             raise ValueError("told to raise")
         if DIE in powers:
             os.kill(os.getpid(), signal.SIGKILL)
+        if EXHAUST in powers:
+            raise MemoryError("told to run out of memory")
+        if SLOW in powers:
+            time.sleep(SLOW_SECONDS)
         return 100.0 * cars["horsepower"]
 
 
