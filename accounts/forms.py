@@ -1,7 +1,9 @@
 from django import forms
 
+from carprice.forms import StrictForm
 
-class SignUpForm(forms.Form):
+
+class SignUpForm(StrictForm):
     name = forms.CharField(max_length=150, widget=forms.TextInput({"autocomplete": "name"}))
     email = forms.EmailField(
         label="E-mail", max_length=254, widget=forms.EmailInput({"autocomplete": "email"})
@@ -15,7 +17,7 @@ class SignUpForm(forms.Form):
     )
 
 
-class SignInForm(forms.Form):
+class SignInForm(StrictForm):
     email = forms.EmailField(
         label="E-mail",
         max_length=254,

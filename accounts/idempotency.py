@@ -45,8 +45,12 @@ def idempotent(handler: Handler) -> Handler:
         key = request.headers.get(HEADER)
         if key is None:
             return handler(view, request, *args, **kwargs)
-        _check(key)
-        fingerprint = _fingerprint(request)
+        try:
+            _check(key)
+            fingerprint = _fingerprint(request)
+        except InvalidInput:
+            view.check_capacity(request)  # the contract has 429 before 400
+            raise
         with transaction.atomic():
             if not _take(request.user.pk, key, fingerprint):
                 return _replay(request.user.pk, key, fingerprint)

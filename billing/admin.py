@@ -15,15 +15,16 @@ from billing import services
 from billing.models import CreditAccount, LedgerEntry
 from carprice.admin import ReadOnlyAdmin
 from carprice.errors import InvalidInput, ServiceError
+from carprice.forms import IntegerField, StrictForm
 from carprice.pages import add_errors
 
 
-class ReasonForm(forms.Form):
+class ReasonForm(StrictForm):
     reason = forms.CharField(max_length=200, widget=forms.TextInput({"class": "vTextField"}))
 
 
 class CorrectionForm(ReasonForm):
-    change = forms.IntegerField(help_text="Credits to add; negative to take away.")
+    change = IntegerField(help_text="Credits to add; negative to take away.")
     field_order = ["change"]
 
 

@@ -1,8 +1,9 @@
-from django import forms
 from django.conf import settings
 
+from carprice.forms import IntegerField, StrictForm
 
-class TopUpForm(forms.Form):
-    amount = forms.IntegerField(
+
+class TopUpForm(StrictForm):
+    amount = IntegerField(
         label="Credits", min_value=1, max_value=settings.TOP_UP_LIMIT, initial=100
     )

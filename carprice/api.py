@@ -68,23 +68,26 @@ class ApiView(APIView):
 
     def check_throttles(self, request: Request) -> None:
         """Run last by `initial`, after authentication; checks what must precede throttling too."""
-        if not hasattr(self, request.method.lower() if request.method else ""):
+        if request.method not in self.allowed_methods:
             self.http_method_not_allowed(request)
-        self._check_body(request)
+        length = request.META.get("CONTENT_LENGTH") or "0"
+        self._check_body(request, int(length) if length.isdecimal() else 0)
         keys = [f"address:{throttling.address(request)}"]
         if request.user.is_authenticated:
             keys.append(f"account:{request.user.pk}")
         throttling.count(self.throttle_scope, *keys)
-
-    def _check_body(self, request: Request) -> None:
-        length = request.META.get("CONTENT_LENGTH") or "0"
         if not length.isdecimal():
-            raise InvalidInput({BODY: ["The Content-Length is not a number."]})
-        if int(length) > settings.BODY_LIMIT_BYTES:
+            raise InvalidInput({BODY: ["The length of the body is unknown."]})
+
+    def check_capacity(self, request: Any) -> None:
+        """Raise TryLater if there is no room for what this route makes."""
+
+    def _check_body(self, request: Request, length: int) -> None:
+        if length > settings.BODY_LIMIT_BYTES:
             raise RequestDataTooBig
         encoding = request.META.get("HTTP_CONTENT_ENCODING", "identity")
         parser = self.get_content_negotiator().select_parser(request, self.get_parsers())
-        if (int(length) and parser is None) or encoding.lower() != "identity":
+        if (length and parser is None) or encoding.lower() != "identity":
             raise exceptions.UnsupportedMediaType(request.content_type or "none")
 
     def finalize_response(

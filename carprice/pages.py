@@ -9,6 +9,7 @@ from django import forms
 from django.contrib.auth.decorators import login_required
 from django.http import Http404, HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
+from django.utils.encoding import iri_to_uri
 from django.utils.http import url_has_allowed_host_and_scheme
 from django.views.generic import FormView
 from django_htmx.http import HttpResponseClientRefresh
@@ -17,6 +18,8 @@ from carprice import throttling
 from carprice.errors import InvalidInput, NotFound, ServiceError, TryLater
 
 R = TypeVar("R", bound=HttpResponseBase)
+
+LONGEST_NEXT = 2000
 
 
 class ServiceFormView(FormView):  # type: ignore[type-arg]  # generic only in the stubs
@@ -98,9 +101,11 @@ def add_errors(form: forms.Form, errors: dict[str, list[str]]) -> None:
 
 
 def safe_next(request: HttpRequest, default: str) -> str:
-    """Where to go after signing in: the `next` parameter if it stays on this site."""
+    """Where to go after signing in: the `next` parameter if it is a path of this site."""
     target = request.POST.get("next") or request.GET.get("next") or ""
     allowed = url_has_allowed_host_and_scheme(
         target, allowed_hosts={request.get_host()}, require_https=request.is_secure()
     )
-    return target if allowed else default
+    # `redirect` takes what has no slash for the name of a page, and Django refuses a longer one.
+    fits = target.startswith("/") and len(iri_to_uri(target)) <= LONGEST_NEXT
+    return target if allowed and fits else default

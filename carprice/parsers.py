@@ -2,16 +2,19 @@
 
 import json
 import math
+import re
 from collections.abc import Mapping
 from typing import Any, NoReturn
 from urllib.parse import parse_qsl
 
 from django.conf import settings
+from django.http import UnreadablePostError
 from rest_framework.parsers import BaseParser
 
 from carprice.errors import InvalidInput
 
 MAX_DEPTH = 20
+_UNSTORABLE = re.compile("[\x00\ud800-\udfff]")  # what PostgreSQL cannot keep
 BODY = "body"  # names the body as a whole in `errors`
 
 
@@ -26,7 +29,7 @@ class StrictJSONParser(BaseParser):
         media_type: str | None = None,
         parser_context: Mapping[str, Any] | None = None,
     ) -> Any:
-        return parse(stream.read())
+        return parse(read_whole(stream, parser_context))
 
 
 class StrictFormParser(BaseParser):
@@ -40,7 +43,19 @@ class StrictFormParser(BaseParser):
         media_type: str | None = None,
         parser_context: Mapping[str, Any] | None = None,
     ) -> dict[str, str]:
-        return parse_form(stream.read())
+        return parse_form(read_whole(stream, parser_context))
+
+
+def read_whole(stream: Any, parser_context: Mapping[str, Any] | None) -> bytes:
+    """The body of a request, all of it. Raises InvalidInput if the client went away before."""
+    request = (parser_context or {})["request"]
+    try:
+        body: bytes = stream.read()
+    except UnreadablePostError:
+        body = b""
+    if len(body) < int(request.META.get("CONTENT_LENGTH") or 0):
+        _refuse(BODY, "The body is shorter than its Content-Length.")
+    return body
 
 
 def parse(body: bytes) -> Any:
@@ -119,7 +134,7 @@ def _check_scalar(value: Any, field: str) -> None:
 
 
 def _is_storable(text: str) -> bool:
-    return "\x00" not in text and not any("\ud800" <= char <= "\udfff" for char in text)
+    return not _UNSTORABLE.search(text)
 
 
 def _refuse(field: str, message: str) -> NoReturn:

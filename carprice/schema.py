@@ -3,6 +3,7 @@
 from http import HTTPStatus
 from typing import Any
 
+from drf_spectacular import authentication
 from drf_spectacular.extensions import OpenApiAuthenticationExtension
 from drf_spectacular.openapi import AutoSchema
 from drf_spectacular.utils import Direction, OpenApiParameter, OpenApiResponse
@@ -151,6 +152,10 @@ class ApiSchema(AutoSchema):
         if status_code < "300" and getattr(handler, "honours_idempotency_key", False):
             headers["Idempotent-Replayed"] = REPLAYED
         return headers
+
+
+class SessionScheme(authentication.SessionScheme):  # type: ignore[no-untyped-call]
+    target_class = "accounts.authentication.SignedInSession"
 
 
 class BearerScheme(OpenApiAuthenticationExtension):  # type: ignore[no-untyped-call]

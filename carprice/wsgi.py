@@ -8,6 +8,7 @@ django_application = get_wsgi_application()
 
 from django.conf import settings  # noqa: E402  # readable only now
 
+from carprice.bodies import KnownLength  # noqa: E402
 from carprice.slots import Slots  # noqa: E402
 
-application = Slots(django_application, settings.WEB_THREADS)
+application = KnownLength(Slots(django_application, settings.WEB_THREADS))

@@ -1,9 +1,11 @@
 from typing import Any
 
 from django.contrib import admin
+from django.db import models
 from django.http import HttpRequest
 
 from carprice.admin import ReadOnlyAdmin
+from carprice.forms import IntegerField
 from mlmodels import catalogue
 from mlmodels.models import Predictor, PredictorVersion, PriceChange
 
@@ -33,6 +35,13 @@ class PredictorAdmin(admin.ModelAdmin):  # type: ignore[type-arg]  # generic onl
     fields = ["name", "domain", "title", "algorithm", "price", "enabled", "current_version"]
     readonly_fields = ["name", "domain", "title", "algorithm", "current_version"]
     inlines = [PriceChangeInline]
+    formfield_overrides = {
+        models.PositiveIntegerField: {
+            "form_class": IntegerField,
+            "min_value": 1,
+            "max_value": catalogue.HIGHEST_PRICE,
+        }
+    }
 
     @admin.display(description="why it cannot be sold")
     def fault(self, predictor: Predictor) -> str:

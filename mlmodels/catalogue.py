@@ -18,6 +18,7 @@ from mlmodels.signature import Inputs, Signature
 from mlmodels.training import Card
 
 PRICE_BY_RANK = (10, 25, 40)  # credits, from the largest cross-validated error to the smallest
+HIGHEST_PRICE = 1_000_000  # also a database constraint
 PRICE_STEP = 15  # for each predictor beyond the third
 
 
@@ -161,7 +162,7 @@ def _ladder(length: int) -> Sequence[int]:
 @transaction.atomic
 def set_price(*, predictor_id: int, price: int, actor: User) -> None:
     """An operator's price, which training never changes again. Raises InvalidInput."""
-    if not 1 <= price <= 1_000_000:
+    if not 1 <= price <= HIGHEST_PRICE:
         raise InvalidInput({"price": ["Enter 1 to 1,000,000 credits."]})
     predictor = Predictor.objects.select_for_update().get(pk=predictor_id)
     _record_price(predictor, price, actor=actor)

@@ -77,6 +77,9 @@ class PredictView(ApiView):
         self.throttle_scope = "submit" if request.method == "POST" else "other"
         super().initial(request, *args, **kwargs)
 
+    def check_capacity(self, request: Any) -> None:
+        queue.refuse_if_full(request.user)
+
     @extend_schema(
         parameters=[IDEMPOTENCY_KEY],
         request=PredictRequest,

@@ -13,6 +13,7 @@ from django import forms
 from django.core.validators import MaxLengthValidator, ProhibitNullCharactersValidator
 
 from carprice.errors import InvalidInput
+from carprice.forms import StrictForm
 from carprice.pages import add_errors
 from mlmodels.domains import DOMAINS
 from mlmodels.domains.base import Domain
@@ -58,7 +59,7 @@ def _text(value: Any) -> str:
     return text
 
 
-class FeaturesForm(forms.Form):
+class FeaturesForm(StrictForm):
     """Reads numbers and texts; whether they are allowed, the signature says in its own words.
 
     `kept` are features that were given before: they are given again even where they are typical.

@@ -261,6 +261,9 @@ class SubmittingView(ApiView):
         self.throttle_scope = "submit" if request.method == "POST" else "other"
         super().initial(request, *args, **kwargs)
 
+    def check_capacity(self, request: Any) -> None:
+        queue.refuse_if_full(request.user)
+
 
 class PredictTaskView(SubmittingView):
     @extend_schema(
