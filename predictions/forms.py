@@ -36,7 +36,7 @@ class NumberField(forms.Field):
     def clean(self, value: Any) -> float | int | str:
         text = _text(value)
         try:
-            number = math.nan if "_" in text else float(text)
+            number = float(text) if text.isascii() and "_" not in text else math.nan
         except ValueError:
             return text
         if not math.isfinite(number):

@@ -194,8 +194,9 @@ def test_half_a_character_does_no_harm(browser: Client, predictor: Predictor) ->
         content_type="application/x-www-form-urlencoded",
     )
 
-    assert response.status_code == 302
-    assert browser.get(response["Location"]).status_code == 200
+    assert response.status_code == 422
+    assert error_at(response, "brand")
+    assert not Prediction.objects.exists()
 
 
 def test_a_draft_of_a_predictor_that_is_not_on_sale_is_a_404(
