@@ -133,7 +133,6 @@ def run(
     bank.stop()
     left = verdict.RECOVERED_WITHIN - (time.monotonic() - injuries.last_ended)
     found = verdict.judge(stack, load, trained, within=max(left, 0))
-    verdict.check_health(stack, found)
     found.others += bank.complaints + injuries.failed
     found.notes.append(f"accounts added up in {bank.looks} looks under load")
     found.notes.append(f"stale finishes refused: {verdict.stale_finishes(stack)}")

@@ -107,9 +107,13 @@ def judge(
     *,
     within: float = RECOVERED_WITHIN,
 ) -> Verdict:
-    """Wait until everything accepted has ended, or time is up; then look at everything."""
+    """Wait until everything accepted has ended, or time is up; then look at everything.
+
+    First at whether each process does something new: what it was late with it has done by then.
+    """
     verdict = Verdict()
-    wait_until_all_ended(stack, within)
+    if _all_end(stack, within):
+        _check_health(stack, verdict)
     rows = all_rows(stack)
     ours = [row for row in rows if row.email in set(load.emails)]
     verdict.jobs = len(ours)
@@ -152,11 +156,14 @@ def active(stack: Stack) -> set[str]:
     return {plain(key) for (key,) in stack.service.fetch(question % stand_ins.GATED)}
 
 
-def wait_until_all_ended(stack: Stack, within: float) -> None:
+def _all_end(stack: Stack, within: float) -> bool:
     question = "SELECT count(*) FROM predictions_prediction WHERE status IN ('queued', 'running')"
     ends = time.monotonic() + within
-    while time.monotonic() < ends and stack.service.fetch(question)[0][0]:
+    while stack.service.fetch(question)[0][0]:
+        if time.monotonic() > ends:
+            return False
         time.sleep(0.1)
+    return True
 
 
 def unbalanced(stack: Stack) -> list[str]:
@@ -270,7 +277,7 @@ def stale_finishes(stack: Stack) -> int:
 # --- Everything works again ----------------------------------------------------------------------
 
 
-def check_health(stack: Stack, verdict: Verdict) -> None:
+def _check_health(stack: Stack, verdict: Verdict) -> None:
     """Nothing is left behind, and every process of every worker works."""
     for check in (_every_pool_process_works, _no_orphans, _only_idle_rings_are_left, _no_sessions):
         try:

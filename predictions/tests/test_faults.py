@@ -5,16 +5,16 @@ Faults, load and verdict are those of `bench/chaos`, with servers of its own, wh
 
 import os
 import random
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import psycopg
 import pytest
-from chaos.clients import Load
+from chaos.clients import COMMANDS, Load
 from chaos.faults import FAULTS, LINEAR
 from chaos.injection import FENCE_OFF, SWEEP_OFF
 from chaos.stack import Stack
-from chaos.verdict import Verdict, check_health, judge
+from chaos.verdict import Verdict, judge
 
 from predictions.tests.processes import Trained
 
@@ -43,16 +43,15 @@ def started(kind: str, trained: Trained, broker_url: str = "") -> Stack:
     return Stack(kind, linear, lease_seconds=1.5, broker_url=broker_url, is_small=True)
 
 
-def verdict_after(stack: Stack, *names: str, within: float = 30, **load_options: Any) -> Verdict:
+def verdict_after(
+    stack: Stack, *names: str, within: float = 30, commands: Mapping[int, int] = COMMANDS
+) -> Verdict:
     """Hurt a stack under load by one fault after the other, and look at everything."""
     try:
-        with Load(stack.addresses, stack.models, SEED, **{**LOAD, **load_options}) as load:
+        with Load(stack.addresses, stack.models, SEED, commands=commands, **LOAD) as load:
             for number, name in enumerate(names):
                 FAULTS[name].injure(stack, random.Random(number))
-        verdict = judge(stack, load, within=within)
-        if not verdict.problems:
-            check_health(stack, verdict)
-        return verdict
+        return judge(stack, load, within=within)
     finally:
         print(stack.service.logs())  # pytest shows it if the test failed
 
