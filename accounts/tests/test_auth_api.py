@@ -1020,7 +1020,7 @@ def test_a_token_can_be_pasted_in_or_fetched_by_password(document: dict[str, Any
     flow = {"tokenUrl": "/api/auth/login", "scopes": {}}
     assert schemes["bearer"] == {"type": "http", "scheme": "bearer", "bearerFormat": "JWT"}
     assert schemes["password"] == {"type": "oauth2", "flows": {"password": flow}}
-    assert asked == [{"bearer": []}, {"password": []}, {"cookieAuth": []}]
+    assert asked == [{"bearer": []}, {"password": []}]
 
 
 def test_logging_in_is_described_with_json_and_with_a_form(document: dict[str, Any]) -> None:
