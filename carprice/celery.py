@@ -10,6 +10,7 @@ from kombu.transport import TRANSPORT_ALIASES
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "carprice.settings")
 
 TRANSPORT_ALIASES["embedded"] = "carprice.embedded_broker:Transport"
+TRANSPORT_ALIASES["redis"] = TRANSPORT_ALIASES["rediss"] = "carprice.redis_transport:Transport"
 
 app = Celery("carprice")
 app.config_from_object("django.conf:settings", namespace="CELERY")

@@ -127,10 +127,6 @@ def test_servers_that_stall_and_start_again(stack: Stack) -> None:
 
 
 @SERVERS_ONLY
-@pytest.mark.xfail(
-    reason="a message that cannot be acknowledged takes a place of the worker's for ever",
-    strict=True,
-)
 def test_a_broker_that_stalls_when_tasks_end(stack: Stack) -> None:
     verdict = verdict_after(stack, *["broker_stalled_when_a_task_ends"] * 2, within=10)
 
