@@ -4,12 +4,21 @@ import ctypes
 import gc
 import os
 
+from gunicorn.workers.gthread import ThreadWorker
+
 from carprice.settings import PORT, WEB_PROCESSES, WEB_THREADS, WEB_WAITERS
+from carprice.threads import Pool
+
+
+class Worker(ThreadWorker):
+    def get_thread_pool(self) -> Pool:  # type: ignore[override]  # any Executor will do
+        return Pool(WEB_THREADS)
+
 
 bind = f"{os.environ.get('BIND_HOST', '127.0.0.1')}:{PORT}"
-worker_class = "gthread"
+worker_class = Worker
 workers = WEB_PROCESSES
-threads = WEB_THREADS + WEB_WAITERS  # those beyond WEB_THREADS only ever wait
+threads = WEB_THREADS + WEB_WAITERS  # at most; those beyond WEB_THREADS only ever wait
 preload_app = False  # connections must not be shared by forked processes
 timeout = 30
 graceful_timeout = 25

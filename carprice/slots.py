@@ -12,6 +12,8 @@ from typing import Any
 from django.db import DEFAULT_DB_ALIAS, connections
 from django.db.backends.base.base import BaseDatabaseWrapper
 
+from carprice import threads
+
 Application = Callable[[dict[str, Any], Callable[..., Any]], Iterable[bytes]]
 
 _mine = threading.local()  # this thread's slots, while its request is at work
@@ -60,7 +62,8 @@ def given_up() -> Iterator[None]:
         return
     slots.give_back()
     try:
-        yield
+        with threads.replaced():
+            yield
     finally:
         slots.take()
         # As before each request: it may have been lost, or have grown old, meanwhile.
