@@ -3,6 +3,7 @@
 import logging
 from typing import Any
 
+from csp.constants import HEADER
 from django.conf import settings
 from django.core.exceptions import PermissionDenied, RequestDataTooBig
 from django.db import InterfaceError, OperationalError
@@ -16,6 +17,7 @@ from rest_framework.views import APIView
 from carprice import throttling
 from carprice.errors import InvalidInput, ServiceError, TryLater
 from carprice.parsers import BODY
+from carprice.security import OF_DATA
 
 logger = logging.getLogger(__name__)
 
@@ -98,6 +100,8 @@ class ApiView(APIView):
         response._has_been_logged = True  # type: ignore[attr-defined]  # noqa: SLF001
         if request.accepted_renderer.format == "api":  # its pages style some elements inline
             response._csp_update = CSP_OF_BROWSABLE_PAGES  # type: ignore[attr-defined]  # noqa: SLF001
+        else:
+            response.headers[HEADER] = OF_DATA
         return response
 
     def permission_denied(

@@ -309,6 +309,15 @@ def test_a_browser_is_told_to_load_nothing_from_elsewhere(path: str) -> None:
     assert response["X-Content-Type-Options"] == "nosniff"
 
 
+@pytest.mark.parametrize("path", ["/healthz", "/balance", "/api/tasks"])
+@pytest.mark.django_db
+def test_a_browser_that_shows_data_may_load_nothing_at_all(path: str) -> None:
+    response = Client().get(path, headers={"Accept": "application/json"})
+
+    policy = response["Content-Security-Policy"]
+    assert policy == "default-src 'none'; frame-ancestors 'none'"
+
+
 @pytest.mark.django_db
 @pytest.mark.parametrize("path", ["/", "/catalogue", "/account/sign-in", "/account/sign-up"])
 def test_no_page_asks_a_foreign_host(path: str, predictor: Predictor) -> None:
