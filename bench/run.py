@@ -82,12 +82,12 @@ class Service:
 
     def __init__(self, root: Path, var: str, **settings: str) -> None:
         self._root = root
-        self._env = environment(var, **settings, **NO_LIMITS)
+        self.env = environment(var, **settings, **NO_LIMITS)
         self.manage("setup")
 
     def manage(self, command: str) -> str:
         done = subprocess.run(
-            [sys.executable, "manage.py", command], cwd=self._root, env=self._env, check=False,
+            [sys.executable, "manage.py", command], cwd=self._root, env=self.env, check=False,
             stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
         )  # fmt: skip
         if done.returncode:
@@ -96,12 +96,12 @@ class Service:
 
     def load(self, model: str, rate: float, seconds: float) -> Run:
         with (
-            running(WEB, self._env, self._root) as web,
-            running(WORKER, self._env, self._root) as worker,
+            running(WEB, self.env, self._root) as web,
+            running(WORKER, self.env, self._root) as worker,
         ):
-            wait_until_ready(self._env["PORT"])
+            wait_until_ready(self.env["PORT"])
             before = cpu_seconds(web.pid), cpu_seconds(worker.pid)
-            url = f"http://127.0.0.1:{self._env['PORT']}"
+            url = f"http://127.0.0.1:{self.env['PORT']}"
             figures = asyncio.run(load.run(url, model, rate, seconds))
             web_cpu, worker_cpu = (
                 1000 * (cpu_seconds(process.pid) - start) / max(1, figures.accepted)
