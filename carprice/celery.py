@@ -4,7 +4,8 @@ import os
 from typing import Any
 
 from celery import Celery
-from celery.signals import task_prerun, worker_init, worker_process_init
+from celery.signals import task_postrun, task_prerun, worker_init, worker_process_init
+from celery.states import SUCCESS
 from kombu.transport import TRANSPORT_ALIASES
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "carprice.settings")
@@ -32,8 +33,25 @@ def start_pool_process(**_: Any) -> None:
 
 
 @task_prerun.connect
-def drop_broken_connections(**_: Any) -> None:
+def begin_with_a_good_connection(**_: Any) -> None:
     """Connections are kept between tasks; one that broke or grew old is replaced first."""
     from django.db import close_old_connections
 
+    from carprice import sql
+
+    if sql.is_amid_transaction():  # a time limit came between two tasks
+        sql.start_over()
     close_old_connections()
+
+
+@task_postrun.connect
+def leave_no_transaction_open(state: str, **_: Any) -> None:
+    """A task that failed may have left the connection in a state that Django does not know.
+
+    Its time limit is an exception that a signal raises, be it within a BEGIN. The transaction would
+    stay open while the process waits for its next task, and on SQLite keep everybody from writing.
+    """
+    from carprice import sql
+
+    if state != SUCCESS:
+        sql.start_over()

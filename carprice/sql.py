@@ -11,7 +11,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, TypeVar
 from uuid import UUID
 
-from django.db import connection
+from django.db import DEFAULT_DB_ALIAS, connection, connections
 from django.db.models import BooleanField, DateTimeField, Field, Model, UUIDField, Value
 
 M = TypeVar("M", bound=Model)
@@ -80,6 +80,24 @@ def execute(statement: str, *parameters: Any) -> None:
         cursor.execute(statement, [_adapt(parameter) for parameter in parameters])
 
 
+def is_amid_transaction() -> bool:
+    """Whether this thread's connection is within a transaction, known to Django or not."""
+    raw: Any = connection.connection
+    if raw is None or connection.in_atomic_block:
+        return connection.in_atomic_block
+    if connection.vendor == "postgresql":
+        return bool(raw.info.transaction_status)  # 0 is idle
+    return bool(raw.in_transaction)
+
+
+def start_over() -> None:
+    """Forget this thread's connection, whatever state it is in; the next use makes another."""
+    try:
+        connection.close()
+    finally:
+        del connections[DEFAULT_DB_ALIAS]
+
+
 def values(rows: int, columns: int) -> str:
     """Placeholders for `rows` rows of a VALUES list."""
     row = f"({', '.join(['%s'] * columns)})"
@@ -92,6 +110,11 @@ def now(offset: timedelta = timedelta()) -> str:
     if connection.vendor == "postgresql":
         return f"(STATEMENT_TIMESTAMP() + INTERVAL '{milliseconds} milliseconds')"
     return f"STRFTIME('%%Y-%%m-%%d %%H:%%M:%%f', 'NOW', '{milliseconds / 1000:+} seconds')"
+
+
+def as_json(expression: str) -> str:
+    """A text as the value of a JSON column."""
+    return f"CAST({expression} AS jsonb)" if connection.vendor == "postgresql" else expression
 
 
 def greatest(*expressions: str) -> str:
