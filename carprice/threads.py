@@ -1,7 +1,7 @@
 """The threads of a web process: so many at work, and one more for each that waits.
 
 To start all of them at once would be simpler, but under load each request would then wake some
-thread only to wait for a slot, which cost 5 % of a web process's time.
+thread only to have it wait for a slot.
 """
 
 import threading

@@ -7,6 +7,7 @@ import shutil
 import signal
 import subprocess
 import threading
+from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -103,7 +104,7 @@ class Postgres:
         return int(row[0]) if row else 0
 
 
-class Broker:
+class Broker(ABC):
     """A broker in a process of its own, that forgets everything when it is killed."""
 
     scheme = ""
@@ -114,21 +115,24 @@ class Broker:
         self.port = free_port()
         self._process: subprocess.Popen[bytes] | None = None
 
+    @abstractmethod
     def command(self) -> list[str]:
-        raise NotImplementedError
+        """What starts it."""
 
     def environment(self) -> dict[str, str]:
         return _environment()
 
+    @abstractmethod
     def answers(self) -> bool:
-        raise NotImplementedError
+        """Whether it can be used."""
 
+    @abstractmethod
     def url(self, port: int) -> str:
-        raise NotImplementedError
+        """Of it, or of what passes on to it from another port."""
 
+    @abstractmethod
     def messages(self) -> int:
         """How many wait."""
-        raise NotImplementedError
 
     def start(self) -> None:
         """Returns when it answers."""

@@ -17,16 +17,15 @@ from django.conf import LazySettings, settings
 from django.db import transaction
 from django.test import Client
 from django.urls import URLPattern, get_resolver, resolve
-from pytest_django import DjangoDbBlocker
 from rest_framework.test import APIClient
 
 from accounts.models import User
 from accounts.tokens import SessionAccessToken
 from carprice import throttling
 from carprice.bodies import KnownLength
-from carprice.tests.bad_input import CAR, MODEL, NO_ID, World, built, changed, everything, leaks
+from carprice.tests.bad_input import CAR, MODEL, NO_ID, World, changed, everything, leaks
 from carprice.tests.test_bad_input import BROKEN_BODIES
-from conftest import PASSWORD, Trained
+from conftest import PASSWORD
 
 pytestmark = pytest.mark.django_db
 
@@ -109,15 +108,6 @@ def each(routes: list[Route]) -> pytest.MarkDecorator:
 
 
 # --- The world, and asking in it -----------------------------------------------------------------
-
-
-@pytest.fixture(scope="module")
-def world(
-    django_db_setup: None, django_db_blocker: DjangoDbBlocker, trained: Trained
-) -> Iterator[World]:
-    """Built once: what a test changes in it is rolled back."""
-    with django_db_blocker.unblock(), built(trained) as world:
-        yield world
 
 
 @dataclass(frozen=True)

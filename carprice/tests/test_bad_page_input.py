@@ -5,7 +5,6 @@ button sends to by one in BUTTONS; `{queued}` and the like stand for ids of the 
 """
 
 import re
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import urlencode
@@ -14,7 +13,6 @@ import pytest
 from django.conf import settings
 from django.test import Client
 from django.urls import resolve
-from pytest_django import DjangoDbBlocker
 
 from accounts.models import User
 from carprice import urls
@@ -22,13 +20,12 @@ from carprice.tests.bad_input import (
     MODEL,
     NO_ID,
     World,
-    built,
     changed,
     everything,
     leaks,
     signed_in,
 )
-from conftest import PASSWORD, Trained
+from conftest import PASSWORD
 from mlmodels.catalogue import signature_of
 
 pytestmark = pytest.mark.django_db
@@ -156,15 +153,6 @@ WITH_ID += [("GET", "/predictions/{queued}"), ("POST", "/predictions/{draft}")]
 
 def each(forms: list[Form]) -> pytest.MarkDecorator:
     return pytest.mark.parametrize("form", forms, ids=str)
-
-
-@pytest.fixture(scope="module")
-def world(
-    django_db_setup: None, django_db_blocker: DjangoDbBlocker, trained: Trained
-) -> Iterator[World]:
-    """Built once: what a test changes in it is rolled back."""
-    with django_db_blocker.unblock(), built(trained) as world:
-        yield world
 
 
 def at(world: World, path: str) -> str:
