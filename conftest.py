@@ -29,6 +29,7 @@ from mlmodels.domains import predictor_specs
 from mlmodels.domains.base import Domain, PredictorSpec
 from mlmodels.models import Predictor
 from mlmodels.training import Card
+from mlmodels.validation import Plan
 
 PASSWORD = "correct horse battery"
 CREDITS = 1000
@@ -91,14 +92,18 @@ def _forget_limits() -> None:
     throttling.reset()
 
 
+# Fewer folds than for sale, but enough to tell a good predictor from a bad one.
+PLAN = Plan(3, 1, 2, by_group=False)
+
+
 @pytest.fixture(scope="session")
 def trained(pytestconfig: pytest.Config) -> Trained:
-    """Every predictor trained on the real data, once for all tests and until its source changes."""
+    """Every predictor trained on all real data, once for all tests, until its source changes."""
     kept = pytestconfig.cache.mkdir("trained") / _digest_of_training()
     models = Path(settings.MODELS_DIR)
     if not (kept / "cards").exists():
         cards = [
-            training.train(domain, spec, jobs=2, progress=lambda _: None)
+            training.train(domain, spec, jobs=2, progress=lambda _: None, plan=PLAN)
             for domain, spec in predictor_specs()
         ]
         shutil.copytree(models, kept, dirs_exist_ok=True)
@@ -113,7 +118,8 @@ def trained(pytestconfig: pytest.Config) -> Trained:
 def _digest_of_training() -> str:
     """Changes with anything that training depends on."""
     folder = settings.BASE_DIR / "mlmodels"
-    names = ["artefacts.py", "signature.py", "training.py", "validation.py"]
+    modules = "artefacts comparables explanations intervals signature training validation"
+    names = [f"{name}.py" for name in modules.split()]
     files = [*map(folder.joinpath, names), *folder.glob("domains/*.py"), *folder.glob("data/*.csv")]
     digest = hashlib.sha256()
     for path in [settings.BASE_DIR / "requirements.lock", *sorted(files)]:

@@ -29,6 +29,13 @@ REPLAYED = "Idempotent-Replayed"
 LONGEST_KEY = 255
 KEPT_FOR = timedelta(hours=24)
 FORGOTTEN_AT_ONCE = 1000
+BLANK: dict[str, Any] = {
+    "data": {},
+    "defaulted": [],
+    "entered": {},
+    "warnings": [],
+    "validation_errors": {},
+}
 
 Handler = Callable[..., Response]
 
@@ -65,7 +72,7 @@ def idempotent(handler: Handler) -> Handler:
 def blank_out(task_id: UUID) -> None:
     """Take a task's inputs out of the answers that repeat them."""
     for answer in IdempotentAnswer.objects.filter(task_id=task_id):
-        body = {**json.loads(answer.body), "data": {}, "defaulted": [], "validation_errors": {}}
+        body = {**json.loads(answer.body), **BLANK}
         # A request that takes the key over meanwhile makes the answer that of another task.
         same = IdempotentAnswer.objects.filter(pk=answer.pk, task_id=task_id)
         same.update(body=json.dumps(body))

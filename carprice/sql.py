@@ -112,6 +112,11 @@ def now(offset: timedelta = timedelta()) -> str:
     return f"STRFTIME('%%Y-%%m-%%d %%H:%%M:%%f', 'NOW', '{milliseconds / 1000:+} seconds')"
 
 
+def as_json(expression: str) -> str:
+    """A text as the value of a JSON column."""
+    return f"CAST({expression} AS jsonb)" if connection.vendor == "postgresql" else expression
+
+
 def greatest(*expressions: str) -> str:
     """The largest of several expressions, none of which is NULL."""
     function = "GREATEST" if connection.vendor == "postgresql" else "MAX"

@@ -41,7 +41,7 @@ class CatalogueLine(serializers.Serializer[Predictor]):
     version = serializers.CharField(source="current_version.label")
 
 
-@extend_schema_field({"oneOf": [{"type": "number"}, {"type": "string"}]})
+@extend_schema_field({"oneOf": [{"type": "number", "nullable": True}, {"type": "string"}]})
 class ValueField(serializers.Field[Any, Any, Any, Any]):
     """A feature's value."""
 
@@ -51,7 +51,8 @@ class FeatureBody(serializers.Serializer[Any]):
     label = serializers.CharField()  # type: ignore[assignment]  # shadows a property; never read
     type = serializers.ChoiceField(choices=["number", "integer", "category"])
     unit = serializers.CharField(allow_null=True)
-    default = ValueField()
+    default = ValueField(allow_null=True)
+    optional = serializers.BooleanField(help_text="Whether it may be null: not measured.")
     minimum = serializers.FloatField(allow_null=True, help_text="Less is refused.")
     maximum = serializers.FloatField(allow_null=True, help_text="More is refused.")
     training_range = serializers.ListField(
@@ -62,6 +63,11 @@ class FeatureBody(serializers.Serializer[Any]):
         help_text="What the training data span; outside of it the model guesses.",
     )
     choices = serializers.ListField(child=serializers.CharField(), allow_null=True)
+    units = serializers.ListField(
+        child=serializers.CharField(),
+        allow_null=True,
+        help_text='Where there are several: send {"value": 70, "unit": "in"} for another.',
+    )
     help = serializers.CharField(allow_null=True)
 
 
@@ -115,7 +121,7 @@ def describe(predictor: Predictor) -> dict[str, Any]:
     signature = signature_of(predictor.current_version_id)
     return {
         **CatalogueLine(predictor).data,
-        "signature": [_describe_feature(feature) for feature in signature.features],
+        "signature": [_describe_feature(feature) for feature in signature.scored],
         "example": signature.example(),
         "input_schema": DOMAINS[predictor.domain].input_schema(signature),
     }
@@ -124,4 +130,5 @@ def describe(predictor: Predictor) -> dict[str, Any]:
 def _describe_feature(feature: Feature) -> dict[str, Any]:
     """A feature by the names of FeatureBody; what does not apply to it is None."""
     described = {name: getattr(feature, name) for name in FeatureBody().get_fields()}
-    return {**described, "help": feature.help or None}
+    units = feature.units if feature.other_units else None
+    return {**described, "units": units, "help": feature.help or None}

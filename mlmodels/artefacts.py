@@ -9,16 +9,20 @@ import io
 import os
 import tempfile
 import warnings
+from dataclasses import dataclass, field
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from celery.exceptions import SoftTimeLimitExceeded
 from django.conf import settings
 
 from mlmodels.models import PredictorVersion
 
-FORMAT = 1
+if TYPE_CHECKING:
+    from mlmodels.comparables import KnownCases
+
+FORMAT = 2  # 1 was a bare pipeline
 LIBRARIES = ("scikit-learn", "numpy", "scipy", "pandas", "joblib")
 
 
@@ -30,6 +34,16 @@ class OtherLibrary(ArtefactError):
     """It needs another release of a library, or of this program; another worker may have it."""
 
 
+@dataclass(frozen=True)
+class Artefact:
+    """A fitted pipeline with what explains its predictions; one of format 1 has only itself."""
+
+    pipeline: Any
+    backgrounds: list[Any] = field(default_factory=list)  # see mlmodels.explanations
+    known_cases: "KnownCases | None" = None
+    explains: bool = True
+
+
 def library_versions() -> dict[str, str]:
     return {name: version(name) for name in LIBRARIES}
 
@@ -38,12 +52,12 @@ def path_of(sha256: str) -> Path:
     return Path(settings.MODELS_DIR) / f"{sha256}.joblib"
 
 
-def save(pipeline: Any) -> str:
-    """Write a fitted pipeline and return its SHA-256, which is also its name."""
+def save(artefact: Artefact) -> str:
+    """Write an artefact and return its SHA-256, which is also its name."""
     import joblib
 
     buffer = io.BytesIO()
-    joblib.dump(pipeline, buffer, compress=3)
+    joblib.dump(artefact, buffer, compress=3)
     content = buffer.getvalue()
     sha256 = hashlib.sha256(content).hexdigest()
     write_whole(path_of(sha256), content)
@@ -82,8 +96,8 @@ def read_verified(published: PredictorVersion) -> bytes:
     return content
 
 
-def load(published: PredictorVersion) -> Any:
-    """The fitted pipeline. Raises ArtefactError."""
+def load(published: PredictorVersion) -> Artefact:
+    """Raises ArtefactError."""
     import joblib
     from sklearn.exceptions import InconsistentVersionWarning
 
@@ -91,8 +105,9 @@ def load(published: PredictorVersion) -> Any:
     with warnings.catch_warnings():
         warnings.simplefilter("error", InconsistentVersionWarning)
         try:
-            return joblib.load(io.BytesIO(content))
+            loaded = joblib.load(io.BytesIO(content))
         except (MemoryError, OSError, SoftTimeLimitExceeded):
             raise  # it says nothing about the artefact
         except Exception as error:  # unpickling may raise anything
             raise ArtefactError(f"The artefact does not load: {type(error).__name__}.") from error
+    return loaded if isinstance(loaded, Artefact) else Artefact(loaded, explains=False)

@@ -13,6 +13,7 @@ from carprice.errors import InvalidInput, ServiceError
 from carprice.sql import fetch_one, instance
 from mlmodels.domains import DOMAINS
 from mlmodels.domains.base import Domain, PredictorSpec
+from mlmodels.intervals import Calibration, Interval
 from mlmodels.models import Predictor, PredictorVersion, PriceChange
 from mlmodels.signature import Inputs, Signature
 from mlmodels.training import Card
@@ -72,12 +73,20 @@ class VersionFacts:
 
     label: str
     unit: str
+    calibration: Calibration | None  # none of versions that are older than ranges
+
+    def interval(self, value: float) -> Interval | None:
+        return self.calibration.interval(value) if self.calibration else None
 
 
 @lru_cache(maxsize=256)
 def facts_of(version_id: UUID) -> VersionFacts:
-    version = PredictorVersion.objects.only("number", "artefact_sha256", "unit").get(pk=version_id)
-    return VersionFacts(version.label, version.unit)
+    told = PredictorVersion.objects.only("number", "artefact_sha256", "unit", "calibration")
+    version = told.get(pk=version_id)
+    found = version.calibration
+    return VersionFacts(
+        version.label, version.unit, Calibration.from_json(found) if found else None
+    )
 
 
 def check_inputs(predictor: Predictor, data: Any) -> Inputs:
@@ -86,7 +95,8 @@ def check_inputs(predictor: Predictor, data: Any) -> Inputs:
         raise InvalidInput({"data": ["Give an object of features and their values."]})
     assert predictor.current_version_id is not None  # noqa: S101  # on sale means it has one
     signature = signature_of(predictor.current_version_id)
-    return signature.check(DOMAINS[predictor.domain].resolve_aliases(data))
+    domain = DOMAINS[predictor.domain]
+    return domain.complete(signature.check(domain.resolve_aliases(data)))
 
 
 @transaction.atomic
@@ -125,6 +135,8 @@ def _next_version(
         unit=domain.unit,
         signature=card.signature,
         metrics=card.metrics_json(),
+        calibration=card.calibration,
+        report=card.report,
         artefact_sha256=card.artefact_sha256,
         artefact_format=card.artefact_format,
         sklearn_version=card.libraries["scikit-learn"],

@@ -81,6 +81,8 @@ class PredictorVersion(models.Model):
     unit = models.CharField(max_length=30)
     signature = models.JSONField()
     metrics = models.JSONField()
+    calibration = models.JSONField(null=True, help_text="Of ranges; see mlmodels.intervals.")
+    report = models.JSONField(default=dict, help_text="What the page about the predictor draws.")
     artefact_sha256 = models.CharField(max_length=64)
     artefact_format = models.PositiveIntegerField()
     sklearn_version = models.CharField(max_length=30)

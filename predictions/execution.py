@@ -42,6 +42,7 @@ class Row:
 
     id: UUID
     data: dict[str, Any]
+    explain: bool = False
 
 
 @dataclass(frozen=True)
@@ -59,6 +60,7 @@ class Outcome:
 
     row: Row
     value: float | None = None
+    explanation: dict[str, Any] | None = None
     failure: str = ""
     may_pass: bool = False
 
@@ -135,7 +137,7 @@ _CLAIM = """
     SET status = 'running', claim = %s, attempts = attempts + 1, retry_at = NULL,
         started_at = COALESCE(started_at, {now}), lease_expires_at = {lease_end}
     WHERE id IN (SELECT id FROM picked)
-    RETURNING id, data
+    RETURNING id, data, explain
 """
 
 
@@ -163,7 +165,8 @@ def _claim(version_id: UUID, which: str, limit: int) -> Claim | None:
     rows = sql.fetch_all(statement, version_id, limit, token)
     if not rows:
         return None
-    return Claim(token, version_id, [Row(UUID(str(key)), json.loads(data)) for key, data in rows])
+    claimed = [Row(UUID(str(key)), json.loads(data), bool(asked)) for key, data, asked in rows]
+    return Claim(token, version_id, claimed)
 
 
 @transaction.atomic
@@ -209,8 +212,7 @@ def score(claim: Claim) -> list[Outcome]:
         catalogue.report_fault(claim.version_id, str(error))
         return [Outcome(row, failure=Failure.MODEL_UNAVAILABLE) for row in claim.rows]
     try:
-        values = scorer.predict([row.data for row in claim.rows])
-        return [Outcome(row, value) for row, value in zip(claim.rows, values, strict=True)]
+        return _score_together(scorer, claim.rows)
     except SoftTimeLimitExceeded:
         raise
     except Exception:
@@ -218,9 +220,20 @@ def score(claim: Claim) -> list[Outcome]:
     return [_score_alone(scorer, row) for row in claim.rows]
 
 
+def _score_together(scorer: inference.Scorer, rows: Sequence[Row]) -> list[Outcome]:
+    values = scorer.predict([row.data for row in rows])
+    asked = [row for row in rows if row.explain]
+    found = scorer.explain([row.data for row in asked]) if asked else []
+    explanations = {row.id: each for row, each in zip(asked, found, strict=True)}
+    return [
+        Outcome(row, value, explanations.get(row.id))
+        for row, value in zip(rows, values, strict=True)
+    ]
+
+
 def _score_alone(scorer: inference.Scorer, row: Row) -> Outcome:
     try:
-        return Outcome(row, scorer.predict([row.data])[0])
+        return _score_together(scorer, [row])[0]
     except SoftTimeLimitExceeded:
         raise
     except (ValueError, TypeError, inference.ScoringError):
@@ -238,7 +251,7 @@ def _score_alone(scorer: inference.Scorer, row: Row) -> Outcome:
 
 _FINISH = """
     UPDATE predictions_prediction
-    SET status = 'finished', value = outcome.column2, finished_at = {now},
+    SET status = 'finished', value = outcome.column2, {explanation} finished_at = {now},
         claim = NULL, lease_expires_at = NULL
     FROM (VALUES {rows}) AS outcome
     WHERE id = outcome.column1 AND claim = %s AND status = 'running'
@@ -275,9 +288,21 @@ def _finish(claim: Claim, outcomes: Sequence[Outcome]) -> list[int]:
     """Store values; returns the holds to capture."""
     if not outcomes:
         return []
-    statement = _FINISH.format(now=sql.now(), rows=sql.values(len(outcomes), 2))
-    parameters = chain.from_iterable((outcome.row.id, outcome.value) for outcome in outcomes)
+    found: list[tuple[Any, ...]] = [(outcome.row.id, outcome.value) for outcome in outcomes]
+    explained = any(outcome.explanation for outcome in outcomes)
+    if explained:
+        found = [(*pair, _json(outcome)) for pair, outcome in zip(found, outcomes, strict=True)]
+    statement = _FINISH.format(
+        now=sql.now(),
+        rows=sql.values(len(outcomes), len(found[0])),
+        explanation=f"explanation = {sql.as_json('outcome.column3')}," if explained else "",
+    )
+    parameters = chain.from_iterable(found)
     return [hold_id for (hold_id,) in sql.fetch_all(statement, *parameters, claim.token)]
+
+
+def _json(outcome: Outcome) -> str | None:
+    return json.dumps(outcome.explanation) if outcome.explanation else None
 
 
 def _fail(claim: Claim, outcomes: Sequence[Outcome]) -> list[int]:

@@ -2,6 +2,7 @@
 
 import json
 import math
+import re
 from collections.abc import Container, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
@@ -72,39 +73,70 @@ class FeaturesForm(StrictForm):
         self.signature = signature
         self.kept = kept
         for feature in signature.features:
-            given = self.data.get(feature.name) if self.is_bound else feature.default
-            self.fields[feature.name] = _field(feature, given)
+            given = self.data.get(self.add_prefix(feature.name)) if self.is_bound else None
+            self.fields[feature.name] = _field(feature, given if self.is_bound else feature.default)
+            if feature.other_units:
+                self.fields[_unit_of(feature)] = _unit_field(feature)
+
+    def add_prefix(self, field_name: str) -> str:
+        """A field's name in HTML, where blanks and brackets of a feature's would be in the way."""
+        return _NOT_IN_NAMES.sub("_", field_name).strip("_")
 
     @classmethod
     def of(cls, signature: Signature, given: "Given") -> Self:
         """The form as it was filled in."""
         texts = {
-            feature.name: "" if feature.name in given.rest else str(feature.default)
+            feature.name: "" if feature.name in given.rest else _shown(feature.default)
             for feature in signature.features
         }
-        texts.update({name: str(value) for name, value in given.shown.items()})
-        return cls(signature, texts, kept=given.shown)
+        texts.update(
+            {
+                _unit_of(feature): feature.unit or ""
+                for feature in signature.features
+                if feature.other_units
+            }
+        )
+        for name, value in given.shown.items():
+            if isinstance(value, dict):
+                texts[name], texts[f"{name} unit"] = _shown(value["value"]), value["unit"]
+            else:
+                texts[name] = _shown(value)
+        naming = cls(signature)
+        named = {naming.add_prefix(name): text for name, text in texts.items()}
+        return cls(signature, named, kept=given.shown)
 
     @property
-    def main_fields(self) -> list[forms.BoundField]:
-        return list(self)[:MAIN_FEATURES]
+    def main_fields(self) -> list["Entry"]:
+        return self._entries[:MAIN_FEATURES]
 
     @property
-    def more_fields(self) -> list[forms.BoundField]:
-        return list(self)[MAIN_FEATURES:]
+    def more_fields(self) -> list["Entry"]:
+        return self._entries[MAIN_FEATURES:]
+
+    @property
+    def _entries(self) -> list["Entry"]:
+        return [
+            Entry(self[feature.name], self[_unit_of(feature)] if feature.other_units else None)
+            for feature in self.signature.features
+        ]
 
     @property
     def more_is_open(self) -> bool:
         """Whether what is folded away has something to see."""
-        typical = {feature.name: str(feature.default) for feature in self.signature.features}
+        typical = {feature.name: _shown(feature.default) for feature in self.signature.features}
         return any(
-            field.errors or str(field.value()) != typical[field.name] for field in self.more_fields
+            entry.field.errors or _shown(entry.field.value()) != typical[entry.field.name]
+            for entry in self.more_fields
         )
 
     @property
     def given(self) -> dict[str, Any]:
         """What the person changed or gave before; if that is nothing, the typical case."""
-        values = self.cleaned_data
+        values = {
+            feature.name: self._value_of(feature)
+            for feature in self.signature.features
+            if feature.name in self.cleaned_data
+        }
         changed = {
             feature.name: values[feature.name]
             for feature in self.signature.features
@@ -112,6 +144,13 @@ class FeaturesForm(StrictForm):
             and (feature.name in self.kept or values[feature.name] != feature.default)
         }
         return changed or values
+
+    def _value_of(self, feature: Feature) -> Any:
+        value = self.cleaned_data[feature.name]
+        if value == "" and feature.optional:
+            return None
+        unit = self.cleaned_data.get(_unit_of(feature)) or feature.unit
+        return value if unit == feature.unit else {"value": value, "unit": unit}
 
     def add_error(self, field: str | None, error: Any) -> None:
         if isinstance(error, str) and isinstance(self.fields.get(field or ""), CategoryField):
@@ -127,8 +166,42 @@ class FeaturesForm(StrictForm):
             add_errors(self, error.errors)
 
 
+@dataclass(frozen=True)
+class Entry:
+    """A feature's field, and the one that says in which unit, if there are several."""
+
+    field: forms.BoundField
+    unit: forms.BoundField | None
+
+
+_NOT_IN_NAMES = re.compile(r"[^A-Za-z0-9-]+")
+
+
+def _unit_of(feature: Feature) -> str:
+    """The name of the field for a feature's unit."""
+    return f"{feature.name} unit"
+
+
+def _unit_field(feature: Feature) -> forms.Field:
+    choices = [(unit, unit) for unit in feature.units]
+    unknown = {"invalid_choice": "Choose one of the list."}
+    return forms.ChoiceField(
+        choices=choices,
+        label=f"Unit of {feature.label}",
+        initial=feature.unit,
+        required=False,
+        error_messages=unknown,
+    )
+
+
+def _shown(value: Any) -> str:
+    """A value as a field shows it; of what was not measured, nothing."""
+    return "" if value is None else str(value)
+
+
 def _field(feature: Feature, given: Any) -> forms.Field:
-    label = f"{feature.label} ({feature.unit})" if feature.unit else feature.label
+    has_unit = feature.unit and not feature.other_units  # otherwise a field of its own tells it
+    label = f"{feature.label} ({feature.unit})" if has_unit else feature.label
     if feature.type == "category":
         choices = [(choice, feature.word(choice)) for choice in feature.choices or ()]
         if given not in dict(choices):  # a browser would show the first as if it were chosen
@@ -136,15 +209,27 @@ def _field(feature: Feature, given: Any) -> forms.Field:
         return CategoryField(
             choices=choices, label=label, initial=feature.default, help_text=feature.help
         )
-    low, high = feature.training_range or (feature.minimum, feature.maximum)
     limits = {"min": feature.minimum, "max": feature.maximum}
-    step = "1" if feature.type == "integer" else "any"
+    if feature.other_units:
+        limits = {}  # they are those of the feature's own unit
+    step = "1" if feature.type == "integer" and not feature.other_units else "any"
     return NumberField(
         label=label,
         initial=feature.default,
-        help_text=f"{feature.help} Known cases: {low:g} to {high:g}.".strip(),
+        help_text=_help(feature),
         widget=forms.NumberInput({**limits, "step": step}),
     )
+
+
+def _help(feature: Feature) -> str:
+    sentences = [feature.help] if feature.help else []
+    if feature.training_range:
+        low, high = feature.training_range
+        unit = f" {feature.unit}" if feature.other_units else ""
+        sentences.append(f"Known cases: {low:g} to {high:g}{unit}.")
+    if feature.optional:
+        sentences.append("May stay empty.")
+    return " ".join(sentences)
 
 
 # --- What a draft was given ----------------------------------------------------------------------
@@ -181,8 +266,14 @@ class Given:
 
 def _fits(feature: Feature, value: Any) -> bool:
     """Whether the feature's field can show a value, allowed or not."""
-    if value == "":
+    if value == "" or (value is None and feature.optional):
         return True
+    if isinstance(value, dict) and feature.other_units:
+        return (
+            set(value) == {"value", "unit"}
+            and value["unit"] in feature.units
+            and _fits(feature, value["value"])
+        )
     if feature.type == "category":
         return isinstance(value, str) and value in (feature.choices or ())
     return isinstance(value, int | float) and not isinstance(value, bool)

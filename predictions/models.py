@@ -22,7 +22,8 @@ class PredictionQuerySet(models.QuerySet["Prediction"]):
     def for_display(self) -> Self:
         """With what is told of a prediction beside its own columns."""
         rows = self.select_related("predictor", "version")
-        return rows.defer("version__signature", "version__metrics")
+        big = ("signature", "metrics", "calibration", "report", "libraries")
+        return rows.defer(*(f"version__{column}" for column in big))
 
     def newest_first(self) -> Self:
         return self.order_by("-created_at", "-id")
@@ -65,6 +66,7 @@ class Prediction(models.Model):
     price = models.PositiveIntegerField(help_text="Credits, fixed at submission.")
     data = models.JSONField(help_text="Every feature as used; of a draft, whatever was given.")
     defaulted = models.JSONField(default=list, help_text="Features that took their default.")
+    entered = models.JSONField(null=True, help_text="Values given in another unit, as given.")
     explain = models.BooleanField(default=False, db_default=False)
 
     created_at = models.DateTimeField(db_default=Now())
@@ -76,6 +78,7 @@ class Prediction(models.Model):
     )
 
     value = models.FloatField(null=True, help_text="The result, in the target's unit.")
+    explanation = models.JSONField(null=True, help_text="What the result is made of, if asked.")
     failure = models.CharField(max_length=20, choices=Failure, blank=True)
 
     # How it is run. `claim` fences: only the worker whose token the row carries may settle it.

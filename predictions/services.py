@@ -21,6 +21,7 @@ from carprice import sql
 from carprice.errors import InvalidInput, NotFound, WrongState
 from mlmodels.catalogue import check_inputs, find_on_sale
 from mlmodels.models import Predictor
+from mlmodels.signature import Inputs
 from predictions import doorbell, queue
 from predictions.models import Prediction
 
@@ -28,8 +29,8 @@ Status = Prediction.Status
 
 _QUEUE = """
     INSERT INTO predictions_prediction (id, user_id, predictor_id, version_id, status, price,
-        data, defaulted, explain, queued_at, deadline_at, hold_id, attempts, failure, turn)
-    VALUES (%s, %s, %s, %s, 'queued', %s, %s, %s, %s, {now}, {deadline}, %s, 0, '', {turn})
+        data, defaulted, entered, explain, queued_at, deadline_at, hold_id, attempts, failure, turn)
+    VALUES (%s, %s, %s, %s, 'queued', %s, %s, %s, %s, %s, {now}, {deadline}, %s, 0, '', {turn})
 """
 
 
@@ -55,6 +56,7 @@ def request_prediction(
             predictor.price,
             json.dumps(inputs.data),
             json.dumps(inputs.defaulted),
+            _entered(inputs),
             explain,
             hold_id,
             *turn_parameters,
@@ -116,7 +118,8 @@ def edit_draft(*, user: User, prediction_id: str, changes: dict[str, Any]) -> No
 
 _RUN = """
     UPDATE predictions_prediction
-    SET status = 'queued', version_id = %s, price = %s, data = %s, defaulted = %s, hold_id = %s,
+    SET status = 'queued', version_id = %s, price = %s, data = %s, defaulted = %s, entered = %s,
+        hold_id = %s,
         queued_at = {now}, deadline_at = {deadline}, turn = {turn}
     WHERE id = %s
 """
@@ -143,6 +146,7 @@ def run_draft(*, user: User, prediction_id: str) -> None:
         predictor.price,
         json.dumps(inputs.data),
         json.dumps(inputs.defaulted),
+        _entered(inputs),
         hold_id,
         *turn_parameters,
         row.pk,
@@ -182,7 +186,7 @@ def erase(*, user: User, prediction_id: str) -> None:
         row.delete()
     elif row.has_ended:
         Prediction.objects.filter(pk=row.pk).update(
-            data={}, defaulted=[], value=None, erased_at=Now()
+            data={}, defaulted=[], entered=None, value=None, explanation=None, erased_at=Now()
         )
         idempotency.blank_out(row.pk)
     else:
@@ -207,6 +211,10 @@ def _key(prediction_id: str) -> UUID:
 
 def _no_such_prediction() -> NotFound:
     return NotFound("There is no such prediction.")
+
+
+def _entered(inputs: Inputs) -> str | None:
+    return json.dumps(inputs.entered) if inputs.entered else None
 
 
 def _version_on_sale(predictor: Predictor) -> UUID:

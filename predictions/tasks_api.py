@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Sequence
+from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import Any
 
@@ -31,7 +32,7 @@ from carprice.serializers import (
 )
 from mlmodels import catalogue
 from mlmodels.domains import DOMAINS
-from predictions import queue, services, waiting
+from predictions import queue, results, services, waiting
 from predictions.models import Prediction
 
 LONGEST_WAIT_SECONDS = 30
@@ -40,7 +41,19 @@ LONGEST_DRAFT = 20_000  # characters of JSON
 # --- What is sent --------------------------------------------------------------------------------
 
 
-VALUE: dict[str, Any] = {"oneOf": [{"type": "number"}, {"type": "string"}]}
+VALUE: dict[str, Any] = {
+    "oneOf": [
+        {"type": "number", "nullable": True, "description": "null: not measured."},
+        {"type": "string"},
+        {
+            "type": "object",
+            "properties": {"value": {"type": "number"}, "unit": {"type": "string"}},
+            "required": ["value", "unit"],
+            "additionalProperties": False,
+            "description": "A number in another unit than the feature's own.",
+        },
+    ]
+}
 
 
 @extend_schema_field(
@@ -122,12 +135,25 @@ class Factor(serializers.Serializer[Any]):
     direction = serializers.ChoiceField(["raises", "lowers", "none"])
 
 
+class Comparable(serializers.Serializer[Any]):
+    target = serializers.FloatField(help_text="What is known of it, in the result's unit.")
+    distance = serializers.FloatField(help_text="From 0, the same, to 1.")
+    differences = serializers.JSONField(help_text="What it has otherwise, by feature.")
+
+
 class Result(serializers.Serializer[Any]):
     value = serializers.FloatField()
     unit = serializers.CharField()
     interval = Interval(allow_null=True)
     baseline = serializers.FloatField(allow_null=True)
     factors = Factor(many=True, allow_null=True)
+    age_gap = serializers.FloatField(
+        required=False, help_text="The value less the `chronological_age` that was given."
+    )
+    comparables = Comparable(
+        many=True, required=False, help_text="Known cases most like this one, nearest first."
+    )
+    note = serializers.CharField(help_text="What the value is, and is not.")
 
 
 class Warning(serializers.Serializer[Any]):  # noqa: A001  # the contract's word
@@ -154,6 +180,7 @@ class Task(serializers.Serializer[Any]):
         help_text="Every feature as used; of a draft, whatever was given."
     )
     defaulted = serializers.ListField(child=serializers.CharField())
+    entered = serializers.JSONField(help_text="Values given in another unit, as given.")
     warnings = Warning(many=True)
     validation_errors = serializers.DictField(
         child=serializers.ListField(child=serializers.CharField())
@@ -185,22 +212,17 @@ def describe(row: Prediction, position: int | None) -> dict[str, Any]:
         "explain": row.explain,
         "data": row.data,
         "defaulted": row.defaulted,
-        "warnings": [],
+        "entered": row.entered or {},
+        "warnings": [asdict(warning) for warning in results.warnings(row)],
         "validation_errors": services.validation_errors(row) if is_draft else {},
         "position": position,
         "created_at": _iso(row.created_at),
         "queued_at": _iso(row.queued_at),
         "started_at": _iso(row.started_at),
         "finished_at": _iso(row.finished_at),
-        "result": _result(row, facts.unit),
+        "result": results.describe(row),
         "error": _error(row),
     }
-
-
-def _result(row: Prediction, unit: str) -> dict[str, Any] | None:
-    if row.value is None:
-        return None
-    return {"value": row.value, "unit": unit, "interval": None, "baseline": None, "factors": None}
 
 
 def _error(row: Prediction) -> dict[str, str] | None:

@@ -23,8 +23,8 @@ from carprice.pagination import CursorPages, Page
 from mlmodels.catalogue import PredictorNotFound, find_on_sale, signature_of
 from mlmodels.domains import DOMAINS
 from mlmodels.models import Predictor
-from mlmodels.signature import Signature
-from predictions import queue, services
+from mlmodels.signature import Feature, Signature
+from predictions import queue, results, services
 from predictions.forms import FeaturesForm, Given, HistoryFilter
 from predictions.models import Prediction, PredictionQuerySet
 
@@ -81,12 +81,14 @@ class EstimatePage(LoginRequiredMixin, ServiceFormView):
     def _buy(self, data: dict[str, Any]) -> str:
         user = signed_in(self.request)
         queue.refuse_if_full(user)
-        row = services.request_prediction(user=user, predictor=self.predictor, data=data)
+        row = services.request_prediction(
+            user=user, predictor=self.predictor, data=data, explain=True
+        )
         return _address(row)
 
     def _save(self, data: dict[str, Any]) -> str:
         user = signed_in(self.request)
-        row = services.create_draft(user=user, predictor=self.predictor, data=data, explain=False)
+        row = services.create_draft(user=user, predictor=self.predictor, data=data, explain=True)
         return _address(row)
 
 
@@ -307,16 +309,72 @@ def _context(row: Prediction) -> dict[str, Any]:
             "feature": feature,
             "value": feature.word(data[feature.name]),
             "defaulted": feature.name in row.defaulted,
+            "entered": (row.entered or {}).get(feature.name),
         }
         for feature in signature.features
         if feature.name in data
     ]
+    labels = {feature.name: feature.label for feature in signature.features}
     return {
         "prediction": row,
         "domain": DOMAINS[row.predictor.domain],
         "inputs": inputs,
+        "interval": results.interval(row),
+        "gap": _gap(row),
+        "warnings": [
+            {"label": labels.get(warning.feature, warning.feature), "detail": warning.detail}
+            for warning in results.warnings(row)
+        ],
+        **_reasons(row, signature),
         "position": queue.positions([row]).get(row.pk),
     }
+
+
+FACTORS_SHOWN = 6  # the others wait folded
+BAR = 50  # the width of the longest bar to either side, in units of its drawing
+
+
+def _reasons(row: Prediction, signature: Signature) -> dict[str, Any]:
+    """Factors as a page draws them, and the known cases that are most like this one."""
+    found = results.factors(row)
+    if not found or row.explanation is None:
+        return {}
+    features = {feature.name: feature for feature in signature.features}
+    longest = abs(found[0]["contribution"]) or 1.0
+    drawn = [
+        {
+            **factor,
+            "label": features[factor["feature"]].label,
+            "word": features[factor["feature"]].word(factor["value"]),
+            "unit": features[factor["feature"]].unit,
+            "size": BAR * abs(factor["contribution"]) / longest,
+            "start": BAR + min(0.0, BAR * factor["contribution"] / longest),
+        }
+        for factor in found
+    ]
+    return {
+        "baseline": row.explanation["baseline"],
+        "factors": drawn[:FACTORS_SHOWN],
+        "more_factors": drawn[FACTORS_SHOWN:],
+        "comparables": [
+            _comparable(case, features) for case in row.explanation["comparables"] or []
+        ],
+    }
+
+
+def _comparable(case: dict[str, Any], features: dict[str, Feature]) -> dict[str, Any]:
+    differences = [
+        {"label": features[name].label, "word": features[name].word(value)}
+        for name, value in case["differences"].items()
+    ]
+    return {**case, "differences": differences}
+
+
+def _gap(row: Prediction) -> float | None:
+    """By how much a result exceeds what was given to compare it with."""
+    domain = DOMAINS[row.predictor.domain]
+    gaps = {} if row.value is None else domain.gap_of(row.value, row.data)
+    return next(iter(gaps.values()), None)
 
 
 def _given(row: Prediction, signature: Signature) -> Given:
@@ -324,4 +382,5 @@ def _given(row: Prediction, signature: Signature) -> Given:
     data = row.data
     if row.defaulted:
         data = {name: value for name, value in data.items() if name not in row.defaulted}
+    data = {**data, **row.entered} if row.entered else data
     return Given.of(DOMAINS[row.predictor.domain], signature, data)

@@ -73,10 +73,12 @@ def train() -> "Trained":
     """The real predictors that train in seconds."""
     from mlmodels import training
     from mlmodels.domains import predictor_specs
+    from mlmodels.validation import Plan
 
+    plan = Plan(3, 1, 2, by_group=False)  # how good they are does not matter here
     print(f"training {', '.join(TRAINED)} ...", flush=True)
     return [
-        (domain, spec, training.train(domain, spec, jobs=2, progress=lambda _: None))
+        (domain, spec, training.train(domain, spec, jobs=2, progress=lambda _: None, plan=plan))
         for domain, spec in predictor_specs()
         if spec.name in TRAINED
     ]

@@ -306,12 +306,11 @@ def test_predictors_are_listed_cheapest_first(
 ) -> None:
     response = api.get("/predictors")
 
-    rows = sorted(predictors.values(), key=lambda row: row.price)
+    rows = sorted(predictors.values(), key=lambda row: (row.price, row.name))
     assert response.status_code == 200
     assert response.json() == {
         "models": [{"model_name": row.name, "price": row.price} for row in rows]
     }
-    assert [row["price"] for row in response.json()["models"]] == [10, 25, 40]
 
 
 def test_a_disabled_predictor_is_not_listed(api: APIClient, predictor: Predictor) -> None:
@@ -319,7 +318,8 @@ def test_a_disabled_predictor_is_not_listed(api: APIClient, predictor: Predictor
 
     names = [row["model_name"] for row in api.get("/predictors").json()["models"]]
 
-    assert sorted(names) == ["gradient_boosting", "linear_regression"]
+    others = Predictor.objects.exclude(pk=predictor.pk).values_list("name", flat=True)
+    assert sorted(names) == sorted(others)
 
 
 def test_an_empty_catalogue_is_an_empty_list(api: APIClient) -> None:
@@ -719,7 +719,8 @@ def test_history_and_running_are_empty_at_first(api: APIClient) -> None:
 def test_history_lists_the_newest_submission_first(
     api: APIClient, predictors: dict[str, Predictor]
 ) -> None:
-    ids = [order(api, model_name=name).json()["job_id"] for name in [*predictors, *predictors]]
+    names = [name for name, row in predictors.items() if row.domain == "car_price"]
+    ids = [order(api, model_name=name).json()["job_id"] for name in [*names, *names]]
 
     response = api.get("/history")
 

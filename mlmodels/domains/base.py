@@ -7,12 +7,12 @@ the functions that train.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from carprice.errors import InvalidInput
-from mlmodels.signature import FeatureType, Signature
+from mlmodels.signature import FeatureType, Inputs, OtherUnit, Signature, Value
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -33,6 +33,9 @@ class FeatureSpec:
     maximum: float | None = None
     help: str = ""
     words: Mapping[str, str] = field(default_factory=dict)  # what a person reads for a choice
+    optional: bool = False  # may be missing: the predictors fill it in
+    scored: bool = True  # False: no feature, and not in the data
+    other_units: tuple[OtherUnit, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -60,7 +63,30 @@ class PredictorSpec:
 
 
 @dataclass(frozen=True)
+class Derivation:
+    """How a feature that was left out follows from others, if at least one of those was given."""
+
+    feature: str
+    sources: tuple[str, ...]
+    of: Callable[..., float]  # of the sources' values, none of them null
+
+
+@dataclass(frozen=True)
+class Doubt:
+    """What is odd about values that are each allowed: a sentence to tell, or none."""
+
+    features: tuple[str, ...]  # whose values `judge` takes, none of them null
+    judge: Callable[..., str]
+
+
+@dataclass(frozen=True)
 class Domain:
+    """A subject: what is predicted, from what, and how its predictors are built and judged.
+
+    `load` gives the scored features and, as the last column, the target. `purpose` says what the
+    predictors must not be used for, `faults` what is wrong with the data and what was done.
+    """
+
     name: str
     title: str
     target: str
@@ -71,6 +97,20 @@ class Domain:
     load: Callable[[Path], pd.DataFrame]
     predictors: tuple[PredictorSpec, ...]
     aliases: Mapping[str, Alias] = field(default_factory=dict)
+    source: str = ""
+    faults: tuple[str, ...] = ()
+    purpose: str = ""
+    errors_grow: bool = False  # with the predicted value, so that ranges are a fraction of it
+    derivations: tuple[Derivation, ...] = ()
+    doubts: tuple[Doubt, ...] = ()
+    gap: tuple[str, str] | None = None  # result's key; the unscored feature it is a difference to
+    comparable_by: tuple[str, ...] = ()  # features that say how near known cases are
+    group: str | None = None  # a feature whose values, each left out in turn, test the predictors
+
+    @property
+    def scored(self) -> list[FeatureSpec]:
+        """The features that predictors use."""
+        return [feature for feature in self.features if feature.scored]
 
     @property
     def data_path(self) -> Path:
@@ -89,6 +129,27 @@ class Domain:
                 raise InvalidInput({name: ["Enter a text."]})
             resolved[alias.feature] = alias.convert(value)
         return resolved
+
+    def complete(self, inputs: Inputs) -> Inputs:
+        """Derive what was left out from what was given: more than a typical value is known of it.
+
+        Derived features still count as left out.
+        """
+        values = dict(inputs.data)
+        for derivation in self.derivations:
+            sources = {name: values.get(name) for name in derivation.sources}
+            given = set(sources) - set(inputs.defaulted)
+            if derivation.feature in inputs.defaulted and given and None not in sources.values():
+                values[derivation.feature] = derivation.of(*sources.values())
+        return replace(inputs, data=values)
+
+    def gap_of(self, value: float, data: Mapping[str, Value]) -> dict[str, float]:
+        """By how much the prediction exceeds what was given for comparison, if it was."""
+        if self.gap is None:
+            return {}
+        key, feature = self.gap
+        known = data.get(feature)
+        return {key: value - known} if isinstance(known, int | float) else {}
 
     def input_schema(self, signature: Signature) -> dict[str, Any]:
         """JSON Schema (2020-12) of one row as a caller may send it, aliases included."""

@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mlmodels.domains.base import Alias, Domain, FeatureSpec, PredictorSpec
+from mlmodels.domains import units
+from mlmodels.domains.base import Alias, Domain, Doubt, FeatureSpec, PredictorSpec
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -54,9 +55,27 @@ FUEL_SYSTEM_WORDS = {
 
 FEATURES = (
     FeatureSpec("brand", "Make", "category", words=BRAND_WORDS),
-    FeatureSpec("horsepower", "Power", "integer", "hp", 1, 2000),
-    FeatureSpec("enginesize", "Engine size", "integer", "cu in", 10, 1000, "Displacement."),
-    FeatureSpec("curbweight", "Weight", "integer", "lb", 500, 20000, "Of the empty car."),
+    FeatureSpec("horsepower", "Power", "integer", "hp", 1, 2000, other_units=units.KILOWATTS),
+    FeatureSpec(
+        "enginesize",
+        "Engine size",
+        "integer",
+        "cu in",
+        10,
+        1000,
+        "Displacement.",
+        other_units=units.CUBIC_CENTIMETRES,
+    ),
+    FeatureSpec(
+        "curbweight",
+        "Weight",
+        "integer",
+        "lb",
+        500,
+        20000,
+        "Of the empty car.",
+        other_units=units.KILOGRAMS,
+    ),
     FeatureSpec("carbody", "Body", "category"),
     FeatureSpec("fueltype", "Fuel", "category", words={"gas": "petrol (gas)"}),
     FeatureSpec(
@@ -64,18 +83,47 @@ FEATURES = (
     ),
     FeatureSpec("doornumber", "Doors", "category"),
     FeatureSpec("drivewheel", "Driven wheels", "category", words=DRIVE_WORDS),
-    FeatureSpec("citympg", "City mileage", "integer", "mpg", 1, 200, "Miles per US gallon."),
-    FeatureSpec("highwaympg", "Highway mileage", "integer", "mpg", 1, 200, "Miles per US gallon."),
-    FeatureSpec("wheelbase", "Wheelbase", "number", "in", 20, 300),
-    FeatureSpec("carlength", "Length", "number", "in", 40, 500),
-    FeatureSpec("carwidth", "Width", "number", "in", 20, 150),
-    FeatureSpec("carheight", "Height", "number", "in", 20, 150),
+    FeatureSpec(
+        "citympg",
+        "City mileage",
+        "integer",
+        "mpg",
+        1,
+        200,
+        "Miles per US gallon.",
+        other_units=units.LITRES_PER_100_KM,
+    ),
+    FeatureSpec(
+        "highwaympg",
+        "Highway mileage",
+        "integer",
+        "mpg",
+        1,
+        200,
+        "Miles per US gallon.",
+        other_units=units.LITRES_PER_100_KM,
+    ),
+    FeatureSpec("wheelbase", "Wheelbase", "number", "in", 20, 300, other_units=units.CENTIMETRES),
+    FeatureSpec("carlength", "Length", "number", "in", 40, 500, other_units=units.CENTIMETRES),
+    FeatureSpec("carwidth", "Width", "number", "in", 20, 150, other_units=units.CENTIMETRES),
+    FeatureSpec("carheight", "Height", "number", "in", 20, 150, other_units=units.CENTIMETRES),
     FeatureSpec("enginelocation", "Engine location", "category"),
     FeatureSpec("enginetype", "Engine type", "category", words=ENGINE_WORDS),
     FeatureSpec("cylindernumber", "Cylinders", "category"),
     FeatureSpec("fuelsystem", "Fuel system", "category", words=FUEL_SYSTEM_WORDS),
-    FeatureSpec("boreratio", "Bore", "number", "in", 0.5, 10, "Of one cylinder."),
-    FeatureSpec("stroke", "Stroke", "number", "in", 0.5, 10, "Of one piston."),
+    FeatureSpec(
+        "boreratio",
+        "Bore",
+        "number",
+        "in",
+        0.5,
+        10,
+        "Of one cylinder.",
+        other_units=units.CENTIMETRES,
+    ),
+    FeatureSpec(
+        "stroke", "Stroke", "number", "in", 0.5, 10, "Of one piston.", other_units=units.CENTIMETRES
+    ),
     FeatureSpec("compressionratio", "Compression ratio", "number", None, 1, 50),
     FeatureSpec("peakrpm", "Engine speed at peak power", "integer", "rpm", 500, 20000),
     FeatureSpec(
@@ -88,6 +136,16 @@ def clean_brand(car_name: str) -> str:
     """The make in a name such as "maxda rx3", spelt right: "mazda"."""
     words = car_name.lower().split()
     return BRAND_REPAIRS.get(words[0], words[0]) if words else ""
+
+
+def _doubt_about_fuel(fuel: str, system: str) -> str:
+    if (fuel == "diesel") == (system == "idi"):
+        return ""
+    return "In the training data diesels, and only they, have indirect injection (idi)."
+
+
+def _doubt_about_mileage(city: float, highway: float) -> str:
+    return "" if city <= highway else "It goes further on a gallon in the city than on a highway."
 
 
 # What `str.split` takes for a space; in JSON Schema \\s means others.
@@ -181,6 +239,28 @@ def _random_forest() -> Pipeline:
     return Pipeline([("columns", _one_number_per_feature()), ("model", forest)])
 
 
+def _blend() -> TransformedTargetRegressor:
+    """The mean, in log price, of the linear model, the boosters and randomized trees."""
+    from sklearn.ensemble import ExtraTreesRegressor, VotingRegressor
+    from sklearn.pipeline import Pipeline
+
+    linear, boosting = _linear_regression(), _gradient_boosting()
+    trees = ExtraTreesRegressor(n_estimators=100, max_features=0.5, random_state=0)
+    members = [
+        ("linear", _without_logarithm(linear)),
+        ("boosting", _without_logarithm(boosting)),
+        ("trees", Pipeline([("columns", _one_number_per_feature()), ("model", trees)])),
+    ]
+    return _in_log_price(VotingRegressor(members))
+
+
+def _without_logarithm(pipeline: Pipeline) -> Pipeline:
+    """A pipeline that predicts what this one's regressor is fitted on."""
+    from sklearn.pipeline import Pipeline
+
+    return Pipeline([("columns", pipeline["columns"]), ("model", pipeline["model"].regressor)])
+
+
 def _one_number_per_feature() -> ColumnTransformer:
     """What trees need: a make becomes its shrunken mean price, estimated out of fold."""
     from sklearn.compose import ColumnTransformer
@@ -242,5 +322,19 @@ DOMAIN = Domain(
             "The average of many trees that each saw other cars and other attributes.",
             _random_forest,
         ),
+        PredictorSpec(
+            "car_price_blend",
+            "Blend",
+            "Mean of ridge regression, boosting and extra trees on log price",
+            "Three different ways of learning, each mending the others' errors.",
+            _blend,
+        ),
     ),
+    errors_grow=True,
+    doubts=(
+        Doubt(("fueltype", "fuelsystem"), _doubt_about_fuel),
+        Doubt(("citympg", "highwaympg"), _doubt_about_mileage),
+    ),
+    comparable_by=tuple(feature.name for feature in FEATURES),
+    group="brand",
 )

@@ -190,10 +190,15 @@ def test_a_name_that_cannot_be_used_is_refused_by_its_name(data: dict[str, objec
 # --- The predictors ------------------------------------------------------------------------------
 
 
-def test_there_are_three_predictors_as_the_contract_names_them() -> None:
+def test_the_predictors_are_named_as_in_the_contract_and_a_better_one_is_added() -> None:
     names = [spec.name for spec in DOMAIN.predictors]
 
-    assert names == ["linear_regression", "gradient_boosting", "random_forest"]
+    assert names == [
+        "linear_regression",
+        "gradient_boosting",
+        "random_forest",
+        "car_price_blend",
+    ]
 
 
 @pytest.mark.parametrize("spec", DOMAIN.predictors, ids=lambda spec: spec.name)

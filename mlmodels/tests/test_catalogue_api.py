@@ -35,10 +35,12 @@ FEATURE = [
     "type",
     "unit",
     "default",
+    "optional",
     "minimum",
     "maximum",
     "training_range",
     "choices",
+    "units",
     "help",
 ]
 ABSENT = [
@@ -174,10 +176,12 @@ def test_each_feature_has_every_key_and_null_where_it_does_not_apply(api: APICli
         "type": "integer",
         "unit": "hp",
         "default": 95,
+        "optional": False,
         "minimum": 1,
         "maximum": 2000,
         "training_range": [48, 262],
         "choices": None,
+        "units": ["hp", "kW"],
         "help": None,
     }
     assert features["fueltype"] == {
@@ -186,10 +190,12 @@ def test_each_feature_has_every_key_and_null_where_it_does_not_apply(api: APICli
         "type": "category",
         "unit": None,
         "default": "gas",
+        "optional": False,
         "minimum": None,
         "maximum": None,
         "training_range": None,
         "choices": ["diesel", "gas"],
+        "units": None,
         "help": None,
     }
 

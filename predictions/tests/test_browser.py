@@ -115,7 +115,7 @@ def test_a_person_buys_an_estimate(page: Page, worker: Process, live: bool) -> N
 
     for field in page.locator("form.card input:not([type=hidden]), form.card select").all():
         expect(field).not_to_have_value("")
-    page.get_by_label("Power (hp)").fill("121")
+    page.get_by_label("Power", exact=True).fill("121")
     with worker.frozen():
         page.get_by_role("button", name=f"Estimate for {price} credits").click()
         expect(page).to_have_url(re.compile(r"/predictions/[0-9a-f-]{36}$"))
@@ -156,7 +156,7 @@ def join(page: Page, credit: int) -> None:
 def estimate(page: Page, power: int = 121) -> None:
     """Ask the random forest, and land on the prediction's page."""
     page.goto("/estimate/random_forest")
-    page.get_by_label("Power (hp)").fill(str(power))
+    page.get_by_label("Power", exact=True).fill(str(power))
     page.get_by_role("button", name="Estimate for").click()
     expect(page.locator("#status")).to_be_visible()
 
@@ -167,13 +167,13 @@ def test_a_person_saves_a_draft_mends_it_and_runs_it(
 ) -> None:
     join(page, 200)
     page.goto("/estimate/random_forest")
-    page.get_by_label("Power (hp)").fill("")
+    page.get_by_label("Power", exact=True).fill("")
     page.get_by_role("button", name="Save as draft").click()
     expect(page.get_by_text("Nothing is held or charged for it.")).to_be_visible()
 
     page.get_by_role("link", name="Predictions", exact=True).click()
     page.get_by_role("row").filter(has_text="Draft").get_by_role("link").click()
-    power = page.get_by_label("Power (hp)")
+    power = page.get_by_label("Power", exact=True)
     expect(power).to_have_value("")
     expect(power).to_have_accessible_description(re.compile("Enter a number from 1 to 2000"))
 

@@ -4,7 +4,7 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
 
-from mlmodels import catalogue, training
+from mlmodels import artefacts, catalogue, training
 from mlmodels.artefacts import ArtefactError, read_verified
 from mlmodels.domains import predictor_specs
 from mlmodels.domains.base import Domain, PredictorSpec
@@ -32,7 +32,8 @@ class Command(BaseCommand):
             found = card.metrics
             self._show(
                 f"{version}: R² {found.r2:.3f}, MAE {found.mae:,.1f} {domain.unit}, "
-                f"RMSE {found.rmse:,.1f} {domain.unit}, MAPE {found.mape:.1%}"
+                f"RMSE {found.rmse:,.1f} {domain.unit}, MAPE {found.mape:.1%}; "
+                f"{found.coverage:.1%} within ranges {found.range_width:,.1f} wide"
             )
         for name in domains:  # even if nothing was trained: a run may have ended before its prices
             catalogue.price_by_rank(name)
@@ -58,4 +59,5 @@ def _is_usable(name: str) -> bool:
         read_verified(predictor.current_version)
     except ArtefactError:
         return False
-    return not predictor.current_version.fault
+    version = predictor.current_version
+    return not version.fault and version.artefact_format == artefacts.FORMAT

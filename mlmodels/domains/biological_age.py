@@ -1,0 +1,190 @@
+"""A person's age from body measures, senses and habits. Data: mlmodels/data/README.md."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from mlmodels.domains import units
+from mlmodels.domains.base import Derivation, Domain, Doubt, FeatureSpec, PredictorSpec
+from mlmodels.domains.people import (
+    CHRONOLOGICAL_AGE,
+    body_mass_index,
+    doubt_about_bmi,
+    doubt_about_pressure,
+)
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from sklearn.compose import ColumnTransformer
+    from sklearn.pipeline import Pipeline
+
+HEIGHT, WEIGHT, BMI = "Height (cm)", "Weight (kg)", "BMI"
+SYSTOLIC, DIASTOLIC = "BP_Systolic", "BP_Diastolic"
+TARGET = "Age (years)"
+
+FEATURES = (
+    FeatureSpec("Gender", "Sex", "category"),
+    CHRONOLOGICAL_AGE,
+    FeatureSpec(HEIGHT, "Height", "number", "cm", 50, 272, other_units=units.INCHES),
+    FeatureSpec(WEIGHT, "Weight", "number", "kg", 10, 635, other_units=units.POUNDS),
+    FeatureSpec(
+        SYSTOLIC, "Blood pressure, upper", "integer", "mmHg", 40, 300, "Systolic: the larger one."
+    ),
+    FeatureSpec(
+        DIASTOLIC, "Blood pressure, lower", "integer", "mmHg", 20, 200, "Diastolic: the smaller."
+    ),
+    FeatureSpec(
+        "Vision Sharpness", "Vision", "number", None, 0, 3, "1 is sharp, 0.2 the worst measured."
+    ),
+    FeatureSpec(
+        "Hearing Ability (dB)", "Hearing threshold", "number", "dB", 0, 130, "Higher is worse."
+    ),
+    FeatureSpec("Bone Density (g/cm²)", "Bone density", "number", "g/cm²", 0, 5),
+    FeatureSpec(
+        "Cognitive Function", "Cognitive score", "number", None, 0, 200, "Higher is better."
+    ),
+    FeatureSpec(
+        "Cholesterol Level (mg/dL)", "Cholesterol", "number", "mg/dL", 20, 1500,
+        other_units=units.CHOLESTEROL,
+    ),
+    FeatureSpec(
+        "Blood Glucose Level (mg/dL)", "Blood glucose", "number", "mg/dL", 10, 1500,
+        other_units=units.GLUCOSE,
+    ),
+    FeatureSpec(BMI, "Body mass index", "number", "kg/m²", 5, 200, "Follows from the others."),
+    FeatureSpec("Physical Activity Level", "Physical activity", "category"),
+    FeatureSpec("Smoking Status", "Smoking", "category"),
+    FeatureSpec("Alcohol Consumption", "Alcohol", "category"),
+    FeatureSpec("Diet", "Diet", "category"),
+    FeatureSpec("Chronic Diseases", "Chronic disease", "category"),
+    FeatureSpec("Medication Use", "Medication", "category"),
+    FeatureSpec("Family History", "Family history", "category"),
+    FeatureSpec("Mental Health Status", "Mental health", "category"),
+    FeatureSpec("Sleep Patterns", "Sleep", "category"),
+    FeatureSpec("Stress Levels", "Stress", "number", None, 0, 10, "From 0 to 10."),
+    FeatureSpec("Pollution Exposure", "Pollution", "number", None, 0, 10, "From 0 to 10."),
+    FeatureSpec("Sun Exposure", "Sun", "number", "hours", 0, 24, "A day."),
+    FeatureSpec("Education Level", "Education", "category"),
+    FeatureSpec("Income Level", "Income", "category"),
+)  # fmt: skip
+
+CATEGORIES = [feature.name for feature in FEATURES if feature.type == "category"]
+NUMBERS = [feature.name for feature in FEATURES if feature.type != "category" and feature.scored]
+
+
+def load(path: Path) -> pd.DataFrame:
+    """The people: the features, and the age in years. The word None is a category, not a gap."""
+    import pandas as pd
+
+    people = pd.read_csv(path, keep_default_na=False)
+    pressure = people["Blood Pressure (s/d)"].str.split("/", n=1, expand=True).astype(int)
+    people[SYSTOLIC], people[DIASTOLIC] = pressure[0], pressure[1]
+    return people[[feature.name for feature in FEATURES if feature.scored] + [TARGET]]
+
+
+# --- Predictors ----------------------------------------------------------------------------------
+
+
+def _ridge() -> Pipeline:
+    """Ridge regression on standardized numbers and one-hot categories."""
+    from sklearn.linear_model import Ridge
+    from sklearn.pipeline import Pipeline
+
+    return Pipeline([("columns", _standardized()), ("model", Ridge(alpha=1.0))])
+
+
+def _gradient_boosting() -> Pipeline:
+    from sklearn.pipeline import Pipeline
+
+    return Pipeline([("columns", _ordinal()), ("model", _boosted_trees())])
+
+
+def _blend() -> Pipeline:
+    """The mean of an additive model of splines and of boosted trees."""
+    from sklearn.ensemble import VotingRegressor
+    from sklearn.linear_model import Ridge
+    from sklearn.pipeline import Pipeline
+
+    splines = Pipeline([("columns", _splines()), ("model", Ridge(alpha=1.0))])
+    trees = Pipeline([("columns", _ordinal()), ("model", _boosted_trees())])
+    return VotingRegressor([("splines", splines), ("trees", trees)], weights=[3, 1])
+
+
+def _boosted_trees() -> object:
+    from sklearn.ensemble import HistGradientBoostingRegressor
+
+    return HistGradientBoostingRegressor(
+        max_iter=300, learning_rate=0.05, max_leaf_nodes=8, min_samples_leaf=20,
+        l2_regularization=1.0, early_stopping=False, random_state=0,
+    )  # fmt: skip
+
+
+def _standardized() -> ColumnTransformer:
+    from sklearn.compose import ColumnTransformer
+    from sklearn.preprocessing import OneHotEncoder, StandardScaler
+
+    one_hot = OneHotEncoder(handle_unknown="ignore", sparse_output=False)
+    return ColumnTransformer(
+        [("categories", one_hot, CATEGORIES), ("numbers", StandardScaler(), NUMBERS)]
+    )
+
+
+def _splines() -> ColumnTransformer:
+    from sklearn.compose import ColumnTransformer
+    from sklearn.preprocessing import OneHotEncoder, SplineTransformer
+
+    one_hot = OneHotEncoder(handle_unknown="ignore", sparse_output=False)
+    splines = SplineTransformer(n_knots=5, degree=3, extrapolation="linear")
+    return ColumnTransformer([("categories", one_hot, CATEGORIES), ("numbers", splines, NUMBERS)])
+
+
+def _ordinal() -> ColumnTransformer:
+    from sklearn.compose import ColumnTransformer
+    from sklearn.preprocessing import OrdinalEncoder
+
+    codes = OrdinalEncoder(handle_unknown="use_encoded_value", unknown_value=-1)
+    return ColumnTransformer(
+        [("categories", codes, CATEGORIES), ("numbers", "passthrough", NUMBERS)]
+    )
+
+
+DOMAIN = Domain(
+    name="biological_age",
+    title="Biological age",
+    target=TARGET,
+    unit="years",
+    caveat="An estimate and no medical advice: the models learnt from 3,000 invented people.",
+    data_file="biological_age.csv",
+    features=FEATURES,
+    load=load,
+    derivations=(Derivation(BMI, (HEIGHT, WEIGHT), body_mass_index),),
+    doubts=(
+        Doubt((BMI, HEIGHT, WEIGHT), doubt_about_bmi),
+        Doubt((SYSTOLIC, DIASTOLIC), doubt_about_pressure),
+    ),
+    gap=("age_gap", CHRONOLOGICAL_AGE.name),
+    predictors=(
+        PredictorSpec(
+            "bioage_ridge",
+            "Ridge regression",
+            "Ridge regression on standardized measurements",
+            "A weighted sum of the measurements. Simple, and the easiest to follow.",
+            _ridge,
+        ),
+        PredictorSpec(
+            "bioage_gradient_boosting",
+            "Gradient boosting",
+            "Histogram-based gradient boosting",
+            "Many small trees, each mending what the ones before it got wrong.",
+            _gradient_boosting,
+        ),
+        PredictorSpec(
+            "bioage_blend",
+            "Blend",
+            "Mean of an additive spline model and gradient boosting",
+            "Smooth curves for each measurement, corrected by small trees.",
+            _blend,
+        ),
+    ),
+)

@@ -1,0 +1,198 @@
+"""An adult's age from a blood test and body measures. Data: mlmodels/data/README.md."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from mlmodels.domains import units
+from mlmodels.domains.base import Derivation, Domain, Doubt, FeatureSpec, PredictorSpec
+from mlmodels.domains.people import (
+    CHRONOLOGICAL_AGE,
+    body_mass_index,
+    doubt_about_bmi,
+    doubt_about_pressure,
+)
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from sklearn.compose import ColumnTransformer
+    from sklearn.ensemble import HistGradientBoostingRegressor
+    from sklearn.pipeline import Pipeline
+
+TARGET = "age"
+SEXES = {1: "male", 2: "female"}
+
+
+def _measured(
+    name: str, label: str, unit: str | None, low: float, high: float, note: str = "", **more: object
+) -> FeatureSpec:
+    return FeatureSpec(name, label, "number", unit, low, high, note, optional=True, **more)  # type: ignore[arg-type]
+
+
+FEATURES = (
+    FeatureSpec("gender", "Sex", "category"),
+    CHRONOLOGICAL_AGE,
+    _measured("height", "Height", "cm", 50, 272, other_units=units.INCHES),
+    _measured("weight", "Weight", "kg", 10, 635, other_units=units.POUNDS),
+    _measured("sbp", "Blood pressure, upper", "mmHg", 40, 300, "Systolic: the larger one."),
+    _measured("hba1c", "HbA1c", "%", 1, 25, "Glycated haemoglobin."),
+    _measured("totchol", "Cholesterol", "mg/dL", 20, 1500, other_units=units.CHOLESTEROL),
+    _measured("creat", "Creatinine", "mg/dL", 0.05, 30, other_units=units.CREATININE),
+    _measured("bun", "Urea nitrogen", "mg/dL", 0.5, 300, other_units=units.UREA_NITROGEN),
+    _measured("albumin", "Albumin", "g/dL", 0.5, 10, other_units=units.GRAMS_PER_LITRE),
+    _measured("glucose", "Blood glucose", "mg/dL", 10, 1500, other_units=units.GLUCOSE),
+    FeatureSpec("pregnant", "Pregnant", "category", words={"0": "no", "1": "yes"}),
+    _measured("bmi", "Body mass index", "kg/m²", 5, 200, "Follows from height and weight."),
+    _measured("waist", "Waist", "cm", 20, 350, other_units=units.INCHES),
+    _measured("dbp", "Blood pressure, lower", "mmHg", 1, 200, "Diastolic: the smaller one."),
+    _measured("hdl", "HDL cholesterol", "mg/dL", 1, 300, other_units=units.CHOLESTEROL),
+    _measured("crp", "C-reactive protein", "mg/dL", 0, 100, other_units=units.MILLIGRAMS_PER_LITRE),
+    _measured("alp", "Alkaline phosphatase", "U/L", 1, 5000),
+    _measured("ggt", "Gamma-GT", "U/L", 1, 10000),
+    _measured("ttbl", "Bilirubin", "mg/dL", 0, 60, other_units=units.BILIRUBIN),
+    _measured("uap", "Uric acid", "mg/dL", 0.1, 60, other_units=units.URATE),
+    _measured("wbc", "White cells", "1000/µL", 0.1, 500),
+    _measured("lymph", "Lymphocytes", "%", 0, 100),
+    _measured("monopa", "Monocytes", "%", 0, 100),
+    _measured("neut", "Neutrophils", "%", 0, 100),
+    _measured("eosnpa", "Eosinophils", "%", 0, 100),
+    _measured("basopa", "Basophils", "%", 0, 100),
+    _measured("rbc", "Red cells", "million/µL", 0.5, 15),
+    _measured("mcv", "Red cell volume", "fL", 30, 200, "The mean of a red cell."),
+    _measured("rdw", "Red cell width", "%", 5, 60, "How much red cells differ in size."),
+    _measured("phpfast", "Hours since eating", "hours", 0, 100),
+)  # fmt: skip
+
+CATEGORIES = [feature.name for feature in FEATURES if feature.type == "category"]
+NUMBERS = [feature.name for feature in FEATURES if feature.type != "category" and feature.scored]
+SKEWED = ["crp", "ggt", "glucose", "hba1c", "creat", "alp", "ttbl", "bun", "wbc"]
+WHITE_CELLS = ("lymph", "monopa", "neut", "eosnpa", "basopa")
+
+
+def load(path: Path) -> pd.DataFrame:
+    """The adults: the features, NaN where something was not measured, and the age in years."""
+    import pandas as pd
+
+    people = pd.read_csv(path)
+    people["gender"] = people["gender"].map(SEXES)
+    people["pregnant"] = people["pregnant"].astype(str)
+    return people[[feature.name for feature in FEATURES if feature.scored] + [TARGET]]
+
+
+def _doubt_about_white_cells(*shares: float) -> str:
+    total = sum(shares)
+    return "" if 95 <= total <= 105 else f"The five kinds of white cells add up to {total:.0f} %."
+
+
+def _doubt_about_pregnancy(pregnant: str, sex: str) -> str:
+    return "A man is said to be pregnant." if (pregnant, sex) == ("1", "male") else ""
+
+
+# --- Predictors ----------------------------------------------------------------------------------
+
+
+def _ridge() -> Pipeline:
+    """Ridge regression on splines; what is missing becomes the median."""
+    from sklearn.linear_model import Ridge
+    from sklearn.pipeline import Pipeline
+
+    return Pipeline([("columns", _splines()), ("model", Ridge(alpha=1.0))])
+
+
+def _gradient_boosting() -> Pipeline:
+    from sklearn.pipeline import Pipeline
+
+    return Pipeline([("columns", _ordinal()), ("model", _boosted_trees())])
+
+
+def _blend() -> Pipeline:
+    """The mean of an additive model of splines and of boosted trees."""
+    from sklearn.ensemble import VotingRegressor
+
+    return VotingRegressor([("splines", _ridge()), ("trees", _gradient_boosting())], weights=[1, 3])
+
+
+def _boosted_trees() -> HistGradientBoostingRegressor:
+    from sklearn.ensemble import HistGradientBoostingRegressor
+
+    return HistGradientBoostingRegressor(
+        max_iter=300, learning_rate=0.06, max_leaf_nodes=16, min_samples_leaf=20,
+        l2_regularization=1.0, max_features=0.5, early_stopping=False, random_state=0,
+    )  # fmt: skip
+
+
+def _splines() -> ColumnTransformer:
+    import numpy as np
+    from sklearn.compose import ColumnTransformer
+    from sklearn.impute import SimpleImputer
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import FunctionTransformer, OneHotEncoder, SplineTransformer
+
+    one_hot = OneHotEncoder(handle_unknown="ignore", sparse_output=False)
+    logs = FunctionTransformer(np.log1p, feature_names_out="one-to-one")
+    even = [name for name in NUMBERS if name not in SKEWED]
+
+    def curves() -> SplineTransformer:
+        return SplineTransformer(n_knots=5, degree=3, knots="quantile", extrapolation="linear")
+
+    return ColumnTransformer(
+        [
+            ("categories", one_hot, CATEGORIES),
+            ("even", make_pipeline(SimpleImputer(strategy="median"), curves()), even),
+            ("skewed", make_pipeline(SimpleImputer(strategy="median"), logs, curves()), SKEWED),
+        ]
+    )
+
+
+def _ordinal() -> ColumnTransformer:
+    from sklearn.compose import ColumnTransformer
+    from sklearn.preprocessing import OrdinalEncoder
+
+    codes = OrdinalEncoder(handle_unknown="use_encoded_value", unknown_value=-1)
+    return ColumnTransformer(
+        [("categories", codes, CATEGORIES), ("numbers", "passthrough", NUMBERS)]
+    )
+
+
+DOMAIN = Domain(
+    name="blood_age",
+    title="Age by blood test",
+    target=TARGET,
+    unit="years",
+    caveat="An estimate and no medical advice: it is the age at which such values are typical.",
+    data_file="biological_age_nhanes.csv",
+    features=FEATURES,
+    load=load,
+    derivations=(Derivation("bmi", ("height", "weight"), body_mass_index),),
+    doubts=(
+        Doubt(("bmi", "height", "weight"), doubt_about_bmi),
+        Doubt(("sbp", "dbp"), doubt_about_pressure),
+        Doubt(WHITE_CELLS, _doubt_about_white_cells),
+        Doubt(("pregnant", "gender"), _doubt_about_pregnancy),
+    ),
+    gap=("age_gap", CHRONOLOGICAL_AGE.name),
+    predictors=(
+        PredictorSpec(
+            "bloodage_ridge",
+            "Ridge regression",
+            "Ridge regression on a curve for each measurement",
+            "Adds up what each measurement says by itself. What is missing is taken for typical.",
+            _ridge,
+        ),
+        PredictorSpec(
+            "bloodage_gradient_boosting",
+            "Gradient boosting",
+            "Histogram-based gradient boosting",
+            "Many small trees; they know what to do where a measurement is missing.",
+            _gradient_boosting,
+        ),
+        PredictorSpec(
+            "bloodage_blend",
+            "Blend",
+            "Mean of gradient boosting and an additive spline model",
+            "Trees find what measurements say together, curves keep it smooth.",
+            _blend,
+        ),
+    ),
+)

@@ -1,0 +1,186 @@
+"""What each feature contributed to a prediction: SHAP values, in the target's unit.
+
+Exact for trees (Lundberg et al., From local explanations to global understanding with explainable
+AI for trees, 2020) and for linear models; a blend's are the weighted means of its members', since
+Shapley values are linear. The columns that a feature was encoded in are summed back to it.
+
+Where a model predicts the logarithm of its target, contributions are additive there, and change
+into the target's unit by the logarithmic mean of value and baseline (Ang, The LMDI approach to
+decomposition analysis, 2005): each keeps its share, and they still add up.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import numpy as np
+    import pandas as pd
+    from numpy.typing import NDArray
+    from sklearn.compose import ColumnTransformer
+
+    FloatArray = NDArray[np.float64]
+    Backgrounds = list[FloatArray]
+
+
+@dataclass(frozen=True)
+class Contributions:
+    """`baseline` has one number for each row; `parts` a row of one for each feature.
+
+    Each row's baseline and parts add up to its prediction.
+    """
+
+    baseline: FloatArray
+    parts: FloatArray
+
+    @property
+    def values(self) -> FloatArray:
+        total: FloatArray = self.baseline + self.parts.sum(axis=1)
+        return total
+
+
+class Unexplainable(TypeError):
+    """There is no exact explanation for this kind of model."""
+
+
+def backgrounds(pipeline: Any, inputs: pd.DataFrame) -> Backgrounds:
+    """What the linear parts of a fitted pipeline are explained against: their columns' means."""
+    found: Backgrounds = []
+    _Explainer(list(inputs.columns), found, learning=True).explain(pipeline, inputs)
+    return found
+
+
+def explain(pipeline: Any, inputs: pd.DataFrame, means: Backgrounds) -> Contributions:
+    """Explain the predictions for `inputs`; `means` are what `backgrounds` gave at training.
+
+    Raises Unexplainable.
+    """
+    return _Explainer(list(inputs.columns), list(means), learning=False).explain(pipeline, inputs)
+
+
+class _Explainer:
+    """Walks a fitted pipeline. Linear parts are met in the same order each time."""
+
+    def __init__(self, features: Sequence[str], means: Backgrounds, *, learning: bool) -> None:
+        self._features = list(features)
+        self._means = means
+        self._learning = learning
+        self._met = 0
+
+    def explain(self, model: Any, inputs: pd.DataFrame) -> Contributions:
+        """Of a model that takes the features as they are entered."""
+        from sklearn.compose import TransformedTargetRegressor
+        from sklearn.ensemble import VotingRegressor
+        from sklearn.pipeline import Pipeline
+
+        if isinstance(model, TransformedTargetRegressor):
+            return _from_logarithm(model, self.explain(model.regressor_, inputs))
+        if isinstance(model, VotingRegressor):
+            members = [self.explain(member, inputs) for member in model.estimators_]
+            return _mean(members, model.weights)
+        if isinstance(model, Pipeline):
+            columns, regressor = model[0], model[-1]
+            encoded = columns.transform(inputs)
+            return self._by_feature(columns, self._explain_encoded(regressor, encoded))
+        raise Unexplainable(f"{type(model).__name__} takes no features")
+
+    def _explain_encoded(self, model: Any, encoded: FloatArray) -> Contributions:
+        """Of a model that takes encoded columns."""
+        from sklearn.compose import TransformedTargetRegressor
+        from sklearn.ensemble import VotingRegressor
+
+        if isinstance(model, TransformedTargetRegressor):
+            return _from_logarithm(model, self._explain_encoded(model.regressor_, encoded))
+        if isinstance(model, VotingRegressor):
+            members = [self._explain_encoded(member, encoded) for member in model.estimators_]
+            return _mean(members, model.weights)
+        if hasattr(model, "coef_"):
+            return self._explain_linear(model, encoded)
+        return _explain_trees(model, encoded)
+
+    def _explain_linear(self, model: Any, encoded: FloatArray) -> Contributions:
+        import numpy as np
+
+        if self._learning:
+            self._means.append(np.asarray(encoded, dtype=float).mean(axis=0))
+        mean = self._means[self._met]
+        self._met += 1
+        baseline = np.full(len(encoded), float(model.intercept_ + mean @ model.coef_))
+        return Contributions(baseline, (encoded - mean) * model.coef_)
+
+    def _by_feature(self, columns: ColumnTransformer, encoded: Contributions) -> Contributions:
+        """Sum the columns that each feature was encoded in."""
+        import numpy as np
+
+        parts = np.zeros((len(encoded.parts), len(self._features)))
+        for position, feature in enumerate(_owners(columns)):
+            parts[:, self._features.index(feature)] += encoded.parts[:, position]
+        return Contributions(encoded.baseline, parts)
+
+
+def _owners(columns: ColumnTransformer) -> list[str]:
+    """The feature behind each encoded column, in their order."""
+    owners: dict[int, str] = {}
+    for name, transformer, features in columns.transformers_:
+        place = columns.output_indices_[name]
+        width = place.stop - place.start
+        for offset, feature in enumerate(_owners_within(transformer, list(features), width)):
+            owners[place.start + offset] = feature
+    return [owners[position] for position in sorted(owners)]
+
+
+def _owners_within(transformer: Any, features: list[str], width: int) -> list[str]:
+    """One-hot encoding makes as many columns as there are categories; others as many of each."""
+    if hasattr(transformer, "categories_") and width != len(features):
+        counts = [len(categories) for categories in transformer.categories_]
+    elif features:
+        counts = [width // len(features)] * len(features)
+    else:
+        counts = []
+    if sum(counts) != width:
+        raise Unexplainable(f"{type(transformer).__name__} mixes features")
+    return [feature for feature, count in zip(features, counts, strict=True) for _ in range(count)]
+
+
+_tree_explainers: dict[int, tuple[Any, Any]] = {}  # by the model's id, with the model itself
+
+
+def _explain_trees(model: Any, encoded: FloatArray) -> Contributions:
+    import numpy as np
+    from shap import TreeExplainer
+
+    known = _tree_explainers.get(id(model))
+    if known is None:
+        try:
+            known = (model, TreeExplainer(model, feature_perturbation="tree_path_dependent"))
+        except Exception as error:  # the library raises its own for what it does not know
+            raise Unexplainable(f"{type(model).__name__}: {error}") from error
+        _tree_explainers[id(model)] = known
+    explainer = known[1]
+    parts = np.asarray(explainer.shap_values(encoded, check_additivity=False), dtype=float)
+    baseline = np.full(len(encoded), float(np.ravel(explainer.expected_value)[0]))
+    return Contributions(baseline, parts)
+
+
+def _mean(members: Sequence[Contributions], weights: Any) -> Contributions:
+    import numpy as np
+
+    return Contributions(
+        np.average([member.baseline for member in members], axis=0, weights=weights),
+        np.average([member.parts for member in members], axis=0, weights=weights),
+    )
+
+
+def _from_logarithm(model: Any, logs: Contributions) -> Contributions:
+    """From the logarithm of the target to its unit."""
+    import numpy as np
+
+    if model.func is not np.log or model.inverse_func is not np.exp:
+        raise Unexplainable("Only the logarithm of a target can be undone.")
+    change = logs.parts.sum(axis=1)
+    baseline = np.exp(logs.baseline)
+    # (e^change - 1) / change, which is 1 where nothing changes.
+    growth = np.divide(np.expm1(change), change, out=np.ones_like(change), where=change != 0)
+    return Contributions(baseline, logs.parts * (baseline * growth)[:, np.newaxis])
