@@ -87,6 +87,16 @@ def _flush_may_empty_the_ledger() -> Iterator[None]:
         yield
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _one_thread() -> Iterator[None]:
+    """As in a worker. Threads that wait for each other beside other work take far longer."""
+    import sklearn.ensemble  # noqa: F401  # limits reach only what is loaded
+    from threadpoolctl import threadpool_limits
+
+    with threadpool_limits(1):
+        yield
+
+
 @pytest.fixture(autouse=True)
 def _forget_limits() -> None:
     throttling.reset()
@@ -121,7 +131,7 @@ def _digest_of_training() -> str:
     modules = "artefacts comparables explanations intervals signature training validation"
     names = [f"{name}.py" for name in modules.split()]
     files = [*map(folder.joinpath, names), *folder.glob("domains/*.py"), *folder.glob("data/*.csv")]
-    digest = hashlib.sha256()
+    digest = hashlib.sha256(repr(PLAN).encode())
     for path in [settings.BASE_DIR / "requirements.lock", *sorted(files)]:
         digest.update(path.read_bytes())
     return digest.hexdigest()

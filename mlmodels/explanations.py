@@ -1,7 +1,7 @@
 """What each feature contributed to a prediction: SHAP values, in the target's unit.
 
 Exact for trees (Lundberg et al., From local explanations to global understanding with explainable
-AI for trees, 2020) and for linear models; a blend's are the weighted means of its members', since
+AI for trees, 2020) and for linear models; a blend's are the weighted sums of its members', since
 Shapley values are linear. The columns that a feature was encoded in are summed back to it.
 
 Where a model predicts the logarithm of its target, contributions are additive there, and change
@@ -11,7 +11,7 @@ decomposition analysis, 2005): each keeps its share, and they still add up.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -71,34 +71,40 @@ class _Explainer:
 
     def explain(self, model: Any, inputs: pd.DataFrame) -> Contributions:
         """Of a model that takes the features as they are entered."""
-        from sklearn.compose import TransformedTargetRegressor
-        from sklearn.ensemble import VotingRegressor
         from sklearn.pipeline import Pipeline
 
-        if isinstance(model, TransformedTargetRegressor):
-            return _from_logarithm(model, self.explain(model.regressor_, inputs))
-        if isinstance(model, VotingRegressor):
-            members = [self.explain(member, inputs) for member in model.estimators_]
-            return _mean(members, model.weights)
+        found = self._explain_composed(model, inputs, self.explain)
+        if found is not None:
+            return found
         if isinstance(model, Pipeline):
             columns, regressor = model[0], model[-1]
-            encoded = columns.transform(inputs)
-            return self._by_feature(columns, self._explain_encoded(regressor, encoded))
+            return self._by_feature(
+                columns, self._explain_encoded(regressor, columns.transform(inputs))
+            )
         raise Unexplainable(f"{type(model).__name__} takes no features")
 
     def _explain_encoded(self, model: Any, encoded: FloatArray) -> Contributions:
         """Of a model that takes encoded columns."""
-        from sklearn.compose import TransformedTargetRegressor
-        from sklearn.ensemble import VotingRegressor
-
-        if isinstance(model, TransformedTargetRegressor):
-            return _from_logarithm(model, self._explain_encoded(model.regressor_, encoded))
-        if isinstance(model, VotingRegressor):
-            members = [self._explain_encoded(member, encoded) for member in model.estimators_]
-            return _mean(members, model.weights)
+        found = self._explain_composed(model, encoded, self._explain_encoded)
+        if found is not None:
+            return found
         if hasattr(model, "coef_"):
             return self._explain_linear(model, encoded)
         return _explain_trees(model, encoded)
+
+    def _explain_composed(
+        self, model: Any, inputs: Any, explain: Callable[[Any, Any], Contributions]
+    ) -> Contributions | None:
+        """Of a model that is made of others, which `explain` explains; None of any other."""
+        from sklearn.compose import TransformedTargetRegressor
+        from sklearn.ensemble import StackingRegressor, VotingRegressor
+
+        if isinstance(model, TransformedTargetRegressor):
+            return _from_logarithm(model, explain(model.regressor_, inputs))
+        if not isinstance(model, VotingRegressor | StackingRegressor):
+            return None
+        members = [explain(member, inputs) for member in model.estimators_]
+        return _sum(members, *_weights(model))
 
     def _explain_linear(self, model: Any, encoded: FloatArray) -> Contributions:
         import numpy as np
@@ -164,12 +170,27 @@ def _explain_trees(model: Any, encoded: FloatArray) -> Contributions:
     return Contributions(baseline, parts)
 
 
-def _mean(members: Sequence[Contributions], weights: Any) -> Contributions:
+def _weights(blend: Any) -> tuple[FloatArray, float]:
+    """How much each member of a blend counts, and what is added besides."""
+    import numpy as np
+    from sklearn.ensemble import VotingRegressor
+
+    if isinstance(blend, VotingRegressor):
+        equal = np.ones(len(blend.estimators_))
+        given = equal if blend.weights is None else np.asarray(blend.weights, dtype=float)
+        return given / given.sum(), 0.0
+    final = blend.final_estimator_
+    if blend.passthrough or not hasattr(final, "coef_"):
+        raise Unexplainable("Only a weighted sum of members can be taken apart.")
+    return final.coef_, float(final.intercept_)
+
+
+def _sum(members: Sequence[Contributions], weights: FloatArray, intercept: float) -> Contributions:
     import numpy as np
 
     return Contributions(
-        np.average([member.baseline for member in members], axis=0, weights=weights),
-        np.average([member.parts for member in members], axis=0, weights=weights),
+        intercept + np.tensordot(weights, [member.baseline for member in members], axes=1),
+        np.tensordot(weights, [member.parts for member in members], axes=1),
     )
 
 

@@ -69,9 +69,5 @@ class Calibration:
 
 
 def _margin(errors: Sequence[float]) -> float:
-    """The smallest error that at least COVERAGE of them do not exceed.
-
-    One more for the row to come, as in split conformal prediction, would be too many: models of
-    cross-validation have seen fewer rows than the one that is sold, and err a little more.
-    """
-    return sorted(errors)[math.ceil(len(errors) * COVERAGE) - 1]
+    """The error that the next case's does not exceed with probability COVERAGE, or the largest."""
+    return sorted(errors)[min(math.ceil((len(errors) + 1) * COVERAGE), len(errors)) - 1]

@@ -61,9 +61,18 @@ def train(
     Raises OSError if the models directory cannot be written.
     """
 
+    from threadpoolctl import threadpool_limits
+
     def tell(line: str) -> None:
         progress(f"{spec.name}: {line}")
 
+    with threadpool_limits(1):  # processes are the parallelism; the same sums on every machine
+        return _train(domain, spec, jobs, tell, plan)
+
+
+def _train(
+    domain: Domain, spec: PredictorSpec, jobs: int, tell: Progress, plan: Plan | None
+) -> Card:
     content = domain.data_path.read_bytes()
     table = domain.load(domain.data_path)
     inputs, target = table[[f.name for f in domain.scored]], table.iloc[:, -1]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from itertools import islice
+from itertools import chain, islice
 from typing import TYPE_CHECKING, Any
 
 from mlmodels.intervals import THIRDS, Calibration
@@ -59,7 +59,7 @@ class Assessment:
 
 @dataclass(frozen=True)
 class Plan:
-    """In how many parts rows are divided, how often anew, and in how many within a part."""
+    """In how many parts rows are divided, how often anew, and in how many to calibrate ranges."""
 
     folds: int
     repeats: int
@@ -68,16 +68,16 @@ class Plan:
 
     @classmethod
     def for_rows(cls, rows: int) -> Plan:
-        return cls(10, 5, 10) if rows < FEW_ROWS else cls(5, 1, 5)
+        return cls(10, 3, 5) if rows < FEW_ROWS else cls(5, 1, 3)
 
     def outer(self, rows: Any) -> list[Split]:
         """Divisions of so many rows; one after the other, each row once in a test part."""
         return _divide(rows, self.folds, self.repeats)
 
-    def inner(self, train: Rows) -> list[Split]:
-        """A division of a training part, as rows of the whole."""
-        divided = _divide(train, self.inner_folds, 1)
-        return [(train[left], train[right]) for left, right in divided]
+    def inner(self, rows: Rows) -> list[Split]:
+        """A division of some rows of the whole, as such rows."""
+        divided = _divide(rows, self.inner_folds, 1)
+        return [(rows[left], rows[right]) for left, right in divided]
 
 
 def _divide(rows: Any, folds: int, repeats: int) -> list[Split]:
@@ -99,40 +99,83 @@ def assess(
 ) -> Assessment:
     """Measure an unfitted pipeline and calibrate its ranges, on `jobs` processes.
 
-    Repeated k-fold cross-validation gives accuracy and ranges. How often the ranges hold is
-    measured by nesting: in the training part of each fold they are calibrated anew, by folds
-    within it. With a `group`, rows are also predicted by models that saw none of their group.
+    Repeated k-fold cross-validation gives accuracy. Ranges are calibrated on the errors of another
+    division; how often they hold is measured by nesting: in the training part of each fold they
+    are calibrated anew, the same way. With a `group`, rows are also predicted by models that saw
+    none of their group.
     """
     import numpy as np
 
     outer = plan.outer(inputs)
-    first = outer[: plan.folds]
-    inner = [plan.inner(train) for train, _ in first]
+    calibrating = [plan.inner(train) for train, _ in [*outer, (np.arange(len(inputs)), None)]]
     groups = _by_group(inputs[group]) if group and plan.by_group else []
     fits = _Fits(pipeline, inputs, target.astype(float), jobs, progress)
-    predictions = fits.predict([*outer, *(split for splits in inner for split in splits), *groups])
+    found = iter(fits.predict([*outer, *chain.from_iterable(calibrating), *groups]))
     actual: FloatArray = np.asarray(target, dtype=np.float64)
-    truth = np.concatenate([actual[test] for _, test in outer])
-    guesses = np.concatenate(predictions[: len(outer)])
-    within = iter(predictions[len(outer) :])
-    calibrations = [
-        _calibrate(actual, splits, list(islice(within, len(splits))), errors_grow)
-        for splits in inner
+    unseen = _Unseen(actual, outer, list(islice(found, len(outer))))
+    *within, calibration = [
+        _Unseen(actual, splits, list(islice(found, len(splits)))).calibrate(errors_grow)
+        for splits in calibrating
     ]
-    beyond = list(within)
-    predicted = np.empty(len(actual))
-    for (_, test), values in zip(first, predictions, strict=False):
-        predicted[test] = values
     return Assessment(
         metrics=replace(
-            _measure(truth, guesses, len(actual), plan),
-            **_coverage(actual, first, predictions, calibrations),
-            unseen_groups=_measure_groups(actual, groups, beyond) if groups else None,
+            unseen.measure(plan.repeats),
+            **_coverage(unseen, within),
+            unseen_groups=_Unseen(actual, groups, list(found)).measure(1) if groups else None,
         ),
-        calibration=Calibration.of(truth.tolist(), guesses.tolist(), relative=errors_grow),
+        calibration=calibration,
         actual=actual,
-        predicted=predicted,
+        predicted=unseen.first(plan.folds),
     )
+
+
+@dataclass(frozen=True)
+class _Unseen:
+    """Rows predicted by models that had not seen them: for each split those of its test part."""
+
+    target: FloatArray
+    splits: list[Split]
+    predictions: list[FloatArray]
+
+    @property
+    def actual(self) -> FloatArray:
+        import numpy as np
+
+        return np.concatenate([self.target[test] for _, test in self.splits])
+
+    @property
+    def predicted(self) -> FloatArray:
+        import numpy as np
+
+        return np.concatenate(self.predictions)
+
+    def first(self, folds: int) -> FloatArray:
+        """Each row once, in the rows' order, as the first division had it."""
+        import numpy as np
+
+        values = np.empty(len(self.target))
+        for (_, test), found in zip(self.splits[:folds], self.predictions, strict=False):
+            values[test] = found
+        return values
+
+    def calibrate(self, errors_grow: bool) -> Calibration:
+        actual, predicted = self.actual.tolist(), self.predicted.tolist()
+        return Calibration.of(actual, predicted, relative=errors_grow)
+
+    def measure(self, repeats: int) -> Metrics:
+        from sklearn import metrics
+
+        actual, predicted = self.actual, self.predicted
+        return Metrics(
+            r2=float(metrics.r2_score(actual, predicted)),
+            mae=float(metrics.mean_absolute_error(actual, predicted)),
+            rmse=float(metrics.root_mean_squared_error(actual, predicted)),
+            mape=float(metrics.mean_absolute_percentage_error(actual, predicted)),
+            rows=len(actual) // repeats,
+            folds=len(self.splits) // repeats,
+            repeats=repeats,
+            seed=SEED,
+        )
 
 
 class _Fits:
@@ -180,60 +223,22 @@ def _by_group(groups: pd.Series[Any]) -> list[Split]:
     return list(LeaveOneGroupOut().split(groups, groups=groups))
 
 
-def _calibrate(
-    actual: FloatArray, splits: Sequence[Split], predictions: Sequence[FloatArray], relative: bool
-) -> Calibration:
+def _coverage(unseen: _Unseen, calibrations: Sequence[Calibration]) -> dict[str, Any]:
+    """How often ranges hold: for each split by the one calibrated in its training part."""
     import numpy as np
 
-    truth = np.concatenate([actual[test] for _, test in splits])
-    guesses = np.concatenate(predictions)
-    return Calibration.of(truth.tolist(), guesses.tolist(), relative=relative)
-
-
-def _coverage(
-    actual: FloatArray,
-    splits: Sequence[Split],
-    predictions: Sequence[FloatArray],
-    calibrations: Sequence[Calibration],
-) -> dict[str, Any]:
-    """Over all folds, each row by the ranges that were calibrated without it."""
-    import numpy as np
-
-    guesses, held, widths = [], [], []
-    for (_, test), values, calibration in zip(splits, predictions, calibrations, strict=False):
-        for truth, value in zip(actual[test], values, strict=True):
-            found = calibration.interval(float(value))
-            guesses.append(value)
-            held.append(found.low <= truth <= found.high)
-            widths.append(found.high - found.low)
-    order = np.argsort(guesses)
-    thirds = np.array_split(np.array(held)[order], THIRDS)
+    ranges = [
+        calibration.interval(value)
+        for calibration, values in zip(calibrations, unseen.predictions, strict=True)
+        for value in values.tolist()
+    ]
+    held = [
+        found.low <= truth <= found.high
+        for found, truth in zip(ranges, unseen.actual.tolist(), strict=True)
+    ]
+    in_order = np.array(held)[np.argsort(unseen.predicted, kind="stable")]
     return {
         "coverage": float(np.mean(held)),
-        "coverage_by_third": [float(third.mean()) for third in thirds],
-        "range_width": float(np.mean(widths)),
+        "coverage_by_third": [float(third.mean()) for third in np.array_split(in_order, THIRDS)],
+        "range_width": float(np.mean([found.high - found.low for found in ranges])),
     }
-
-
-def _measure(actual: FloatArray, predicted: FloatArray, rows: int, plan: Plan) -> Metrics:
-    from sklearn import metrics
-
-    return Metrics(
-        r2=float(metrics.r2_score(actual, predicted)),
-        mae=float(metrics.mean_absolute_error(actual, predicted)),
-        rmse=float(metrics.root_mean_squared_error(actual, predicted)),
-        mape=float(metrics.mean_absolute_percentage_error(actual, predicted)),
-        rows=rows,
-        folds=plan.folds,
-        repeats=plan.repeats,
-        seed=SEED,
-    )
-
-
-def _measure_groups(
-    actual: FloatArray, splits: Sequence[Split], predictions: Sequence[FloatArray]
-) -> Metrics:
-    import numpy as np
-
-    truth = np.concatenate([actual[test] for _, test in splits])
-    return _measure(truth, np.concatenate(predictions), len(truth), Plan(len(splits), 1, 0))

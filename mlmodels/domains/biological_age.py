@@ -13,10 +13,12 @@ from mlmodels.domains.people import (
     doubt_about_bmi,
     doubt_about_pressure,
 )
+from mlmodels.domains.stacking import ridge, stacked
 
 if TYPE_CHECKING:
     import pandas as pd
     from sklearn.compose import ColumnTransformer
+    from sklearn.ensemble import HistGradientBoostingRegressor, StackingRegressor
     from sklearn.pipeline import Pipeline
 
 HEIGHT, WEIGHT, BMI = "Height (cm)", "Weight (kg)", "BMI"
@@ -100,18 +102,15 @@ def _gradient_boosting() -> Pipeline:
     return Pipeline([("columns", _ordinal()), ("model", _boosted_trees())])
 
 
-def _blend() -> Pipeline:
-    """The mean of an additive model of splines and of boosted trees."""
-    from sklearn.ensemble import VotingRegressor
-    from sklearn.linear_model import Ridge
+def _blend() -> StackingRegressor:
+    """An additive model of splines and boosted trees, weighted by their merit."""
     from sklearn.pipeline import Pipeline
 
-    splines = Pipeline([("columns", _splines()), ("model", Ridge(alpha=1.0))])
-    trees = Pipeline([("columns", _ordinal()), ("model", _boosted_trees())])
-    return VotingRegressor([("splines", splines), ("trees", trees)], weights=[3, 1])
+    splines = Pipeline([("columns", _splines()), ("model", ridge())])
+    return stacked({"splines": splines, "trees": _gradient_boosting()})
 
 
-def _boosted_trees() -> object:
+def _boosted_trees() -> HistGradientBoostingRegressor:
     from sklearn.ensemble import HistGradientBoostingRegressor
 
     return HistGradientBoostingRegressor(
@@ -182,7 +181,7 @@ DOMAIN = Domain(
         PredictorSpec(
             "bioage_blend",
             "Blend",
-            "Mean of an additive spline model and gradient boosting",
+            "Weighted sum of an additive spline model and gradient boosting",
             "Smooth curves for each measurement, corrected by small trees.",
             _blend,
         ),

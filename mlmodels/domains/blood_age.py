@@ -13,11 +13,12 @@ from mlmodels.domains.people import (
     doubt_about_bmi,
     doubt_about_pressure,
 )
+from mlmodels.domains.stacking import ridge, stacked
 
 if TYPE_CHECKING:
     import pandas as pd
     from sklearn.compose import ColumnTransformer
-    from sklearn.ensemble import HistGradientBoostingRegressor
+    from sklearn.ensemble import HistGradientBoostingRegressor, StackingRegressor
     from sklearn.pipeline import Pipeline
 
 TARGET = "age"
@@ -106,19 +107,20 @@ def _gradient_boosting() -> Pipeline:
     return Pipeline([("columns", _ordinal()), ("model", _boosted_trees())])
 
 
-def _blend() -> Pipeline:
-    """The mean of an additive model of splines and of boosted trees."""
-    from sklearn.ensemble import VotingRegressor
+def _blend() -> StackingRegressor:
+    """An additive model of splines and boosted trees, weighted by their merit."""
+    from sklearn.pipeline import Pipeline
 
-    return VotingRegressor([("splines", _ridge()), ("trees", _gradient_boosting())], weights=[1, 3])
+    splines = Pipeline([("columns", _splines()), ("model", ridge())])
+    return stacked({"splines": splines, "trees": _gradient_boosting()})
 
 
 def _boosted_trees() -> HistGradientBoostingRegressor:
     from sklearn.ensemble import HistGradientBoostingRegressor
 
     return HistGradientBoostingRegressor(
-        max_iter=300, learning_rate=0.06, max_leaf_nodes=16, min_samples_leaf=20,
-        l2_regularization=1.0, max_features=0.5, early_stopping=False, random_state=0,
+        max_iter=300, learning_rate=0.05, max_leaf_nodes=31, min_samples_leaf=20,
+        l2_regularization=5.0, max_features=0.3, early_stopping=False, random_state=0,
     )  # fmt: skip
 
 
@@ -190,7 +192,7 @@ DOMAIN = Domain(
         PredictorSpec(
             "bloodage_blend",
             "Blend",
-            "Mean of gradient boosting and an additive spline model",
+            "Weighted sum of gradient boosting and an additive spline model",
             "Trees find what measurements say together, curves keep it smooth.",
             _blend,
         ),

@@ -8,10 +8,12 @@ from typing import TYPE_CHECKING, Any
 
 from mlmodels.domains import units
 from mlmodels.domains.base import Alias, Domain, Doubt, FeatureSpec, PredictorSpec
+from mlmodels.domains.stacking import ridge, stacked
 
 if TYPE_CHECKING:
     import pandas as pd
     from sklearn.compose import ColumnTransformer, TransformedTargetRegressor
+    from sklearn.ensemble import GradientBoostingRegressor
     from sklearn.pipeline import Pipeline
 
 INVENTED_PRICES = (10, 45, 46, 130)  # car_ID of rows that have no price in the UCI original
@@ -186,46 +188,18 @@ CYLINDERS = ["two", "three", "four", "five", "six", "eight", "twelve"]
 
 def _linear_regression() -> Pipeline:
     """Ridge regression of log price on log measurements and one-hot categories."""
-    import numpy as np
-    from sklearn.compose import ColumnTransformer
     from sklearn.linear_model import Ridge
-    from sklearn.pipeline import Pipeline, make_pipeline
-    from sklearn.preprocessing import FunctionTransformer, OneHotEncoder, StandardScaler
+    from sklearn.pipeline import Pipeline
 
-    one_hot = OneHotEncoder(handle_unknown="ignore", sparse_output=False)
-    log = FunctionTransformer(np.log, feature_names_out="one-to-one")
-    columns = ColumnTransformer(
-        [
-            ("categories", one_hot, [name for name in CATEGORIES if name != "brand"]),
-            ("brand", one_hot, ["brand"]),
-            ("logs", make_pipeline(log, StandardScaler()), MEASUREMENTS),
-            ("symboling", StandardScaler(), ["symboling"]),
-        ],
-        # A make may move the price more than the ridge penalty lets other categories.
-        transformer_weights={"brand": 2.0},
-    )
-    return Pipeline([("columns", columns), ("model", _in_log_price(Ridge(alpha=2.0)))])
+    return Pipeline([("columns", _logarithms()), ("model", _in_log_price(Ridge(alpha=2.0)))])
 
 
 def _gradient_boosting() -> Pipeline:
     """The mean, in log price, of four stochastic boosters of depths 3 to 6."""
-    from sklearn.ensemble import GradientBoostingRegressor, VotingRegressor
+    from sklearn.ensemble import VotingRegressor
     from sklearn.pipeline import Pipeline
 
-    boosters = [
-        (
-            f"depth_{depth}",
-            GradientBoostingRegressor(
-                n_estimators=200,
-                learning_rate=0.05,
-                max_depth=depth,
-                subsample=0.6,
-                max_features=0.3,
-                random_state=depth,
-            ),
-        )
-        for depth in (3, 4, 5, 6)
-    ]
+    boosters = [(f"depth_{depth}", _booster(depth)) for depth in (3, 4, 5, 6)]
     model = _in_log_price(VotingRegressor(boosters))
     return Pipeline([("columns", _one_number_per_feature()), ("model", model)])
 
@@ -240,25 +214,51 @@ def _random_forest() -> Pipeline:
 
 
 def _blend() -> TransformedTargetRegressor:
-    """The mean, in log price, of the linear model, the boosters and randomized trees."""
-    from sklearn.ensemble import ExtraTreesRegressor, VotingRegressor
+    """In log price, a linear model, a booster and randomized trees, weighted by their merit."""
+    from sklearn.ensemble import ExtraTreesRegressor
     from sklearn.pipeline import Pipeline
 
-    linear, boosting = _linear_regression(), _gradient_boosting()
-    trees = ExtraTreesRegressor(n_estimators=100, max_features=0.5, random_state=0)
-    members = [
-        ("linear", _without_logarithm(linear)),
-        ("boosting", _without_logarithm(boosting)),
-        ("trees", Pipeline([("columns", _one_number_per_feature()), ("model", trees)])),
-    ]
-    return _in_log_price(VotingRegressor(members))
+    trees = ExtraTreesRegressor(n_estimators=60, max_features=0.5, random_state=0)
+    members = {
+        "linear": Pipeline([("columns", _logarithms()), ("model", ridge())]),
+        "boosting": Pipeline([("columns", _one_number_per_feature()), ("model", _booster(4))]),
+        "trees": Pipeline([("columns", _one_number_per_feature()), ("model", trees)]),
+    }
+    return _in_log_price(stacked(members))
 
 
-def _without_logarithm(pipeline: Pipeline) -> Pipeline:
-    """A pipeline that predicts what this one's regressor is fitted on."""
-    from sklearn.pipeline import Pipeline
+def _booster(depth: int) -> GradientBoostingRegressor:
+    from sklearn.ensemble import GradientBoostingRegressor
 
-    return Pipeline([("columns", pipeline["columns"]), ("model", pipeline["model"].regressor)])
+    return GradientBoostingRegressor(
+        n_estimators=100,
+        learning_rate=0.1,
+        max_depth=depth,
+        subsample=0.6,
+        max_features=0.3,
+        random_state=depth,
+    )
+
+
+def _logarithms() -> ColumnTransformer:
+    """What linear models of log price need: log measurements and one-hot categories."""
+    import numpy as np
+    from sklearn.compose import ColumnTransformer
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import FunctionTransformer, OneHotEncoder, StandardScaler
+
+    one_hot = OneHotEncoder(handle_unknown="ignore", sparse_output=False)
+    log = FunctionTransformer(np.log, feature_names_out="one-to-one")
+    return ColumnTransformer(
+        [
+            ("categories", one_hot, [name for name in CATEGORIES if name != "brand"]),
+            ("brand", one_hot, ["brand"]),
+            ("logs", make_pipeline(log, StandardScaler()), MEASUREMENTS),
+            ("symboling", StandardScaler(), ["symboling"]),
+        ],
+        # A make may move the price more than the ridge penalty lets other categories.
+        transformer_weights={"brand": 2.0},
+    )
 
 
 def _one_number_per_feature() -> ColumnTransformer:
@@ -325,7 +325,7 @@ DOMAIN = Domain(
         PredictorSpec(
             "car_price_blend",
             "Blend",
-            "Mean of ridge regression, boosting and extra trees on log price",
+            "Weighted sum of ridge regression, boosting and extra trees on log price",
             "Three different ways of learning, each mending the others' errors.",
             _blend,
         ),
