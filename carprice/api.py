@@ -38,6 +38,7 @@ STATUS_OF_CODE = {
     "too_many_requests": 429,
     "queue_full": 429,
     "unavailable": 503,
+    "timeout": 504,
 }
 CODE_OF_EXCEPTION: list[tuple[type[Exception], str]] = [
     (exceptions.NotAuthenticated, "not_authenticated"),

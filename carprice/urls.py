@@ -32,6 +32,7 @@ api_contract = [
     path("api/tasks/<str:task_id>", tasks_api.TaskView.as_view(), name="api-task"),
     path("api/tasks/<str:task_id>/run", tasks_api.RunTaskView.as_view(), name="api-run"),
     path("api/tasks/<str:task_id>/cancel", tasks_api.CancelTaskView.as_view(), name="api-cancel"),
+    path("api/tasks/<str:task_id>/what-if", tasks_api.WhatIfView.as_view(), name="api-what-if"),
     path("api/wallet", billing_api.WalletView.as_view(), name="api-wallet"),
     path("api/wallet/topup", billing_api.TopUpView.as_view(), name="api-wallet-topup"),
     path(
@@ -69,6 +70,11 @@ pages = [
         "predictions/<str:prediction_id>",
         predictions_views.PredictionPage.as_view(),
         name="prediction",
+    ),
+    path(
+        "predictions/<str:prediction_id>/what-if",
+        predictions_views.WhatIfPage.as_view(),
+        name="what-if",
     ),
     path(
         "predictions/<str:prediction_id>/status", predictions_views.status, name="prediction-status"

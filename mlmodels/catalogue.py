@@ -91,12 +91,15 @@ def facts_of(version_id: UUID) -> VersionFacts:
 
 def check_inputs(predictor: Predictor, data: Any) -> Inputs:
     """One row of features, checked and completed. Raises InvalidInput naming every bad one."""
+    assert predictor.current_version_id is not None  # noqa: S101  # on sale means it has one
+    return check_inputs_of(predictor.current_version_id, DOMAINS[predictor.domain], data)
+
+
+def check_inputs_of(version_id: UUID, domain: Domain, data: Any) -> Inputs:
+    """The same as a version takes them, current or not."""
     if not isinstance(data, dict):
         raise InvalidInput({"data": ["Give an object of features and their values."]})
-    assert predictor.current_version_id is not None  # noqa: S101  # on sale means it has one
-    signature = signature_of(predictor.current_version_id)
-    domain = DOMAINS[predictor.domain]
-    return domain.complete(signature.check(domain.resolve_aliases(data)))
+    return domain.complete(signature_of(version_id).check(domain.resolve_aliases(data)))
 
 
 @transaction.atomic

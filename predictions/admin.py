@@ -5,7 +5,7 @@ from django.template.response import TemplateResponse
 
 from carprice.admin import ReadOnlyAdmin
 from predictions.audit import check
-from predictions.models import Heartbeat, Prediction
+from predictions.models import Heartbeat, Prediction, WhatIf
 
 
 @admin.register(Prediction)
@@ -14,6 +14,13 @@ class PredictionAdmin(ReadOnlyAdmin):
     list_filter = ["status", "predictor", "failure", "queued_at"]
     list_select_related = ["user", "predictor"]
     search_fields = ["id", "user__email"]
+    ordering = ["-created_at"]
+
+
+@admin.register(WhatIf)
+class WhatIfAdmin(ReadOnlyAdmin):
+    list_display = ["id", "prediction", "created_at", "value", "failure"]
+    list_filter = ["failure", "created_at"]
     ordering = ["-created_at"]
 
 

@@ -34,6 +34,11 @@ def ring(version_id: UUID) -> None:
     _ringer().add([("predictions.tasks.score_waiting", (str(version_id),))])
 
 
+def ring_for_what_ifs(version_id: UUID) -> None:
+    """Ask the workers to score what-ifs of this version, for which somebody waits."""
+    _ringer().add([("predictions.tasks.score_what_ifs", (str(version_id),))])
+
+
 def ask_for_heartbeat() -> None:
     """Ask some worker to note that it consumes."""
     _ringer().add([("predictions.tasks.beat", ())])

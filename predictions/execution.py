@@ -78,11 +78,11 @@ def run_waiting(version_id: UUID) -> int:
 
 
 def run_fresh(version_id: UUID) -> int:
-    return _run(claim_fresh(version_id)) if _is_for_us(version_id) else 0
+    return _run(claim_fresh(version_id)) if is_for_us(version_id) else 0
 
 
 def run_suspect(version_id: UUID) -> int:
-    return _run(claim_suspect(version_id)) if _is_for_us(version_id) else 0
+    return _run(claim_suspect(version_id)) if is_for_us(version_id) else 0
 
 
 class ScoringStopped(Exception):
@@ -112,7 +112,7 @@ def _run(claim: Claim | None) -> int:
     return len(claim.rows)
 
 
-def _is_for_us(version_id: UUID) -> bool:
+def is_for_us(version_id: UUID) -> bool:
     """Whether this worker has the libraries that a version needs; others may have them."""
     try:
         inference.scorer(version_id)

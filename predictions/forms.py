@@ -132,11 +132,7 @@ class FeaturesForm(StrictForm):
     @property
     def given(self) -> dict[str, Any]:
         """What the person changed or gave before; if that is nothing, the typical case."""
-        values = {
-            feature.name: self._value_of(feature)
-            for feature in self.signature.features
-            if feature.name in self.cleaned_data
-        }
+        values = self.values
         changed = {
             feature.name: values[feature.name]
             for feature in self.signature.features
@@ -144,6 +140,15 @@ class FeaturesForm(StrictForm):
             and (feature.name in self.kept or values[feature.name] != feature.default)
         }
         return changed or values
+
+    @property
+    def values(self) -> dict[str, Any]:
+        """Everything that is filled in."""
+        return {
+            feature.name: self._value_of(feature)
+            for feature in self.signature.features
+            if feature.name in self.cleaned_data
+        }
 
     def _value_of(self, feature: Feature) -> Any:
         value = self.cleaned_data[feature.name]

@@ -1,5 +1,5 @@
 import uuid
-from typing import Self
+from typing import Any, Self
 
 from django.db import models
 from django.db.models import Q
@@ -175,6 +175,54 @@ class Prediction(models.Model):
     @property
     def charged(self) -> int:
         return self.price if self.status == self.Status.FINISHED else 0
+
+
+class WhatIf(models.Model):
+    """What a finished prediction would have been with other features, by the same version.
+
+    It is free, so it holds nothing, and to score one twice does no harm.
+    """
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+    prediction = models.ForeignKey(Prediction, models.CASCADE, related_name="what_ifs")
+    version = models.ForeignKey(PredictorVersion, models.PROTECT, db_index=False, related_name="+")
+    data = models.JSONField(help_text="Every feature as used.")
+    created_at = models.DateTimeField(db_default=Now())
+    deadline_at = models.DateTimeField(help_text="Nobody waits for it any longer.")
+    attempts = models.PositiveSmallIntegerField(default=0)
+    lease_expires_at = models.DateTimeField(null=True)
+    value = models.FloatField(null=True, help_text="The result, in the target's unit.")
+    failure = models.CharField(max_length=20, choices=Prediction.Failure, blank=True)
+
+    class Meta:
+        ordering = ["created_at", "id"]
+        indexes = [
+            models.Index(
+                fields=["version", "created_at"],
+                name="what_if_queue",
+                condition=Q(value=None, failure=""),
+            )
+        ]
+        constraints = [
+            models.CheckConstraint(
+                name="what_if_has_one_outcome", condition=Q(value=None) | Q(failure="")
+            )
+        ]
+
+    def __str__(self) -> str:
+        return str(self.pk)
+
+    @property
+    def changed(self) -> dict[str, Any]:
+        """The features that differ from the prediction's, as used."""
+        before = self.prediction.data
+        return {name: value for name, value in self.data.items() if value != before.get(name)}
+
+    @property
+    def changed_from(self) -> dict[str, Any]:
+        """What those were in the prediction."""
+        before = self.prediction.data
+        return {name: before.get(name) for name in self.changed}
 
 
 class Heartbeat(models.Model):

@@ -108,7 +108,7 @@ def validation_errors(draft: Prediction) -> dict[str, list[str]]:
 @transaction.atomic
 def edit_draft(*, user: User, prediction_id: str, changes: dict[str, Any]) -> None:
     """Replace a draft's `data`, `explain` or both. Raises NotFound, WrongState."""
-    row = _lock_own(user, prediction_id)
+    row = lock_own(user, prediction_id)
     if row.status != Status.DRAFT:
         raise WrongState("Only a draft can be changed.")
     for name, value in changes.items():
@@ -132,7 +132,7 @@ def run_draft(*, user: User, prediction_id: str) -> None:
     Raises NotFound, WrongState, PredictorNotFound, InvalidInput or InsufficientCredits, and then
     has changed nothing.
     """
-    row = _lock_own(user, prediction_id)
+    row = lock_own(user, prediction_id)
     if row.status != Status.DRAFT:
         raise WrongState("Only a draft can be run.")
     predictor = find_on_sale(row.predictor.name)
@@ -167,7 +167,7 @@ def run_draft_with(*, user: User, prediction_id: str, data: Any) -> None:
 @transaction.atomic
 def cancel(*, user: User, prediction_id: str) -> None:
     """End a draft or a queued prediction, giving its hold back. Raises NotFound, WrongState."""
-    row = _lock_own(user, prediction_id)
+    row = lock_own(user, prediction_id)
     if row.status not in (Status.DRAFT, Status.QUEUED):
         raise WrongState(f"It cannot be canceled, because it is {row.status}.")
     Prediction.objects.filter(pk=row.pk).update(status=Status.CANCELED, finished_at=Now())
@@ -181,19 +181,20 @@ def erase(*, user: User, prediction_id: str) -> None:
 
     What it cost stays in the ledger, and the row stays for the audit.
     """
-    row = _lock_own(user, prediction_id)
+    row = lock_own(user, prediction_id)
     if row.status == Status.DRAFT:
         row.delete()
     elif row.has_ended:
         Prediction.objects.filter(pk=row.pk).update(
             data={}, defaulted=[], entered=None, value=None, explanation=None, erased_at=Now()
         )
+        row.what_ifs.all().delete()
         idempotency.blank_out(row.pk)
     else:
         raise WrongState(f"It cannot be deleted while it is {row.status}; cancel it first.")
 
 
-def _lock_own(user: User, prediction_id: str) -> Prediction:
+def lock_own(user: User, prediction_id: str) -> Prediction:
     """Lock the user's prediction until the transaction ends. Raises NotFound."""
     rows = Prediction.objects.of(user).select_related("predictor")
     row = rows.select_for_update(no_key=True, of=("self",)).filter(pk=_key(prediction_id)).first()

@@ -8,7 +8,7 @@ from uuid import UUID
 from celery import shared_task
 from django.db.models.functions import Now
 
-from predictions import doorbell, execution
+from predictions import doorbell, execution, what_ifs
 from predictions.models import Heartbeat
 
 TURN_SECONDS = 2.0  # after which other messages get their turn
@@ -29,10 +29,22 @@ def score_waiting(version_id: str) -> None:
 
 
 def _give_others_a_turn(key: UUID) -> None:
-    """Score a batch of each other version that waits: its message is behind many of a busy one."""
+    """Score a batch of each other version that waits: its message is behind many of a busy one.
+
+    What-ifs first: somebody waits for each.
+    """
+    for version_id in what_ifs.waiting_versions():
+        what_ifs.run_waiting(version_id)
     for other in execution.waiting_versions():
         if other != key:
             execution.run_waiting(other)
+
+
+@shared_task
+def score_what_ifs(version_id: str) -> None:
+    """Score the what-ifs of a version until none waits."""
+    while what_ifs.run_waiting(UUID(version_id)):
+        pass
 
 
 @shared_task(bind=True)

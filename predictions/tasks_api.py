@@ -32,7 +32,7 @@ from carprice.serializers import (
 )
 from mlmodels import catalogue
 from mlmodels.domains import DOMAINS
-from predictions import queue, results, services, waiting
+from predictions import queue, results, services, waiting, what_ifs
 from predictions.models import Prediction
 
 LONGEST_WAIT_SECONDS = 30
@@ -104,6 +104,10 @@ class DraftChange(StrictSerializer):
         return attrs
 
 
+class WhatIfRequest(StrictSerializer):
+    data = DataField()  # type: ignore[assignment]  # shadows a property; never read
+
+
 class WaitQuery(QuerySerializer):
     wait = SecondsField(
         min_value=0,
@@ -160,6 +164,19 @@ class Warning(serializers.Serializer[Any]):  # noqa: A001  # the contract's word
     feature = serializers.CharField()
     code = serializers.CharField()
     detail = serializers.CharField()
+
+
+class WhatIfSide(serializers.Serializer[Any]):
+    value = serializers.FloatField()
+    interval = Interval(allow_null=True)
+    changed = serializers.JSONField(help_text="Each feature that differs, and its value as used.")
+
+
+class WhatIfAnswer(WhatIfSide):
+    unit = serializers.CharField()
+    warnings = Warning(many=True)
+    before = WhatIfSide(help_text="The same of the task itself.")
+    left = serializers.IntegerField(help_text="How many more the task may have.")
 
 
 class TaskError(serializers.Serializer[Any]):
@@ -406,3 +423,15 @@ class CancelTaskView(ApiView):
         checked(StrictSerializer(data=request.data))
         services.cancel(user=request.user, prediction_id=task_id)
         return answer(request, task_id)
+
+
+class WhatIfView(SubmittingView):
+    @extend_schema(
+        request=WhatIfRequest,
+        responses={200: WhatIfAnswer, **errors(400, 401, 404, 409, 429, 504)},
+    )
+    def post(self, request: AuthenticatedRequest, task_id: str) -> Response:
+        """Score a finished task with some features changed. Free, at most 20 for a task."""
+        sent = checked(WhatIfRequest(data=request.data))
+        answered = what_ifs.ask(user=request.user, prediction_id=task_id, changes=sent["data"])
+        return Response(what_ifs.describe(answered))

@@ -1,4 +1,4 @@
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from functools import wraps
 from typing import Any
@@ -8,6 +8,7 @@ from django.contrib import messages
 from django.contrib.auth.mixins import LoginRequiredMixin
 from django.contrib.auth.views import redirect_to_login
 from django.http import Http404, HttpRequest, HttpResponse
+from django.http.response import HttpResponseBase
 from django.shortcuts import redirect, render
 from django.urls import reverse
 from django.utils.cache import patch_vary_headers
@@ -24,9 +25,9 @@ from mlmodels.catalogue import PredictorNotFound, find_on_sale, signature_of
 from mlmodels.domains import DOMAINS
 from mlmodels.models import Predictor
 from mlmodels.signature import Feature, Signature
-from predictions import queue, results, services
+from predictions import queue, results, services, what_ifs
 from predictions.forms import FeaturesForm, Given, HistoryFilter
-from predictions.models import Prediction, PredictionQuerySet
+from predictions.models import Prediction, PredictionQuerySet, WhatIf
 
 Status = Prediction.Status
 
@@ -166,6 +167,75 @@ class PredictionPage(LoginRequiredMixin, ServiceFormView):
     def _no_longer_a_draft(self) -> HttpResponse:
         messages.info(self.request, "This is no longer a draft; nothing was bought twice.")
         return redirect("prediction", self.row.pk)
+
+
+@method_decorator(missing_is_404, name="dispatch")
+class WhatIfPage(LoginRequiredMixin, ServiceFormView):
+    """Change what a finished prediction was told, and see its result beside the old one."""
+
+    template_name = "predictions/what_if.html"
+    throttle_scope = "submit"
+
+    @cached_property
+    def row(self) -> Prediction:
+        return services.find(signed_in(self.request), self.kwargs["prediction_id"])
+
+    @cached_property
+    def shown(self) -> Mapping[str, Any]:
+        """Every feature as it was used, or as it was entered."""
+        data = {**self.row.data, **(self.row.entered or {})}
+        return Given.of(DOMAINS[self.row.predictor.domain], self.signature, data).shown
+
+    @cached_property
+    def signature(self) -> Signature:
+        return signature_of(self.row.version_id)
+
+    def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
+        if request.user.is_authenticated and self.row.status != Status.FINISHED:
+            return redirect("prediction", self.row.pk)
+        return super().dispatch(request, *args, **kwargs)
+
+    def get_form(self, form_class: Any = None) -> FeaturesForm:
+        if self.request.method == "POST":
+            return FeaturesForm(self.signature, kept=self.shown.keys(), **self.get_form_kwargs())
+        return FeaturesForm.of(self.signature, Given(self.shown, {}))
+
+    def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
+        labels = {feature.name: feature for feature in self.signature.features}
+        asked = [each for each in what_ifs.counted(self.row) if each.value is not None]
+        return super().get_context_data(
+            prediction=self.row,
+            domain=DOMAINS[self.row.predictor.domain],
+            interval=results.interval(self.row),
+            answers=[_what_if(each, labels) for each in reversed(asked)],
+            left=what_ifs.left(self.row),
+            **kwargs,
+        )
+
+    def submit(self, form: FeaturesForm) -> HttpResponse:
+        changes = {
+            name: value for name, value in form.values.items() if value != self.shown.get(name)
+        }
+        if not changes:
+            form.add_error(None, "Change at least one value.")
+            return self.form_invalid(form)
+        what_ifs.ask(user=signed_in(self.request), prediction_id=str(self.row.pk), changes=changes)
+        return redirect("what-if", self.row.pk)
+
+
+def _what_if(row: WhatIf, features: Mapping[str, Feature]) -> dict[str, Any]:
+    """A line of the page: what was changed, and what came of it."""
+    told = what_ifs.describe(row)
+    before = told["before"]["changed"]
+    changes = [
+        {
+            "feature": features[name],
+            "before": features[name].word(before[name]),
+            "after": features[name].word(value),
+        }
+        for name, value in told["changed"].items()
+    ]
+    return {**told, "changes": changes, "difference": told["value"] - told["before"]["value"]}
 
 
 # --- What a person does to a prediction ----------------------------------------------------------

@@ -1,65 +1,87 @@
-"""Waiting for predictions to end: one query at a time for all who wait in this process."""
+"""Waiting for predictions and what-ifs to end: one query at a time for all who wait here."""
 
 import logging
 import threading
 from collections import defaultdict
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager, suppress
 from uuid import UUID
 
 from django.conf import settings
 from django.db import DatabaseError, InterfaceError, connection
 
 from carprice import slots
-from predictions.models import Prediction
+from carprice.errors import TryLater
+from predictions.models import Prediction, WhatIf
 
 logger = logging.getLogger(__name__)
 
 LOOK_EVERY_SECONDS = 0.05
+RETRY_AFTER_SECONDS = 1
 LOOK_AGAIN_AFTER_SECONDS = 1.0  # after the database failed
 
 _places = threading.BoundedSemaphore(settings.WEB_WAITERS)
 
 
-def for_end_of(row: Prediction, seconds: float) -> None:
-    """Return when a queued or running prediction has ended, or after `seconds`.
+class NoPlace(TryLater):
+    """Too many wait already: threads must be left for other requests."""
 
-    Where too many wait already, it returns at once: threads must be left for other requests.
-    """
+    code = "too_many_requests"
+
+
+@contextmanager
+def place() -> Iterator[None]:
+    """One of this process's places to wait in. Raises NoPlace."""
     if not _places.acquire(blocking=False):
-        return
+        raise NoPlace("Too many requests are waiting for an answer.", RETRY_AFTER_SECONDS)
     try:
-        with slots.given_up():
-            if row.is_active:
-                _watcher().wait(row.pk, seconds)
-            else:  # a draft does not end by itself
-                threading.Event().wait(seconds)
+        yield
     finally:
         _places.release()
 
 
+def for_end_of(row: Prediction, seconds: float) -> None:
+    """Return when a queued or running prediction has ended, or after `seconds`.
+
+    Where there is no place to wait in, it returns at once.
+    """
+    with suppress(NoPlace), place():
+        if row.is_active:
+            until_ended(row.pk, seconds)
+        else:  # a draft does not end by itself
+            with slots.given_up():
+                threading.Event().wait(seconds)
+
+
+def until_ended(key: UUID, seconds: float) -> None:
+    """Wait, in a place taken before, for the end of the prediction or what-if with this id."""
+    with slots.given_up():
+        _watcher().wait(key, seconds)
+
+
 class Watcher(threading.Thread):
-    """Looks which of the awaited predictions are no longer queued or running."""
+    """Looks which of what is awaited is no longer under way."""
 
     def __init__(self) -> None:
         super().__init__(name="watcher", daemon=True)
         self._awaited: defaultdict[UUID, set[threading.Event]] = defaultdict(set)
         self._changed = threading.Condition()
 
-    def wait(self, prediction_id: UUID, seconds: float) -> None:
+    def wait(self, key: UUID, seconds: float) -> None:
         ended = threading.Event()
         with self._changed:
-            self._awaited[prediction_id].add(ended)
+            self._awaited[key].add(ended)
             self._changed.notify()
         try:
             ended.wait(seconds)
         finally:
-            self._forget(prediction_id, ended)
+            self._forget(key, ended)
 
-    def _forget(self, prediction_id: UUID, event: threading.Event) -> None:
+    def _forget(self, key: UUID, event: threading.Event) -> None:
         with self._changed:
-            self._awaited[prediction_id].discard(event)
-            if not self._awaited[prediction_id]:
-                del self._awaited[prediction_id]
+            self._awaited[key].discard(event)
+            if not self._awaited[key]:
+                del self._awaited[key]
 
     def run(self) -> None:
         pause = threading.Event()
@@ -83,14 +105,16 @@ class Watcher(threading.Thread):
 
     def _wake(self, ended: Collection[UUID]) -> None:
         with self._changed:
-            for prediction_id in ended:
-                for event in self._awaited.get(prediction_id, ()):
+            for key in ended:
+                for event in self._awaited.get(key, ()):
                     event.set()
 
 
 def _no_longer_active(awaited: Collection[UUID]) -> set[UUID]:
-    rows = Prediction.objects.filter(pk__in=awaited).active()
-    return set(awaited) - set(rows.values_list("pk", flat=True))
+    rows = Prediction.objects.filter(pk__in=awaited).active().order_by().values_list("pk")
+    what_ifs = WhatIf.objects.filter(pk__in=awaited, value=None, failure="").order_by()
+    pending = rows.union(what_ifs.values_list("pk"), all=True)
+    return set(awaited) - {key for (key,) in pending}
 
 
 _current: Watcher | None = None

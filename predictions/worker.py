@@ -22,7 +22,7 @@ from accounts.services import forget_old_sessions
 from mlmodels import catalogue, inference
 from mlmodels.artefacts import ArtefactError, OtherLibrary
 from mlmodels.models import Predictor
-from predictions import doorbell, execution
+from predictions import doorbell, execution, what_ifs
 
 logger = logging.getLogger(__name__)
 
@@ -87,6 +87,8 @@ class Sweeper(threading.Thread):
         execution.give_up_what_nobody_scores(time.monotonic())
         for version_id in self._backoff.due(execution.waiting_versions(), time.monotonic()):
             doorbell.ring(version_id)
+        for version_id in what_ifs.waiting_versions():
+            doorbell.ring_for_what_ifs(version_id)
         if time.monotonic() >= self._next_heartbeat:
             self._next_heartbeat = time.monotonic() + HEARTBEAT_SECONDS
             doorbell.ask_for_heartbeat()
@@ -94,6 +96,7 @@ class Sweeper(threading.Thread):
             self._next_tidying = time.monotonic() + TIDY_SECONDS
             idempotency.forget_old_answers()
             forget_old_sessions()
+            what_ifs.forget_unanswered()
 
 
 class Backoff:

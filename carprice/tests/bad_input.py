@@ -18,11 +18,12 @@ from billing.services import set_available
 from conftest import CREDITS, PASSWORD, Trained
 from mlmodels import catalogue
 from mlmodels.models import Predictor, PriceChange
-from predictions import services
-from predictions.models import Prediction
+from predictions import execution, services, what_ifs
+from predictions.models import Prediction, WhatIf
 
 MODEL = "random_forest"
 CAR = {"brand": "bmw", "horsepower": 110}
+VARIED = {"horsepower": 120}  # of what has finished; it has been answered
 NO_ID = "00000000-0000-4000-8000-000000000000"
 KEPT: list[type[models.Model]] = [
     User,
@@ -32,6 +33,7 @@ KEPT: list[type[models.Model]] = [
     CreditAccount,
     LedgerEntry,
     Prediction,
+    WhatIf,
     Predictor,
     PriceChange,
     LogEntry,
@@ -56,7 +58,7 @@ SECRETS = [
 
 
 class World:
-    """A user with a draft, a queued, an ended and an erased task; somebody else; an operator."""
+    """A user with a draft, a queued, an ended, a finished and an erased task; others."""
 
     def __init__(self, trained: Trained) -> None:
         for domain, spec, card in trained:
@@ -71,7 +73,9 @@ class World:
         for user in (self.user, self.stranger):  # with two movements each, for two pages
             set_available(user_id=user.pk, new_amount=CREDITS + 1)
             set_available(user_id=user.pk, new_amount=CREDITS)
+        finished = self._finished()
         self.ids = {
+            "finished": finished,
             "draft": self._draft(self.user),
             "queued": self._queued(self.user),
             "ended": self._canceled(self.user),
@@ -101,6 +105,15 @@ class World:
     def _queued(self, user: User) -> str:
         predictor = catalogue.find_on_sale(MODEL)
         return str(services.request_prediction(user=user, predictor=predictor, data=CAR).pk)
+
+    def _finished(self) -> str:
+        key = self._queued(self.user)
+        version_id = catalogue.find_on_sale(MODEL).current_version_id
+        assert version_id
+        execution.run_waiting(version_id)
+        what_ifs._queue(self.user, key, VARIED)
+        what_ifs.run_waiting(version_id)
+        return key
 
     def _canceled(self, user: User) -> str:
         key = self._queued(user)

@@ -4,6 +4,7 @@ A new route is covered by its line in ROUTES; a test fails as long as it has non
 """
 
 import json
+import re
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
@@ -23,7 +24,7 @@ from accounts.models import User
 from accounts.tokens import SessionAccessToken
 from carprice import throttling
 from carprice.bodies import KnownLength
-from carprice.tests.bad_input import CAR, MODEL, NO_ID, World, changed, everything, leaks
+from carprice.tests.bad_input import CAR, MODEL, NO_ID, VARIED, World, changed, everything, leaks
 from carprice.tests.test_bad_input import BROKEN_BODIES
 from conftest import PASSWORD
 
@@ -94,13 +95,19 @@ ROUTES = [
     Route("DELETE", "/api/tasks/{draft}", 204),
     Route("POST", "/api/tasks/{draft}/run", 202, {}, keyed=True, scope="submit"),
     Route("POST", "/api/tasks/{draft}/cancel", 200, {}),
+    Route("POST", "/api/tasks/{finished}/what-if", 200, {"data": VARIED}, scope="submit"),
 ]
 GUARDED = [route for route in ROUTES if not route.public]
 WITH_BODY = [route for route in ROUTES if route.body is not None]
 WITH_FIELDS = [route for route in WITH_BODY if route.body]
-WITH_ID = [route for route in ROUTES if "{draft}" in route.path]
+WITH_ID = [route for route in ROUTES if "{" in route.path]
 KEYED = [route for route in ROUTES if route.keyed]
 SUBMITTING = [route for route in KEYED if route.scope == "submit"]
+
+
+def at(route: Route, place: str) -> str:
+    """The route's path with another id."""
+    return re.sub(r"\{\w+\}", lambda _: place, route.path)
 
 
 def each(routes: list[Route]) -> pytest.MarkDecorator:
@@ -207,7 +214,7 @@ def json_routes() -> set[tuple[str, str]]:
 
 
 def name_of(route: Route) -> str:
-    return str(resolve(route.path.format(draft=NO_ID)).url_name)
+    return str(resolve(at(route, NO_ID)).url_name)
 
 
 def test_every_route_is_in_the_table() -> None:
@@ -467,8 +474,8 @@ def test_a_full_queue_is_429_before_errors_in_the_request(
         "malformed with a key": Ask(b"{", headers=key),
         "with a bad key": Ask(headers={"HTTP_IDEMPOTENCY_KEY": "a b"}),
     }
-    if "{draft}" in route.path:
-        asks["missing"] = Ask(path=route.path.replace("{draft}", NO_ID))
+    if "{" in route.path:
+        asks["missing"] = Ask(path=at(route, NO_ID))
 
     refuse(world, route, asks, 429, "queue_full")
 
@@ -772,8 +779,8 @@ ODD_IDS += ["' OR 1=1 --", NO_ID + "0", NO_ID[:-1], "{" + NO_ID]
 def test_what_is_not_mine_is_404_like_what_is_not_there(world: World, route: Route) -> None:
     ids = {name: world.ids[name] for name in ("theirs", "their_queued", "erased")}
     ids |= {name[:30]: name for name in [NO_ID, *ODD_IDS]}
-    paths = {name: route.path.replace("{draft}", value) for name, value in ids.items()}
-    missing = Ask(path=route.path.replace("{draft}", NO_ID)).to(route, world)
+    paths = {name: at(route, value) for name, value in ids.items()}
+    missing = Ask(path=at(route, NO_ID)).to(route, world)
 
     refuse(
         world,
@@ -817,15 +824,11 @@ def test_a_list_of_an_unknown_model_is_404(world: World, path: str) -> None:
 
 
 @each(
-    [
-        route
-        for route in ROUTES
-        if route.path.startswith("/api/tasks/{draft}") and route.method != "GET"
-    ]
+    [route for route in ROUTES if route.path.startswith("/api/tasks/{") and route.method != "GET"]
 )
 def test_a_task_in_another_state_is_409(world: World, route: Route) -> None:
     name = "ended" if route.path.endswith("cancel") else "queued"
-    ask = Ask(path=route.path.replace("draft", name))
+    ask = Ask(path=at(route, f"{{{name}}}"))
 
     refuse(world, route, {name: ask}, 409, "wrong_state")
 
@@ -841,7 +844,7 @@ def test_a_taken_email_is_409(world: World) -> None:
 @each(SUBMITTING)
 def test_too_few_credits_are_402_with_what_is_needed_and_there(world: World, route: Route) -> None:
     headers = {"HTTP_AUTHORIZATION": f"Bearer {world.token_of(world.operator)}"}
-    path = route.path.replace("{draft}", world._draft(world.operator))
+    path = at(route, world._draft(world.operator))
     before = everything()
 
     response = Ask(path=path, headers=headers).to(route, world)
@@ -867,7 +870,7 @@ def test_401_comes_first(world: World, route: Route, closed: Callable[[str], Non
         "length": Ask(b"{", headers={**nobody, "CONTENT_LENGTH": "abc"}),
     }
     if route in WITH_ID:
-        asks["missing"] = Ask(path=route.path.replace("{draft}", NO_ID), headers=nobody)
+        asks["missing"] = Ask(path=at(route, NO_ID), headers=nobody)
 
     refuse(world, route, asks, 401, "not_authenticated")
 
@@ -888,10 +891,11 @@ def test_405_comes_before_413_which_comes_before_415(
 
 @each([route for route in WITH_ID if route.body is not None])
 def test_400_comes_before_404_and_409(world: World, route: Route) -> None:
-    paths = [route.path.replace("draft", name) for name in ("queued", "ended", "theirs")]
-    paths.append(route.path.replace("{draft}", NO_ID))
+    paths = [at(route, f"{{{name}}}") for name in ("queued", "ended", "theirs")]
+    paths.append(at(route, NO_ID))
 
-    asks = {path: Ask(b'{"x": 1}', path=path, names=["x"]) for path in paths}
+    body = with_field(route, "x", b"1")
+    asks = {path: Ask(body, path=path, names=["x"]) for path in paths}
 
     refuse(world, route, asks, 400, "invalid_request")
 
@@ -987,7 +991,7 @@ def test_a_browser_is_refused_with_a_page_and_never_a_500(world: World, route: R
         asks["list"] = (Ask(b"[]", headers=page), 400)
         asks["unknown"] = (Ask(b'{"x": 1}', headers=page), 400)
     if route in WITH_ID:
-        asks["missing"] = (Ask(path=route.path.replace("{draft}", NO_ID), headers=page), 404)
+        asks["missing"] = (Ask(path=at(route, NO_ID), headers=page), 404)
     before = everything()
 
     answers = {name: (ask.to(route, world), status) for name, (ask, status) in asks.items()}

@@ -17,8 +17,10 @@ from django.urls import resolve
 from accounts.models import User
 from carprice import urls
 from carprice.tests.bad_input import (
+    CAR,
     MODEL,
     NO_ID,
+    VARIED,
     World,
     changed,
     everything,
@@ -67,6 +69,7 @@ class Form:
     bad: dict[str, list[Any]]
     fields: dict[str, str] = field(default_factory=dict)
     status: int = 422  # of the form with messages
+    features: dict[str, Any] = field(default_factory=dict)  # that are not typical
 
     def __str__(self) -> str:
         return self.name
@@ -118,6 +121,16 @@ FORMS = [
         },
     ),
     Form(
+        "what-if",
+        "/predictions/{finished}/what-if",
+        "user",
+        {
+            "brand": [*TEXT, "tesla", "BMW", "<script>"],
+            "horsepower": [*NUMBER, "0", "-1", "2001", "110.5"],
+        },
+        features={**CAR, **VARIED},
+    ),
+    Form(
         "admin-correction",
         "/admin/billing/creditaccount/{user}/correct/",
         "operator",
@@ -165,7 +178,7 @@ def filled_in(form: Form, world: World) -> dict[str, Any]:
         return dict(form.fields)
     assert world.predictor.current_version_id
     signature = signature_of(world.predictor.current_version_id)
-    return {feature.name: feature.default for feature in signature.features}
+    return {feature.name: feature.default for feature in signature.features} | form.features
 
 
 def browser_of(form: Form, world: World, **options: Any) -> Client:

@@ -427,6 +427,9 @@ class Customer:
         with ThreadPoolExecutor(len(powers)) as pool:
             list(pool.map(self.command, powers))
 
+    def what_if(self, task_id: str, **data: object) -> tuple[int, Any]:
+        return self.call("POST", f"/api/tasks/{task_id}/what-if", {"data": data})
+
     def job(self, job_id: str) -> Any:
         return self.ask("GET", f"/predict?job_id={job_id}")
 

@@ -171,6 +171,50 @@ def test_thirty_at_once_all_finish_each_with_its_own_result(
     assert {job.status for job in jobs} == {"finished"}
 
 
+def test_what_ifs_are_scored_by_a_worker_while_the_user_waits(
+    service: Service, ada: Customer
+) -> None:
+    service.some_worker()
+    task, value = finished(ada)
+
+    answers = [ada.what_if(task, horsepower=power) for power in (100, 200)]
+
+    assert [status for status, _ in answers] == [200, 200]
+    assert answers[0][1]["value"] < answers[1][1]["value"]
+    assert {answer["before"]["value"] for _, answer in answers} == {value}
+    assert service.audit() == (0, "No breach found.")
+
+
+def test_a_what_if_whose_message_is_lost_is_scored_all_the_same(
+    service: Service, unheard: Customer
+) -> None:
+    service.some_worker()
+    task, value = finished(unheard)
+
+    status, answer = unheard.what_if(task, horsepower=200)
+
+    assert (status, answer["before"]["value"]) == (200, value)
+
+
+def test_a_what_if_without_a_worker_is_504_in_time(service: Service, ada: Customer) -> None:
+    service.some_worker()
+    task, _ = finished(ada)
+    service.stop_workers()
+
+    began = time.monotonic()
+    status, answer = ada.what_if(task, horsepower=200)
+
+    assert (status, answer["code"]) == (504, "timeout")
+    assert 9 < time.monotonic() - began < 20
+
+
+def finished(customer: Customer) -> tuple[str, float]:
+    """A finished prediction of a real predictor, and its result."""
+    task = customer.predict("linear_regression", horsepower=121)
+    eventually(lambda: customer.job_ids("/running") == [])
+    return task, customer.job(task)["result"]
+
+
 # --- A lost broker -------------------------------------------------------------------------------
 
 

@@ -1,0 +1,426 @@
+"""What-ifs: a finished prediction scored again with other features, free, beside the old result."""
+
+from collections.abc import Callable
+from datetime import timedelta
+from typing import Any
+from uuid import UUID
+
+import pytest
+from django.db.models.functions import Now
+from django.test import Client
+from rest_framework.test import APIClient
+
+from accounts.models import User
+from billing.models import CreditAccount, LedgerEntry
+from mlmodels import inference
+from mlmodels.models import Predictor, PredictorVersion
+from predictions import audit, execution, waiting, what_ifs
+from predictions.models import Prediction, WhatIf
+
+pytestmark = pytest.mark.django_db
+
+CAR = {"brand": "bmw", "horsepower": 121}
+Ask = Callable[..., Any]
+
+
+@pytest.fixture
+def finished(api: APIClient, predictor: Predictor) -> str:
+    """The id of a finished task."""
+    return finish(api, predictor, CAR)
+
+
+@pytest.fixture
+def ask(api: APIClient, monkeypatch: pytest.MonkeyPatch) -> Ask:
+    """Ask for a what-if; a worker answers as soon as somebody waits."""
+    monkeypatch.setattr(waiting, "until_ended", lambda *_: work())
+    return lambda task_id, **data: api.post(
+        f"/api/tasks/{task_id}/what-if", {"data": data}, format="json"
+    )
+
+
+def finish(api: APIClient, predictor: Predictor, data: dict[str, Any]) -> str:
+    order = {"model_name": predictor.name, "data": data}
+    sent = api.post("/api/tasks/predict", order, format="json")
+    assert sent.status_code == 202, sent.content
+    assert predictor.current_version_id
+    execution.run_waiting(predictor.current_version_id)
+    return str(sent.json()["task_id"])
+
+
+def work() -> None:
+    for version_id in what_ifs.waiting_versions():
+        while what_ifs.run_waiting(version_id):
+            pass
+
+
+def task(api: APIClient, task_id: str) -> dict[str, Any]:
+    found: dict[str, Any] = api.get(f"/api/tasks/{task_id}").json()
+    return found
+
+
+# --- What is answered ----------------------------------------------------------------------------
+
+
+def test_the_new_value_and_range_stand_beside_the_old(
+    api: APIClient, ask: Ask, finished: str
+) -> None:
+    before = task(api, finished)["result"]
+
+    answer = ask(finished, horsepower=200)
+
+    assert answer.status_code == 200
+    told = answer.json()
+    assert told["changed"] == {"horsepower": 200}
+    assert told["before"] == {
+        "value": before["value"],
+        "interval": before["interval"],
+        "changed": {"horsepower": 121},
+    }
+    assert told["value"] > before["value"]
+    assert told["interval"]["low"] < told["value"] < told["interval"]["high"]
+    assert (told["unit"], told["left"]) == ("USD", 19)
+
+
+def test_it_is_what_a_prediction_with_these_features_is(
+    api: APIClient, ask: Ask, predictor: Predictor, finished: str
+) -> None:
+    bought = task(api, finish(api, predictor, {**CAR, "horsepower": 200, "carbody": "wagon"}))
+
+    told = ask(finished, horsepower=200, carbody="wagon").json()
+
+    assert told["value"] == bought["result"]["value"]
+    assert told["interval"] == bought["result"]["interval"]
+
+
+def test_what_follows_from_the_changed_features_follows_anew(
+    api: APIClient, ask: Ask, predictors: dict[str, Predictor]
+) -> None:
+    key = finish(api, predictors["bioage_ridge"], {"Height (cm)": 180, "Weight (kg)": 81})
+
+    told = ask(key, **{"Weight (kg)": 97.2}).json()
+
+    assert told["changed"] == {"Weight (kg)": 97.2, "BMI": pytest.approx(30)}
+    assert told["before"]["changed"] == {"Weight (kg)": 81, "BMI": pytest.approx(25)}
+
+
+def test_another_unit_and_an_alias_are_taken(
+    api: APIClient, ask: Ask, predictors: dict[str, Predictor], finished: str
+) -> None:
+    key = finish(api, predictors["bloodage_ridge"], {"glucose": 95})
+
+    sugar = ask(key, glucose={"value": 5.0, "unit": "mmol/L"}).json()
+    name = ask(finished, CarName="Audi 100 LS").json()
+
+    assert sugar["changed"] == {"glucose": pytest.approx(90.08)}
+    assert name["changed"] == {"brand": "audi"}
+
+
+def test_doubts_about_the_changed_values_are_told(ask: Ask, finished: str) -> None:
+    told = ask(finished, horsepower=500).json()
+
+    assert ("horsepower", "outside_training_range") in {
+        (warning["feature"], warning["code"]) for warning in told["warnings"]
+    }
+
+
+def test_the_version_of_the_task_answers_even_if_there_is_a_newer_one(
+    ask: Ask, predictor: Predictor, finished: str
+) -> None:
+    version = predictor.current_version
+    assert version
+    newer = PredictorVersion.objects.get(pk=version.pk)
+    newer.pk, newer.number, newer.artefact_sha256 = UUID(int=7), 2, "f" * 64  # which does not load
+    newer._state.adding = True
+    newer.save()
+    Predictor.objects.filter(pk=predictor.pk).update(current_version=newer)
+
+    assert ask(finished, horsepower=200).status_code == 200
+
+
+# --- What it costs -------------------------------------------------------------------------------
+
+
+def test_it_is_free_and_leaves_the_task_as_it_was(
+    api: APIClient, ask: Ask, account: CreditAccount, finished: str
+) -> None:
+    entries, before = LedgerEntry.objects.count(), task(api, finished)
+
+    assert ask(finished, horsepower=200).status_code == 200
+
+    assert LedgerEntry.objects.count() == entries
+    assert task(api, finished) == before
+    assert audit.breaches() == []
+    assert len(api.get("/api/tasks").json()["results"]) == 1
+
+
+def test_a_task_has_twenty(ask: Ask, finished: str) -> None:
+    left = [ask(finished, horsepower=100 + step).json()["left"] for step in range(20)]
+
+    refused = ask(finished, horsepower=99)
+
+    assert left == list(range(19, -1, -1))
+    assert (refused.status_code, refused.json()["code"]) == (409, "wrong_state")
+    assert WhatIf.objects.count() == 20
+
+
+def test_asking_the_same_again_is_answered_again_and_counts_once(ask: Ask, finished: str) -> None:
+    first = ask(finished, horsepower=200)
+
+    again = ask(finished, horsepower=200)
+
+    assert again.json() == first.json()
+    assert WhatIf.objects.count() == 1
+
+
+# --- What is refused -----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("data", "field"),
+    [
+        ({"horsepower": -1}, "horsepower"),
+        ({"horsepower": "200"}, "horsepower"),
+        ({"brand": "tesla"}, "brand"),
+        ({"brand": "audi", "CarName": "audi 100"}, "CarName"),
+        ({"wings": 2}, "wings"),
+        ({}, "data"),
+    ],
+)
+def test_bad_changes_are_refused_by_their_names(
+    ask: Ask, finished: str, data: dict[str, Any], field: str
+) -> None:
+    refused = ask(finished, **data)
+
+    assert refused.status_code == 400
+    assert list(refused.json()["errors"]) == [field]
+    assert not WhatIf.objects.exists()
+
+
+def test_only_what_has_finished_can_be_varied(
+    api: APIClient, ask: Ask, predictor: Predictor
+) -> None:
+    order = {"model_name": predictor.name, "data": CAR}
+    draft = api.post("/api/tasks", order, format="json").json()["task_id"]
+    queued = api.post("/api/tasks/predict", order, format="json").json()["task_id"]
+
+    refused = [ask(key, horsepower=200) for key in (draft, queued)]
+
+    assert [answer.status_code for answer in refused] == [409, 409]
+    assert not WhatIf.objects.exists()
+
+
+def test_somebody_elses_task_is_not_there(
+    make_user: Callable[..., User],
+    client_of: Callable[[User], APIClient],
+    finished: str,
+) -> None:
+    eve = client_of(make_user("eve@example.com"))
+
+    answer = eve.post(f"/api/tasks/{finished}/what-if", {"data": CAR}, format="json")
+
+    assert answer.status_code == 404
+
+
+def test_without_an_answer_in_time_it_is_504_and_does_not_count(
+    api: APIClient, finished: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(what_ifs, "ANSWERED_WITHIN_SECONDS", 0.05)
+
+    answer = api.post(f"/api/tasks/{finished}/what-if", {"data": CAR}, format="json")
+    WhatIf.objects.update(deadline_at=Now() - timedelta(seconds=1))
+
+    assert (answer.status_code, answer.json()["code"]) == (504, "timeout")
+    assert what_ifs.left(Prediction.objects.get(pk=UUID(finished))) == 20
+    assert what_ifs.waiting_versions() == []  # nobody scores what nobody waits for
+
+
+def test_where_too_many_wait_it_is_429_and_nothing_is_asked(
+    api: APIClient, finished: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(waiting._places, "acquire", lambda **_: False)
+
+    answer = api.post(f"/api/tasks/{finished}/what-if", {"data": CAR}, format="json")
+
+    assert (answer.status_code, answer.json()["code"]) == (429, "too_many_requests")
+    assert answer["Retry-After"] == "1"
+    assert not WhatIf.objects.exists()
+
+
+def test_a_task_that_is_deleted_meanwhile_is_not_there(
+    api: APIClient, finished: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(waiting, "until_ended", lambda *_: api.delete(f"/api/tasks/{finished}"))
+
+    answer = api.post(f"/api/tasks/{finished}/what-if", {"data": CAR}, format="json")
+
+    assert answer.status_code == 404
+
+
+def test_deleting_a_task_deletes_its_what_ifs(api: APIClient, ask: Ask, finished: str) -> None:
+    ask(finished, horsepower=200)
+
+    assert api.delete(f"/api/tasks/{finished}").status_code == 204
+
+    assert not WhatIf.objects.exists()
+
+
+# --- The worker ----------------------------------------------------------------------------------
+
+
+def waiting_one(api: APIClient, finished: str, horsepower: int = 200) -> WhatIf:
+    row = Prediction.objects.get(pk=UUID(finished))
+    return what_ifs._queue(row.user, finished, {"horsepower": horsepower})
+
+
+def test_those_of_one_version_are_scored_together(api: APIClient, finished: str) -> None:
+    rows = [waiting_one(api, finished, horsepower) for horsepower in (100, 150, 200)]
+
+    assert what_ifs.run_waiting(rows[0].version_id) == 3
+
+    values = list(WhatIf.objects.values_list("value", flat=True))
+    assert len(set(values)) == 3
+    assert None not in values
+
+
+def test_a_second_delivery_finds_nothing_to_do(api: APIClient, finished: str) -> None:
+    row = waiting_one(api, finished)
+    what_ifs.run_waiting(row.version_id)
+
+    assert what_ifs.run_waiting(row.version_id) == 0
+
+
+def test_the_first_answer_stays_if_two_workers_score_it(api: APIClient, finished: str) -> None:
+    row = waiting_one(api, finished)
+    claim = what_ifs._pick(row.version_id, "attempts = 0", 1)
+    assert claim
+    outcomes = execution.score(claim)
+    WhatIf.objects.update(value=1.0)
+
+    what_ifs._settle(outcomes)
+
+    assert WhatIf.objects.get().value == 1.0
+
+
+def test_one_whose_worker_died_is_tried_once_more_alone_and_then_no_more(
+    api: APIClient, finished: str
+) -> None:
+    rows = [waiting_one(api, finished, horsepower) for horsepower in (100, 150)]
+    version_id = rows[0].version_id
+    picked = []
+    for _ in range(4):
+        claims = [
+            what_ifs._pick(version_id, "attempts = 0", 64),
+            what_ifs._pick(
+                version_id, "attempts BETWEEN 1 AND 1 AND lease_expires_at < CURRENT_TIMESTAMP", 1
+            ),
+        ]
+        picked.append([len(claim.rows) if claim else 0 for claim in claims])
+        WhatIf.objects.update(lease_expires_at=Now() - timedelta(seconds=5))
+
+    assert picked == [[2, 0], [0, 1], [0, 1], [0, 0]]
+    assert what_ifs.run_waiting(version_id) == 0
+    assert what_ifs.waiting_versions() == []
+
+
+def test_one_that_cannot_be_scored_is_400_and_its_neighbours_are_answered(
+    api: APIClient, ask: Ask, finished: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    good = waiting_one(api, finished, 150)
+    predict = inference.Scorer.predict
+
+    def balk(self: inference.Scorer, rows: Any) -> list[float]:
+        if any(row["horsepower"] == 666 for row in rows):
+            raise ValueError("not this one")
+        return predict(self, rows)
+
+    monkeypatch.setattr(inference.Scorer, "predict", balk)
+
+    refused = ask(finished, horsepower=666)
+
+    assert (refused.status_code, list(refused.json()["errors"])) == (400, ["data"])
+    good.refresh_from_db()
+    assert good.value
+
+
+def test_without_its_artefact_it_is_503(
+    ask: Ask, predictor: Predictor, finished: str, settings: Any, tmp_path: Any
+) -> None:
+    settings.MODELS_DIR = tmp_path
+    inference._loaded.clear()
+
+    answer = ask(finished, horsepower=200)
+
+    assert (answer.status_code, answer.json()["code"]) == (503, "unavailable")
+    version = PredictorVersion.objects.get(predictor=predictor)
+    assert "cannot be read" in version.fault
+
+
+def test_what_nobody_was_told_is_deleted_after_an_hour(api: APIClient, finished: str) -> None:
+    old, new = waiting_one(api, finished, 100), waiting_one(api, finished, 150)
+    WhatIf.objects.filter(pk=old.pk).update(deadline_at=Now() - timedelta(hours=2))
+    WhatIf.objects.filter(pk=new.pk).update(deadline_at=Now() - timedelta(minutes=2))
+
+    what_ifs.forget_unanswered()
+
+    assert list(WhatIf.objects.values_list("pk", flat=True)) == [new.pk]
+
+
+# --- The page ------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def browser(client: Client, user: User) -> Client:
+    client.force_login(user)
+    return client
+
+
+def filled_in(browser: Client, task_id: str) -> dict[str, Any]:
+    form = browser.get(f"/predictions/{task_id}/what-if").context["form"]
+    return {form.add_prefix(name): form[name].value() for name in form.fields}
+
+
+def test_the_page_starts_from_what_the_prediction_was_told(browser: Client, finished: str) -> None:
+    fields = filled_in(browser, finished)
+
+    assert (fields["brand"], fields["horsepower"]) == ("bmw", "121")
+
+
+def test_the_page_shows_what_changed_and_what_came_of_it(
+    ask: Ask, browser: Client, finished: str
+) -> None:
+    fields = {**filled_in(browser, finished), "horsepower": "200"}
+
+    sent = browser.post(f"/predictions/{finished}/what-if", fields)
+    page = browser.get(sent["Location"])
+
+    [answer] = page.context["answers"]
+    assert answer["changed"] == {"horsepower": 200}
+    assert answer["difference"] == answer["value"] - answer["before"]["value"]
+    assert "Power: 121 → <strong>200</strong> hp" in page.content.decode()
+    assert "19 more" in page.content.decode()
+
+
+def test_the_page_asks_for_a_change(ask: Ask, browser: Client, finished: str) -> None:
+    sent = browser.post(f"/predictions/{finished}/what-if", filled_in(browser, finished))
+
+    assert sent.status_code == 422
+    assert "Change at least one value." in sent.content.decode()
+    assert not WhatIf.objects.exists()
+
+
+def test_only_a_finished_prediction_leads_to_the_page(
+    browser: Client, api: APIClient, predictor: Predictor, finished: str
+) -> None:
+    order = {"model_name": predictor.name, "data": CAR}
+    queued = api.post("/api/tasks/predict", order, format="json").json()["task_id"]
+
+    assert "what-if" in browser.get(f"/predictions/{finished}").content.decode()
+    assert f"{queued}/what-if" not in browser.get(f"/predictions/{queued}").content.decode()
+    assert browser.get(f"/predictions/{queued}/what-if")["Location"] == f"/predictions/{queued}"
+
+
+def test_a_stranger_has_to_sign_in_first(client: Client, finished: str) -> None:
+    sent = client.get(f"/predictions/{finished}/what-if")
+
+    assert sent.status_code == 302
+    assert "/account/sign-in" in sent["Location"]
