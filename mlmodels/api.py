@@ -102,10 +102,9 @@ class CatalogueView(ApiView):
     def get(self, request: Request) -> Response:
         """What can be bought, cheapest first, with its measured accuracy."""
         query = CatalogueQuery.check(request)
-        rows = Predictor.objects.on_sale().select_related("current_version")
+        rows = Predictor.objects.on_sale().with_version()
         if query["domain"]:
             rows = rows.filter(domain=query["domain"])
-        rows = rows.defer("current_version__signature")
         return Response([CatalogueLine(row).data for row in rows])
 
 

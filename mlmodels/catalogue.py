@@ -53,7 +53,7 @@ def find(model_name: str) -> Predictor:
 
 def find_described(model_name: str) -> Predictor:
     """Like `find_on_sale`, with everything the catalogue tells of it."""
-    rows = Predictor.objects.on_sale().select_related("current_version")
+    rows = Predictor.objects.on_sale().with_version()
     row = None if "\0" in model_name else rows.filter(name=model_name).first()  # PostgreSQL balks
     if row is None:
         raise PredictorNotFound("There is no such predictor on sale.")

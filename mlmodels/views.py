@@ -22,7 +22,7 @@ def catalogue(request: HttpRequest) -> HttpResponse:
 
 def _domains_on_sale() -> list[dict[str, Any]]:
     """Each domain that has something on sale, with its predictors, cheapest first."""
-    predictors = list(Predictor.objects.on_sale().select_related("current_version"))
+    predictors = list(Predictor.objects.on_sale().with_version())
     groups = [
         {
             "domain": domain,
