@@ -1,5 +1,5 @@
 # `make run` serves the program, `make test` tests it; both set themselves up.
-.PHONY: run test lint format bench bench-audit bench-cost chaos audit lock clean
+.PHONY: run test lint format bench bench-audit bench-cost chaos models-doc audit lock clean
 .DEFAULT_GOAL := run
 
 PYTHON ?= $(firstword $(foreach p,python3.13 python3.12 python3.11 python3,$(shell \
@@ -35,6 +35,13 @@ bench-cost: .venv/dev.stamp
 chaos: .venv/dev.stamp
 	@PYTHONPATH=.:bench $(BIN)/python -m chaos $(if $(MINUTES),--minutes $(MINUTES)) \
 		$(if $(SEED),--seed $(SEED)) $(if $(STACK),--stack $(STACK)) $(ARGS)
+
+# Trains all predictors in a scratch directory, which takes some minutes, and describes them in docs/.
+models-doc: .venv/run.stamp
+	@scratch=$$(mktemp -d) && trap 'rm -rf "$$scratch"' EXIT && \
+		export VAR_DIR="$$scratch" DATABASE_URL= && \
+		$(BIN)/python manage.py migrate --verbosity 0 && $(BIN)/python manage.py train && \
+		$(BIN)/python manage.py describe_models $(ARGS)
 
 audit: .venv/run.stamp
 	@$(BIN)/python manage.py audit

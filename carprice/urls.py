@@ -60,6 +60,7 @@ operations = [
 pages = [
     path("", mlmodels_views.home, name="home"),
     path("catalogue", mlmodels_views.catalogue, name="catalogue"),
+    path("catalogue/<slug:model_name>", mlmodels_views.report, name="report"),
     path("account/sign-up", accounts_views.SignUpPage.as_view(), name="sign-up"),
     path("account/sign-in", accounts_views.SignInPage.as_view(), name="sign-in"),
     path("account/sign-out", accounts_views.sign_out, name="sign-out"),

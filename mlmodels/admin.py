@@ -7,7 +7,7 @@ from django.http import HttpRequest
 from carprice.admin import ReadOnlyAdmin
 from carprice.forms import IntegerField
 from mlmodels import catalogue
-from mlmodels.models import Predictor, PredictorVersion, PriceChange
+from mlmodels.models import Predictor, PredictorQuerySet, PredictorVersion, PriceChange
 
 
 class PriceChangeInline(admin.TabularInline):  # type: ignore[type-arg]  # generic only in the stubs
@@ -43,6 +43,9 @@ class PredictorAdmin(admin.ModelAdmin):  # type: ignore[type-arg]  # generic onl
         }
     }
 
+    def get_queryset(self, request: HttpRequest) -> PredictorQuerySet:
+        return Predictor.objects.with_version()
+
     @admin.display(description="why it cannot be sold")
     def fault(self, predictor: Predictor) -> str:
         return predictor.current_version.fault if predictor.current_version else "not trained"
@@ -67,3 +70,8 @@ class PredictorAdmin(admin.ModelAdmin):  # type: ignore[type-arg]  # generic onl
 class PredictorVersionAdmin(ReadOnlyAdmin):
     list_display = ["predictor", "label", "trained_at", "sklearn_version", "fault"]
     list_filter = ["predictor"]
+    list_select_related = ["predictor"]
+    exclude = ["report"]
+
+    def get_queryset(self, request: HttpRequest) -> models.QuerySet[PredictorVersion]:
+        return super().get_queryset(request).defer(*PredictorVersion.LARGE)

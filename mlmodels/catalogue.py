@@ -1,5 +1,6 @@
 """The catalogue's use cases: publish a version, set a price, find what is on sale."""
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -7,6 +8,7 @@ from typing import Any
 from uuid import UUID
 
 from django.db import transaction
+from django.db.models import F
 
 from accounts.models import User
 from carprice.errors import InvalidInput, ServiceError
@@ -53,10 +55,33 @@ def find(model_name: str) -> Predictor:
 
 def find_described(model_name: str) -> Predictor:
     """Like `find_on_sale`, with everything the catalogue tells of it."""
-    rows = Predictor.objects.on_sale().select_related("current_version")
+    rows = Predictor.objects.on_sale().with_version()
     row = None if "\0" in model_name else rows.filter(name=model_name).first()  # PostgreSQL balks
     if row is None:
         raise PredictorNotFound("There is no such predictor on sale.")
+    return row
+
+
+_LABEL = re.compile(r"([1-9][0-9]{0,8})-([0-9a-f]{8})")
+
+
+def find_version(model_name: str, label: str | None = None) -> PredictorVersion:
+    """The current version of a predictor, on sale or not, or the one with that label.
+
+    It comes with its predictor. Raises PredictorNotFound.
+    """
+    rows = PredictorVersion.objects.select_related("predictor").filter(
+        predictor__name=model_name, predictor__domain__in=DOMAINS
+    )
+    if label is None:
+        row = rows.filter(pk=F("predictor__current_version")).first()
+    elif found := _LABEL.fullmatch(label):
+        number, digest = found.groups()
+        row = rows.filter(number=int(number), artefact_sha256__startswith=digest).first()
+    else:
+        row = None
+    if row is None:
+        raise PredictorNotFound("There is no such predictor, or no such version of it.")
     return row
 
 

@@ -72,7 +72,7 @@ def scorer(version_id: UUID) -> Scorer:
     """The version's scorer, verified and loaded on first use. Raises ArtefactError."""
     found = _loaded.get(version_id)
     if found is None:
-        version = PredictorVersion.objects.get(pk=version_id)
+        version = PredictorVersion.objects.defer("report").get(pk=version_id)
         signature = Signature.from_json(version.signature)
         found = Scorer(artefacts.load(version), signature.scored)
         _loaded[version_id] = found

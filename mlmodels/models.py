@@ -14,6 +14,11 @@ class PredictorQuerySet(models.QuerySet["Predictor"]):
             enabled=True, current_version__isnull=False, current_version__fault=""
         ).order_by("price", "name")
 
+    def with_version(self) -> "PredictorQuerySet":
+        """With the current version, but not its large columns."""
+        large = (f"current_version__{column}" for column in PredictorVersion.LARGE)
+        return self.select_related("current_version").defer(*large)
+
 
 class Predictor(models.Model):
     """A line of the catalogue: what it is called, what it costs, which version scores."""
@@ -48,8 +53,7 @@ class Predictor(models.Model):
     @property
     def is_on_sale(self) -> bool:
         """Whether it can be bought now, as `on_sale` says of many."""
-        version = self.current_version
-        return self.enabled and version is not None and not version.fault
+        return Predictor.objects.on_sale().filter(pk=self.pk).exists()
 
 
 class PriceChange(models.Model):
@@ -91,6 +95,8 @@ class PredictorVersion(models.Model):
     seed = models.PositiveIntegerField()
     trained_at = models.DateTimeField()
     fault = models.CharField(max_length=300, blank=True)
+
+    LARGE = ("signature", "report")  # columns that only some uses need
 
     class Meta:
         constraints = [

@@ -1,11 +1,13 @@
 from typing import Any
 
-from django.http import HttpRequest, HttpResponse
+from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.views.decorators.http import require_safe
 
+from mlmodels.catalogue import PredictorNotFound, find_version
 from mlmodels.domains import DOMAINS
 from mlmodels.models import Predictor
+from mlmodels.reports import Report
 
 
 @require_safe
@@ -20,9 +22,19 @@ def catalogue(request: HttpRequest) -> HttpResponse:
     return render(request, "mlmodels/catalogue.html", {"domains": _domains_on_sale()})
 
 
+@require_safe
+def report(request: HttpRequest, model_name: str) -> HttpResponse:
+    """What is known of a predictor, on sale or not; `version` asks for an older one."""
+    try:
+        version = find_version(model_name, request.GET.get("version"))
+    except PredictorNotFound as error:
+        raise Http404 from error
+    return render(request, "mlmodels/report.html", {"report": Report(version)})
+
+
 def _domains_on_sale() -> list[dict[str, Any]]:
     """Each domain that has something on sale, with its predictors, cheapest first."""
-    predictors = list(Predictor.objects.on_sale().select_related("current_version"))
+    predictors = list(Predictor.objects.on_sale().with_version())
     groups = [
         {
             "domain": domain,

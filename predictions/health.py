@@ -99,7 +99,7 @@ def _broker() -> str:
 
 
 def _artefacts() -> str:
-    predictors = list(Predictor.objects.filter(enabled=True).select_related("current_version"))
+    predictors = list(Predictor.objects.filter(enabled=True).with_version())
     bad = [predictor.name for predictor in predictors if not _is_loadable(predictor)]
     if bad:
         return f"cannot be loaded: {', '.join(bad)}"

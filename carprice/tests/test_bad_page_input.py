@@ -156,7 +156,7 @@ FORMS = [
     ),
 ]
 OURS = [form for form in FORMS if form.status == 422]
-PAGES = ["/", "/catalogue", "/predictions", "/predictions/{queued}/status"]
+PAGES = ["/", "/catalogue", f"/catalogue/{MODEL}", "/predictions", "/predictions/{queued}/status"]
 BUTTONS = ["/account/sign-out", "/predictions/{queued}/cancel"]
 CONFIRMED = ["/predictions/{ended}/delete"]  # pages with a button of their own
 WITH_ID = [("GET", path) for path in (*PAGES, *CONFIRMED) if "{" in path]

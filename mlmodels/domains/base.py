@@ -21,6 +21,11 @@ if TYPE_CHECKING:
 DATA_DIR = Path(__file__).resolve().parent.parent / "data"
 
 
+def paragraphs(text: str) -> tuple[str, ...]:
+    """The paragraphs of a text, whose lines may end anywhere."""
+    return tuple(" ".join(part.split()) for part in text.split("\n\n"))
+
+
 @dataclass(frozen=True)
 class FeatureSpec:
     """What the data cannot tell of a feature: its meaning, unit and hard limits (inclusive)."""
@@ -83,8 +88,9 @@ class Doubt:
 class Domain:
     """A subject: what is predicted, from what, and how its predictors are built and judged.
 
-    `load` gives the scored features and, as the last column, the target. `purpose` says what the
-    predictors must not be used for, `faults` what is wrong with the data and what was done.
+    `load` gives the scored features and, as the last column, the target. `source` tells where the
+    data come from and under what licence, `faults` what is wrong with them and what was done about
+    each, `purpose` what the predictors must not be used for: each a tuple of paragraphs.
     """
 
     name: str
@@ -97,9 +103,9 @@ class Domain:
     load: Callable[[Path], pd.DataFrame]
     predictors: tuple[PredictorSpec, ...]
     aliases: Mapping[str, Alias] = field(default_factory=dict)
-    source: str = ""
+    source: tuple[str, ...] = ()
     faults: tuple[str, ...] = ()
-    purpose: str = ""
+    purpose: tuple[str, ...] = ()
     errors_grow: bool = False  # with the predicted value, so that ranges are a fraction of it
     derivations: tuple[Derivation, ...] = ()
     doubts: tuple[Doubt, ...] = ()

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mlmodels.domains import units
-from mlmodels.domains.base import Derivation, Domain, Doubt, FeatureSpec, PredictorSpec
+from mlmodels.domains.base import Derivation, Domain, Doubt, FeatureSpec, PredictorSpec, paragraphs
 from mlmodels.domains.people import (
     CHRONOLOGICAL_AGE,
     body_mass_index,
@@ -148,6 +148,48 @@ def _ordinal() -> ColumnTransformer:
     )
 
 
+# --- What its users must know ---------------------------------------------------------------------
+
+SOURCE = paragraphs("""
+3,000 invented people aged 18 to 89: Train.csv of Kaggle's Human Age Prediction Synthetic Dataset
+(abdullah0a, August 2024), from https://github.com/hargunoberoi/biological-age-predictor.
+
+Licence: MIT, on weak evidence: one public copy keeps that licence beside the table.
+""")
+
+FAULTS = paragraphs("""
+The people are generated: age drives their measurements directly, and most habits carry no signal.
+This is said with each result, and the accuracy says nothing about real people.
+
+The word None is a category in five columns and looks like a gap: it is read as a word, and
+nothing is missing.
+
+Blood pressure is a text such as 151/109: it is split into two whole numbers.
+
+Bone density is negative for 14 people, and vision sits at its floor of 0.2 for 440: kept, since
+all is generated; a negative density is refused as input.
+
+Levels are not those of real people, glucose for one is 127 mg/dL on average: kept.
+
+The body mass index is exactly weight by height squared: it is derived where it is left out, and a
+contradiction is pointed out.
+""")
+
+PURPOSE = paragraphs("""
+Any statement about the health, the age or the life expectancy of a real person.
+
+Medical decisions, insurance or employment.
+
+People under 18 or over 89: there are none in the data.
+
+Finding out what keeps people young: that habits hardly matter here is how the data were
+generated.
+
+Reading the difference to your age as a verdict: estimates lean towards the mean, so that the
+young seem older and the old younger than they are.
+""")
+
+
 DOMAIN = Domain(
     name="biological_age",
     title="Biological age",
@@ -163,6 +205,9 @@ DOMAIN = Domain(
         Doubt((SYSTOLIC, DIASTOLIC), doubt_about_pressure),
     ),
     gap=("age_gap", CHRONOLOGICAL_AGE.name),
+    source=SOURCE,
+    faults=FAULTS,
+    purpose=PURPOSE,
     predictors=(
         PredictorSpec(
             "bioage_ridge",

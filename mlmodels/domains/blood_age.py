@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mlmodels.domains import units
-from mlmodels.domains.base import Derivation, Domain, Doubt, FeatureSpec, PredictorSpec
+from mlmodels.domains.base import Derivation, Domain, Doubt, FeatureSpec, PredictorSpec, paragraphs
 from mlmodels.domains.people import (
     CHRONOLOGICAL_AGE,
     body_mass_index,
@@ -157,6 +157,59 @@ def _ordinal() -> ColumnTransformer:
     )
 
 
+# --- What its users must know ---------------------------------------------------------------------
+
+SOURCE = paragraphs("""
+10,949 US adults aged 20 and over, examined from 2007 to 2010 in the National Health and Nutrition
+Examination Survey (NHANES) of the NCHS, CDC. Taken are the people of the cycles 2007 and 2009 with
+albumin and white cells measured, from the table NHANES4 of the R package BioAge,
+https://github.com/dayoonkwon/BioAge by Kwon and Belsky (2021), GeroScience 43, 2795-2808,
+https://doi.org/10.1007/s11357-021-00480-5.
+
+Licence: public-use files of the US government under the NCHS data user agreement, which allows
+statistical analysis only, and no attempt to identify anyone.
+""")
+
+FAULTS = paragraphs("""
+Age is top-coded: 80 stands for 80 and above (6.5 % of the people). Kept; errors there are not
+true errors, and estimates hardly go beyond.
+
+Missing values are normal: boosted trees take them as they are, splines the median.
+
+Laboratory values more than five standard deviations from the mean were set to missing by the
+package: extreme patients are not represented.
+
+Treated disease is invisible: drugs for blood pressure, diabetes or cholesterol shift the values
+and were not recorded.
+
+Some groups were sampled more often than others, and the weights are not used: fine for
+predicting, not for statements about a population.
+
+Glucose depends on the last meal: the hours since are a feature.
+
+The five kinds of white cells add up to about 100 %, and the body mass index follows from height
+and weight: the spline model is regularised, and contradictions are pointed out.
+
+A few odd readings remain, such as a lower blood pressure of 8 mmHg: kept, since they are too few
+to matter.
+""")
+
+PURPOSE = paragraphs("""
+Medical decisions: it finds the age at which such values are typical, not how healthy somebody is
+or how long they will live.
+
+Insurance, employment or any other judgement of a person.
+
+People under 20, of whom there are none, and statements about ages above 80, which are all called
+80.
+
+Reading the difference to your age as a verdict: estimates lean towards the mean, so the young
+seem older and the old younger than they are, by many years at both ends.
+
+Identifying the people in the data, which the agreement they come under forbids.
+""")
+
+
 DOMAIN = Domain(
     name="blood_age",
     title="Age by blood test",
@@ -174,6 +227,9 @@ DOMAIN = Domain(
         Doubt(("pregnant", "gender"), _doubt_about_pregnancy),
     ),
     gap=("age_gap", CHRONOLOGICAL_AGE.name),
+    source=SOURCE,
+    faults=FAULTS,
+    purpose=PURPOSE,
     predictors=(
         PredictorSpec(
             "bloodage_ridge",

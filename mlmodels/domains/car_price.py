@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mlmodels.domains import units
-from mlmodels.domains.base import Alias, Domain, Doubt, FeatureSpec, PredictorSpec
+from mlmodels.domains.base import Alias, Domain, Doubt, FeatureSpec, PredictorSpec, paragraphs
 from mlmodels.domains.stacking import ridge, stacked
 
 if TYPE_CHECKING:
@@ -290,6 +290,55 @@ def _in_log_price(regressor: Any) -> TransformedTargetRegressor:
     return TransformedTargetRegressor(regressor, func=np.log, inverse_func=np.exp)
 
 
+# --- What its users must know ---------------------------------------------------------------------
+
+SOURCE = paragraphs("""
+205 cars of the US market of 1985, one row a model and configuration, from Ward's Automotive
+Yearbook and two insurance sources: the file CarPrice_Assignment.csv of Kaggle
+(imgowthamg/car-price), a re-labelled edition of Schlimmer, J. (1985), Automobile, UCI Machine
+Learning Repository, https://doi.org/10.24432/C5B01C.
+
+Licence: CC BY 4.0; modified as told below.
+""")
+
+FAULTS = paragraphs("""
+Four prices are invented, since the original has none: these cars are left out of training and
+scoring, so 201 remain.
+
+Eight Mercedes-Benz cars are called buick: the make is put right.
+
+Makes are misspelt (maxda, porcshce, toyouta, vokswagen, vw, Nissan): repaired; 22 remain.
+
+Model names are partly invented: only the make is used.
+
+A few blanks of the original (doors, bore, stroke, power) were filled in silently: kept, since
+they are too few to matter.
+
+Fuel follows from the fuel system, and sizes go up and down together: the linear model is
+regularised, and how a contribution is shared out among such features says little.
+
+Several categories and makes occur once: a category that was not seen is accepted, and one that is
+rare is pointed out.
+
+Eighteen cars have everything but name, insurance risk and price in common with another: no
+predictor can tell those prices apart.
+""")
+
+PURPOSE = paragraphs("""
+Valuing a car of today: prices are those of the United States of 1985, in the dollars of that
+year.
+
+Used cars: nothing here knows how old a car is, how far it has gone or what state it is in.
+
+Buying, selling, insuring or taxing a real car.
+
+Makes, engines or fuels that were not sold there then, such as electric cars.
+
+Saying what causes a price: contributions tell how the predictor gets to its figure, not what a
+change to the car would be worth.
+""")
+
+
 DOMAIN = Domain(
     name="car_price",
     title="Price of a car",
@@ -300,6 +349,9 @@ DOMAIN = Domain(
     features=FEATURES,
     load=load,
     aliases={"CarName": Alias("brand", clean_brand, name_pattern)},
+    source=SOURCE,
+    faults=FAULTS,
+    purpose=PURPOSE,
     predictors=(
         PredictorSpec(
             "linear_regression",

@@ -56,6 +56,29 @@ def test_the_catalogue_shows_the_relative_error_and_the_variation_explained(
     assert f"(R²) {version.metrics['r2']:.3f}" in page
 
 
+def test_the_catalogue_shows_how_often_ranges_hold_and_how_wide_they_are(
+    client: Client, predictor: Predictor
+) -> None:
+    change_metrics(predictor, coverage=0.8774, range_width=4321.4)
+
+    page = text(client.get("/catalogue"))
+
+    assert "Truth within the range 87.7 % Mean range width 4,321 USD" in page
+
+
+def test_a_version_that_is_older_than_ranges_is_shown_without_them(
+    client: Client, predictors: dict[str, Predictor]
+) -> None:
+    for version in PredictorVersion.objects.all():
+        early = {key: version.metrics[key] for key in ("mae", "mape", "r2", "rows", "folds")}
+        PredictorVersion.objects.filter(pk=version.pk).update(metrics=early)
+
+    page = text(client.get("/catalogue"))
+
+    assert "Random forest" in page
+    assert "range" not in page
+
+
 @pytest.mark.parametrize("path", ["/", "/catalogue"])
 def test_the_typical_error_is_the_databases(
     client: Client, predictor: Predictor, path: str

@@ -317,6 +317,24 @@ def see_result(page: Page, *, live: bool) -> None:
         expect(result).to_have_text(USD)
 
 
+@pytest.mark.parametrize("path", ["/catalogue", "/catalogue/random_forest"])
+def test_a_page_with_tables_and_charts_fits_on_a_phone(page: Page, path: str) -> None:
+    page.set_viewport_size({"width": 360, "height": 800})
+
+    page.goto(path)
+
+    beyond = "[...document.querySelectorAll('*')].some(e => e.scrollWidth > innerWidth)"
+    assert page.evaluate(beyond) is False
+
+
+def test_the_charts_of_a_report_have_words_for_who_cannot_see_them(page: Page) -> None:
+    page.goto("/catalogue/random_forest")
+
+    charts = page.get_by_role("img", name=re.compile("dashed|range|feature"))
+    expect(charts).to_have_count(4)
+    expect(charts.first).to_have_accessible_name(re.compile("^True value by estimate Each dot"))
+
+
 def test_the_api_documentation_needs_no_other_host(page: Page) -> None:
     page.goto("/api/docs", wait_until="networkidle")
 
