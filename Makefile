@@ -1,5 +1,5 @@
 # `make run` serves the program, `make test` tests it; both set themselves up.
-.PHONY: run test lint format bench bench-audit bench-cost chaos models-doc audit lock clean
+.PHONY: run test lint format bench bench-audit bench-cost bench-models chaos models-doc audit lock clean
 .DEFAULT_GOAL := run
 
 PYTHON ?= $(firstword $(foreach p,python3.13 python3.12 python3.11 python3,$(shell \
@@ -30,6 +30,10 @@ bench-audit: .venv/dev.stamp
 
 bench-cost: .venv/dev.stamp
 	@$(BIN)/python bench/cost.py $(ARGS)
+
+# Trains all predictors, which takes some minutes, and tells how good they are.
+bench-models: .venv/dev.stamp
+	@PYTHONPATH=. $(BIN)/python bench/models.py
 
 # MINUTES (30), SEED (a new one), STACK (redis, or rabbitmq, or embedded): see bench/README.md.
 chaos: .venv/dev.stamp

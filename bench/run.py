@@ -94,7 +94,7 @@ class Service:
             raise RuntimeError(f"manage.py {command}: {done.stdout}")
         return done.stdout.strip()
 
-    def load(self, model: str, rate: float, seconds: float) -> Run:
+    def load(self, model: str, rate: float, seconds: float, explain: bool = False) -> Run:
         with (
             running(WEB, self.env, self._root) as web,
             running(WORKER, self.env, self._root) as worker,
@@ -102,7 +102,7 @@ class Service:
             wait_until_ready(self.env["PORT"])
             before = cpu_seconds(web.pid), cpu_seconds(worker.pid)
             url = f"http://127.0.0.1:{self.env['PORT']}"
-            figures = asyncio.run(load.run(url, model, rate, seconds))
+            figures = asyncio.run(load.run(url, model, rate, seconds, explain))
             web_cpu, worker_cpu = (
                 1000 * (cpu_seconds(process.pid) - start) / max(1, figures.accepted)
                 for process, start in zip((web, worker), before, strict=True)
@@ -123,7 +123,11 @@ def measure(name: str, settings: dict[str, str], options: argparse.Namespace, ra
     print(f"\n{name}, {os.cpu_count()} cores, {options.model}, {rate:.0f}/s offered")
     with tempfile.TemporaryDirectory(prefix="carprice-bench-") as var:
         service = Service(ROOT, var, **settings)
-        print(service.load(options.model, rate, options.seconds))
+        plain = service.load(options.model, rate, options.seconds)
+        print(plain)
+        explained = service.load(options.model, rate, options.seconds, explain=True)
+        share = explained.figures.finished_per_second / plain.figures.finished_per_second
+        print(f"with factors: {explained}\nratio of finished/s with factors: {share:.2f}")
         print(f"audit: {service.manage('audit')}")
 
 
