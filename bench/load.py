@@ -71,7 +71,7 @@ class Client:
         await self._call("POST", "/sign_up", {"name": "Bench", **account})
         self._token = (await self._call("POST", "/sign_in", account))["access_token"]
         await self._call("POST", "/balance", {"new_amount": CREDITS})
-        order = {"model_name": self._model, "data": DATA}
+        order: dict[str, Any] = {"model_name": self._model, "data": DATA}
         if self._explain:  # which the root contract never does
             order = {**order, "explain": True}
         path = "/api/tasks/predict" if self._explain else "/predict"
