@@ -3,7 +3,7 @@
 A pure function of what is stored with a prediction, so it can be told at any time.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import chain
 
@@ -14,8 +14,11 @@ OUTSIDE = "outside_training_range"
 RARE = "rare_category"
 SLIP = "suspected_unit_slip"
 IMPLAUSIBLE = "implausible_combination"
+ASSUMED = "mostly_assumed"
 
 SLIPS = (10.0, 1000.0)
+WHOLE = "data"  # stands for the feature where a warning is about all of them
+ASSUMED_SHARE = 0.25  # of the features; where more are assumed, ranges hold less often
 
 
 @dataclass(frozen=True)
@@ -25,10 +28,19 @@ class Warning:  # noqa: A001  # the contract's word
     detail: str
 
 
-def warnings_of(domain: Domain, signature: Signature, data: Mapping[str, Value]) -> list[Warning]:
-    """What is odd about one row of checked input, in the features' order."""
+def warnings_of(
+    domain: Domain,
+    signature: Signature,
+    data: Mapping[str, Value],
+    defaulted: Collection[str] = (),
+) -> list[Warning]:
+    """What is odd about one row of checked input: first each feature, then all together."""
     of_features = (_of_feature(feature, data.get(feature.name)) for feature in signature.scored)
-    return [*chain.from_iterable(of_features), *_of_combinations(domain, data)]
+    return [
+        *chain.from_iterable(of_features),
+        *_of_combinations(domain, data),
+        *_of_what_is_assumed(signature, data, defaulted),
+    ]
 
 
 def _of_feature(feature: Feature, value: Value) -> Iterator[Warning]:
@@ -70,3 +82,17 @@ def _of_combinations(domain: Domain, data: Mapping[str, Value]) -> Iterator[Warn
         values = [data.get(name) for name in doubt.features]
         if None not in values and (detail := doubt.judge(*values)):
             yield Warning(doubt.features[0], IMPLAUSIBLE, detail)
+
+
+def _of_what_is_assumed(
+    signature: Signature, data: Mapping[str, Value], defaulted: Collection[str]
+) -> Iterator[Warning]:
+    """Accuracy and ranges were measured on cases of which nearly everything is known."""
+    names = [feature.name for feature in signature.scored]
+    assumed = [name for name in names if name in defaulted or data.get(name) is None]
+    if len(assumed) > ASSUMED_SHARE * len(names):
+        detail = (
+            f"{len(assumed)} of {len(names)} features were left out and taken for typical. Ranges "
+            "were measured where nearly all are known; this one may hold less often."
+        )
+        yield Warning(WHOLE, ASSUMED, detail)

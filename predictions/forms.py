@@ -114,6 +114,12 @@ class FeaturesForm(StrictForm):
         return self._entries[MAIN_FEATURES:]
 
     @property
+    def may_stay_empty(self) -> bool:
+        """Whether most features may be left out for good, instead of being taken for typical."""
+        optional = [feature.optional for feature in self.signature.scored]
+        return 2 * sum(optional) > len(optional)
+
+    @property
     def _entries(self) -> list["Entry"]:
         return [
             Entry(self[feature.name], self[_unit_of(feature)] if feature.other_units else None)
@@ -219,6 +225,7 @@ def _field(feature: Feature, given: Any) -> forms.Field:
         limits = {}  # they are those of the feature's own unit
     step = "1" if feature.type == "integer" and not feature.other_units else "any"
     return NumberField(
+        required=not feature.optional,
         label=label,
         initial=feature.default,
         help_text=_help(feature),

@@ -58,4 +58,5 @@ def warnings(row: Prediction) -> list[Warning]:
     if row.queued_at is None or row.erased_at is not None:
         return []
     signature = catalogue.signature_of(row.version_id)
-    return plausibility.warnings_of(DOMAINS[row.predictor.domain], signature, row.data)
+    domain = DOMAINS[row.predictor.domain]
+    return plausibility.warnings_of(domain, signature, row.data, row.defaulted)

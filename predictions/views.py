@@ -21,6 +21,7 @@ from accounts.idempotency import once
 from carprice.errors import InvalidInput, NotFound, WrongState
 from carprice.pages import ServiceFormView, is_htmx, missing_is_404, signed_in_fragment
 from carprice.pagination import CursorPages, Page
+from mlmodels import plausibility
 from mlmodels.catalogue import PredictorNotFound, find_on_sale, signature_of
 from mlmodels.domains import DOMAINS
 from mlmodels.models import Predictor
@@ -382,13 +383,19 @@ def _context(row: Prediction) -> dict[str, Any]:
             "entered": (row.entered or {}).get(feature.name),
         }
         for feature in signature.features
-        if feature.name in data
+        if data.get(feature.name) is not None
     ]
     labels = {feature.name: feature.label for feature in signature.features}
+    labels[plausibility.WHOLE] = "Altogether"
     return {
         "prediction": row,
         "domain": DOMAINS[row.predictor.domain],
         "inputs": inputs,
+        "not_measured": [
+            feature.label
+            for feature in signature.scored
+            if feature.name in data and data[feature.name] is None
+        ],
         "interval": results.interval(row),
         "gap": _gap(row),
         "warnings": [
@@ -434,7 +441,7 @@ def _reasons(row: Prediction, signature: Signature) -> dict[str, Any]:
 
 def _comparable(case: dict[str, Any], features: dict[str, Feature]) -> dict[str, Any]:
     differences = [
-        {"label": features[name].label, "word": features[name].word(value)}
+        {"feature": features[name], "word": features[name].word(value)}
         for name, value in case["differences"].items()
     ]
     return {**case, "differences": differences}

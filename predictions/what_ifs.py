@@ -111,7 +111,8 @@ def describe(what_if: WhatIf) -> dict[str, Any]:
     row = what_if.prediction
     facts = catalogue.facts_of(what_if.version_id)
     domain, signature = DOMAINS[row.predictor.domain], catalogue.signature_of(what_if.version_id)
-    found = plausibility.warnings_of(domain, signature, what_if.data)
+    assumed = set(row.defaulted) - set(what_if.changed)
+    found = plausibility.warnings_of(domain, signature, what_if.data, assumed)
     assert what_if.value is not None  # noqa: S101  # it was answered
     assert row.value is not None  # noqa: S101  # it has finished
 

@@ -9,7 +9,7 @@ from mlmodels import catalogue
 from mlmodels.domains import DOMAINS, biological_age, blood_age, car_price
 from mlmodels.domains.base import Domain
 from mlmodels.models import Predictor
-from mlmodels.plausibility import IMPLAUSIBLE, OUTSIDE, RARE, SLIP, warnings_of
+from mlmodels.plausibility import ASSUMED, IMPLAUSIBLE, OUTSIDE, RARE, SLIP, warnings_of
 from mlmodels.signature import Inputs, Signature
 
 BIO, BLOOD = biological_age.DOMAIN, blood_age.DOMAIN
@@ -315,4 +315,26 @@ def test_a_rare_category_is_told(predictors: dict[str, Predictor]) -> None:
 def test_the_typical_case_is_not_odd(predictors: dict[str, Predictor]) -> None:
     for predictor in predictors.values():
         signature = signature_of(predictor)
-        assert warnings_of(DOMAINS[predictor.domain], signature, signature.example()) == []
+        found = warnings_of(DOMAINS[predictor.domain], signature, signature.example())
+        assert {warning.code for warning in found} <= {ASSUMED}  # of a blood test nothing is typical
+
+
+@pytest.mark.parametrize(("left_out", "told"), [(6, []), (7, ["7 of 24 features"])])
+def test_it_is_told_where_much_was_left_out(
+    predictors: dict[str, Predictor], left_out: int, told: list[str]
+) -> None:
+    predictor = predictors["random_forest"]
+    given = dict(list(signature_of(predictor).example().items())[left_out:])
+    inputs = catalogue.check_inputs(predictor, given)
+
+    found = warnings_of(car_price.DOMAIN, signature_of(predictor), inputs.data, inputs.defaulted)
+
+    assert [warning.detail.partition(" were left out")[0] for warning in found] == told
+
+
+def test_what_is_said_not_to_be_measured_counts_as_left_out(blood: Predictor) -> None:
+    inputs = check(blood, **dict.fromkeys(blood_age.NUMBERS), gender="female", pregnant="0")
+
+    found = warnings_of(BLOOD, signature_of(blood), inputs.data, inputs.defaulted)
+
+    assert [(warning.feature, warning.code) for warning in found] == [("data", ASSUMED)]
