@@ -75,7 +75,11 @@ class Feature:
         number: Any = value.get("value")
         unit = value.get("unit")
         if set(value) != {"value", "unit"} or not isinstance(unit, str):
-            raise ValueError('Enter a number, or {"value": a number, "unit": its unit}.')
+            units = ", ".join(self.units)
+            raise ValueError(
+                f"Enter a number{self._allowed()}, "
+                f'or {{"value": a number, "unit": one of {units}}}.'
+            )
         if unit != self.unit and unit not in factors:
             raise ValueError(f"Choose one of the units {', '.join(self.units)}.")
         if not _is_number(number):

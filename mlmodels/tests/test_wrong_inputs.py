@@ -1,0 +1,170 @@
+"""Wrong inputs of every domain: each is refused by the feature's name and with what is allowed."""
+
+from typing import Any
+
+import pytest
+
+from carprice.errors import InvalidInput
+from mlmodels import catalogue
+from mlmodels.domains import DOMAINS
+from mlmodels.models import Predictor
+
+Wrong = tuple[dict[str, Any], str, str]  # the input, the name, words of the message
+
+NO_NUMBERS = ["180", "", True, None, [180], {"value": 180}, "NaN", float("nan"), float("inf")]
+BAD_CARS: list[Wrong] = [
+    *(({"horsepower": value}, "horsepower", "from 1 to 2000 hp") for value in NO_NUMBERS[:5]),
+    *(({"stroke": value}, "stroke", "from 0.5 to 10 in") for value in NO_NUMBERS),
+    ({}, "data", "at least one"),
+    ({"price": 5000}, "price", "Unknown"),
+    ({"car_ID": 3}, "car_ID", "Unknown"),
+    ({"Horsepower": 110}, "Horsepower", "Unknown"),
+    ({"": 110}, "", "Unknown"),
+    ({"brand": "tesla"}, "brand", "alfa-romero, audi, bmw"),
+    ({"brand": "BMW"}, "brand", "alfa-romero, audi, bmw"),
+    ({"brand": "maxda"}, "brand", "mazda"),
+    ({"brand": None}, "brand", "alfa-romero"),
+    ({"brand": ["bmw"]}, "brand", "alfa-romero"),
+    ({"brand": 5}, "brand", "alfa-romero"),
+    ({"CarName": 5}, "CarName", "text"),
+    ({"CarName": "tesla model s"}, "brand", "alfa-romero"),
+    ({"CarName": ""}, "brand", "alfa-romero"),
+    ({"CarName": "audi 100", "brand": "audi"}, "CarName", "not both"),
+    ({"fueltype": "petrol"}, "fueltype", "diesel, gas"),
+    ({"doornumber": 4}, "doornumber", "four, two"),
+    ({"doornumber": "4"}, "doornumber", "four, two"),
+    ({"cylindernumber": "seven"}, "cylindernumber", "eight, five, four"),
+    ({"carbody": "sedan "}, "carbody", "convertible, hardtop"),
+    ({"enginelocation": "middle"}, "enginelocation", "front, rear"),
+    ({"horsepower": 110.5}, "horsepower", "whole number from 1 to 2000 hp"),
+    ({"horsepower": 0}, "horsepower", "from 1 to 2000 hp"),
+    ({"horsepower": 2001}, "horsepower", "from 1 to 2000 hp"),
+    ({"horsepower": 10**30}, "horsepower", "from 1 to 2000 hp"),
+    ({"horsepower": {"value": 80, "unit": "PS"}}, "horsepower", "hp, kW"),
+    ({"horsepower": {"value": 1e6, "unit": "kW"}}, "horsepower", "from 1 to 2000 hp"),
+    ({"horsepower": {"value": True, "unit": "kW"}}, "horsepower", "number"),
+    ({"curbweight": 1.2}, "curbweight", "from 500 to 20000 lb"),
+    ({"curbweight": {"value": 100, "unit": "kg"}}, "curbweight", "from 500 to 20000 lb"),
+    ({"curbweight": {"value": 1200, "unit": "t"}}, "curbweight", "lb, kg"),
+    ({"citympg": {"value": 0, "unit": "l/100 km"}}, "citympg", "from 1 to 200 mpg"),
+    ({"highwaympg": -1}, "highwaympg", "from 1 to 200 mpg"),
+    ({"wheelbase": 2500}, "wheelbase", "from 20 to 300 in"),
+    ({"carlength": {"value": 4500, "unit": "mm"}}, "carlength", "in, cm"),
+    ({"compressionratio": 0}, "compressionratio", "from 1 to 50"),
+    ({"peakrpm": 5100.5}, "peakrpm", "whole number"),
+    ({"symboling": 4}, "symboling", "from -3 to 3"),
+    ({"symboling": "3"}, "symboling", "from -3 to 3"),
+    ({"enginesize": {"unit": "cc"}}, "enginesize", "number"),
+]
+BAD_BIO: list[Wrong] = [
+    *(({"Weight (kg)": value}, "Weight (kg)", "number") for value in NO_NUMBERS),
+    ({}, "data", "at least one"),
+    ({"chronological_age": 40}, "data", "at least one"),
+    ({"weight": 80}, "weight", "Unknown"),
+    ({"Age (years)": 40}, "Age (years)", "Unknown"),
+    ({"Blood Pressure (s/d)": "120/80"}, "Blood Pressure (s/d)", "Unknown"),
+    ({"gender": "Male"}, "gender", "Unknown"),
+    ({"Gender": "male"}, "Gender", "Female, Male"),
+    ({"Gender": "M"}, "Gender", "Female, Male"),
+    ({"Gender": None}, "Gender", "Female, Male"),
+    ({"Gender": 1}, "Gender", "Female, Male"),
+    ({"Smoking Status": "Sometimes"}, "Smoking Status", "Current, Former, Never"),
+    ({"Smoking Status": ""}, "Smoking Status", "Current, Former, Never"),
+    ({"Diet": "Vegan"}, "Diet", "Balanced, High-fat, Low-carb, Vegetarian"),
+    ({"Chronic Diseases": "none"}, "Chronic Diseases", "None"),
+    ({"Chronic Diseases": None}, "Chronic Diseases", "None"),
+    ({"Sleep Patterns": "Normal "}, "Sleep Patterns", "Normal"),
+    ({"Height (cm)": 1.8}, "Height (cm)", "from 50 to 272 cm"),
+    ({"Height (cm)": 273}, "Height (cm)", "from 50 to 272 cm"),
+    ({"Height (cm)": -170}, "Height (cm)", "from 50 to 272 cm"),
+    ({"Height (cm)": {"value": 170, "unit": "ft"}}, "Height (cm)", "cm, in"),
+    ({"Height (cm)": {"value": "70", "unit": "in"}}, "Height (cm)", "number"),
+    ({"Height (cm)": {"value": 170, "unit": "in"}}, "Height (cm)", "from 50 to 272 cm"),
+    ({"Height (cm)": {"value": 70, "unit": "in", "note": ""}}, "Height (cm)", "number"),
+    ({"Height (cm)": {"unit": "in"}}, "Height (cm)", "number"),
+    ({"Stress Levels": {"value": 5, "unit": "points"}}, "Stress Levels", "number"),
+    ({"Weight (kg)": 9}, "Weight (kg)", "from 10 to 635 kg"),
+    ({"Weight (kg)": 10**20}, "Weight (kg)", "from 10 to 635 kg"),
+    ({"BP_Systolic": 120.5}, "BP_Systolic", "whole number"),
+    ({"BP_Systolic": "120/80"}, "BP_Systolic", "number"),
+    ({"BP_Systolic": 0}, "BP_Systolic", "from 40 to 300 mmHg"),
+    ({"BP_Diastolic": 1e308}, "BP_Diastolic", "from 20 to 200 mmHg"),
+    ({"Bone Density (g/cm²)": -0.1}, "Bone Density (g/cm²)", "from 0 to 5"),
+    ({"Vision Sharpness": 20}, "Vision Sharpness", "from 0 to 3"),
+    ({"Hearing Ability (dB)": -1}, "Hearing Ability (dB)", "from 0 to 130"),
+    ({"Stress Levels": 11}, "Stress Levels", "from 0 to 10"),
+    ({"Sun Exposure": 25}, "Sun Exposure", "from 0 to 24"),
+    ({"BMI": 0}, "BMI", "from 5 to 200"),
+    ({"Weight (kg)": 80, "chronological_age": 131}, "chronological_age", "from 0 to 130"),
+    ({"Weight (kg)": 80, "chronological_age": "forty"}, "chronological_age", "number"),
+]
+BAD_BLOOD: list[Wrong] = [
+    *(({"albumin": value}, "albumin", "number") for value in NO_NUMBERS if value is not None),
+    ({}, "data", "at least one"),
+    ({"chronological_age": 40}, "data", "at least one"),
+    ({"age": 40}, "age", "Unknown"),
+    ({"seqn": 1}, "seqn", "Unknown"),
+    ({"year": 2007}, "year", "Unknown"),
+    ({"Albumin": 4}, "Albumin", "Unknown"),
+    ({"gender": 1}, "gender", "female, male"),
+    ({"gender": "Male"}, "gender", "female, male"),
+    ({"gender": None}, "gender", "female, male"),
+    ({"pregnant": 1}, "pregnant", "0, 1"),
+    ({"pregnant": True}, "pregnant", "0, 1"),
+    ({"pregnant": None}, "pregnant", "0, 1"),
+    ({"pregnant": "yes"}, "pregnant", "0, 1"),
+    ({"albumin": 45}, "albumin", "from 0.5 to 10 g/dL"),
+    ({"albumin": {"value": 45, "unit": "mg/L"}}, "albumin", "g/dL, g/L"),
+    ({"albumin": {"value": 450, "unit": "g/L"}}, "albumin", "from 0.5 to 10 g/dL"),
+    ({"glucose": 5}, "glucose", "from 10 to 1500 mg/dL"),
+    ({"glucose": {"value": 500, "unit": "mmol/L"}}, "glucose", "from 10 to 1500 mg/dL"),
+    ({"glucose": {"value": None, "unit": "mmol/L"}}, "glucose", "number"),
+    ({"glucose": {"value": 5, "unit": None}}, "glucose", "number"),
+    ({"glucose": {"value": 5, "unit": "mmol/l"}}, "glucose", "mg/dL, mmol/L"),
+    ({"hba1c": 0.055}, "hba1c", "from 1 to 25 %"),
+    ({"hba1c": {"value": 40, "unit": "mmol/mol"}}, "hba1c", "number"),
+    ({"creat": 80}, "creat", "from 0.05 to 30 mg/dL"),
+    ({"lymph": 101}, "lymph", "from 0 to 100 %"),
+    ({"neut": -1}, "neut", "from 0 to 100 %"),
+    ({"wbc": 6900}, "wbc", "from 0.1 to 500"),
+    ({"rbc": 4.6e6}, "rbc", "from 0.5 to 15"),
+    ({"mcv": 9}, "mcv", "from 30 to 200 fL"),
+    ({"sbp": 12}, "sbp", "from 40 to 300 mmHg"),
+    ({"dbp": 0}, "dbp", "from 1 to 200 mmHg"),
+    ({"height": 1.75}, "height", "from 50 to 272 cm"),
+    ({"weight": 1e308}, "weight", "from 10 to 635 kg"),
+    ({"totchol": 10**20}, "totchol", "from 20 to 1500 mg/dL"),
+    ({"phpfast": -1}, "phpfast", "from 0 to 100 hours"),
+    ({"albumin": 4, "chronological_age": -1}, "chronological_age", "from 0 to 130"),
+]
+BAD = {"car_price": BAD_CARS, "biological_age": BAD_BIO, "blood_age": BAD_BLOOD}
+
+
+def test_each_domain_has_forty_wrong_inputs() -> None:
+    assert set(BAD) == set(DOMAINS)
+    assert min(len(wrong) for wrong in BAD.values()) >= 40
+
+
+@pytest.mark.parametrize(
+    ("domain", "data", "field", "words"),
+    [(domain, *wrong) for domain, table in BAD.items() for wrong in table],
+)
+def test_wrong_input_is_refused_by_name_and_with_what_is_allowed(
+    predictors: dict[str, Predictor], domain: str, data: dict[str, Any], field: str, words: str
+) -> None:
+    predictor = predictors[DOMAINS[domain].predictors[0].name]
+
+    with pytest.raises(InvalidInput) as refused:
+        catalogue.check_inputs(predictor, data)
+
+    assert list(refused.value.errors) == [field]
+    assert words in refused.value.errors[field][0]
+
+
+def test_every_wrong_value_is_named_at_once(predictors: dict[str, Predictor]) -> None:
+    data = {"horsepower": -1, "brand": "tesla", "wings": 2, "stroke": 3.0}
+
+    with pytest.raises(InvalidInput) as refused:
+        catalogue.check_inputs(predictors["random_forest"], data)
+
+    assert set(refused.value.errors) == {"horsepower", "brand", "wings"}
