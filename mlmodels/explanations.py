@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     FloatArray = NDArray[np.float64]
     Backgrounds = list[FloatArray]
 
+Explainers = dict[int, Any]  # of trees, slow to make; by the id of a model that outlives them
+
 
 @dataclass(frozen=True)
 class Contributions:
@@ -45,6 +47,14 @@ class Unexplainable(TypeError):
     """There is no exact explanation for this kind of model."""
 
 
+def get_ready() -> None:
+    """Import what explaining trees needs, before there is a model.
+
+    The library keeps an error of its import for ever, and with it what its callers had at hand.
+    """
+    import shap  # noqa: F401
+
+
 def backgrounds(pipeline: Any, inputs: pd.DataFrame) -> Backgrounds:
     """What the linear parts of a fitted pipeline are explained against: their columns' means."""
     found: Backgrounds = []
@@ -52,20 +62,31 @@ def backgrounds(pipeline: Any, inputs: pd.DataFrame) -> Backgrounds:
     return found
 
 
-def explain(pipeline: Any, inputs: pd.DataFrame, means: Backgrounds) -> Contributions:
+def explain(
+    pipeline: Any, inputs: pd.DataFrame, means: Backgrounds, known: Explainers | None = None
+) -> Contributions:
     """Explain the predictions for `inputs`; `means` are what `backgrounds` gave at training.
 
-    Raises Unexplainable.
+    Explainers that are made are kept in `known` for the next time. Raises Unexplainable.
     """
-    return _Explainer(list(inputs.columns), list(means), learning=False).explain(pipeline, inputs)
+    explainer = _Explainer(list(inputs.columns), list(means), known, learning=False)
+    return explainer.explain(pipeline, inputs)
 
 
 class _Explainer:
     """Walks a fitted pipeline. Linear parts are met in the same order each time."""
 
-    def __init__(self, features: Sequence[str], means: Backgrounds, *, learning: bool) -> None:
+    def __init__(
+        self,
+        features: Sequence[str],
+        means: Backgrounds,
+        known: Explainers | None = None,
+        *,
+        learning: bool,
+    ) -> None:
         self._features = list(features)
         self._means = means
+        self._known: Explainers = {} if known is None else known
         self._learning = learning
         self._met = 0
 
@@ -90,7 +111,7 @@ class _Explainer:
             return found
         if hasattr(model, "coef_"):
             return self._explain_linear(model, encoded)
-        return _explain_trees(model, encoded)
+        return self._explain_trees(model, encoded)
 
     def _explain_composed(
         self, model: Any, inputs: Any, explain: Callable[[Any, Any], Contributions]
@@ -115,6 +136,16 @@ class _Explainer:
         self._met += 1
         baseline = np.full(len(encoded), float(model.intercept_ + mean @ model.coef_))
         return Contributions(baseline, (encoded - mean) * model.coef_)
+
+    def _explain_trees(self, model: Any, encoded: FloatArray) -> Contributions:
+        import numpy as np
+
+        explainer = self._known.get(id(model))
+        if explainer is None:
+            explainer = self._known[id(model)] = _tree_explainer(model)
+        parts = np.asarray(explainer.shap_values(encoded, check_additivity=False), dtype=float)
+        baseline = np.full(len(encoded), float(np.ravel(explainer.expected_value)[0]))
+        return Contributions(baseline, parts)
 
     def _by_feature(self, columns: ColumnTransformer, encoded: Contributions) -> Contributions:
         """Sum the columns that each feature was encoded in."""
@@ -150,24 +181,13 @@ def _owners_within(transformer: Any, features: list[str], width: int) -> list[st
     return [feature for feature, count in zip(features, counts, strict=True) for _ in range(count)]
 
 
-_tree_explainers: dict[int, tuple[Any, Any]] = {}  # by the model's id, with the model itself
-
-
-def _explain_trees(model: Any, encoded: FloatArray) -> Contributions:
-    import numpy as np
+def _tree_explainer(model: Any) -> Any:
     from shap import TreeExplainer
 
-    known = _tree_explainers.get(id(model))
-    if known is None:
-        try:
-            known = (model, TreeExplainer(model, feature_perturbation="tree_path_dependent"))
-        except Exception as error:  # the library raises its own for what it does not know
-            raise Unexplainable(f"{type(model).__name__}: {error}") from error
-        _tree_explainers[id(model)] = known
-    explainer = known[1]
-    parts = np.asarray(explainer.shap_values(encoded, check_additivity=False), dtype=float)
-    baseline = np.full(len(encoded), float(np.ravel(explainer.expected_value)[0]))
-    return Contributions(baseline, parts)
+    try:
+        return TreeExplainer(model, feature_perturbation="tree_path_dependent")
+    except Exception as error:  # the library raises its own for what it does not know
+        raise Unexplainable(f"{type(model).__name__}: {error}") from error
 
 
 def _weights(blend: Any) -> tuple[FloatArray, float]:

@@ -25,6 +25,7 @@ class Scorer:
 
     def __init__(self, artefact: Artefact, features: Sequence[Feature]) -> None:
         self._artefact = artefact
+        self._explainers: explanations.Explainers = {}
         self._names = [feature.name for feature in features]
         # Numbers that may be missing are floats even where a whole batch lacks them.
         self._floats = {f.name for f in features if f.optional and f.type != "category"}
@@ -44,7 +45,10 @@ class Scorer:
         if not (self._artefact.explains and rows):
             return [None] * len(rows)
         found = explanations.explain(
-            self._artefact.pipeline, self._frame(rows), self._artefact.backgrounds
+            self._artefact.pipeline,
+            self._frame(rows),
+            self._artefact.backgrounds,
+            self._explainers,
         )
         known = self._artefact.known_cases
         return [

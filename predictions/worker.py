@@ -19,7 +19,7 @@ from threadpoolctl import threadpool_limits
 
 from accounts import idempotency
 from accounts.services import forget_old_sessions
-from mlmodels import catalogue, inference
+from mlmodels import catalogue, explanations, inference
 from mlmodels.artefacts import ArtefactError, OtherLibrary
 from mlmodels.models import Predictor
 from predictions import doorbell, execution, what_ifs
@@ -35,6 +35,7 @@ def prepare() -> None:
     """Load models before the pool forks: its processes share them, and a new one starts at once."""
     for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
         os.environ.setdefault(name, "1")  # threads would not survive the fork
+    explanations.get_ready()
     warm_up()
     connections.close_all()
 

@@ -1,8 +1,12 @@
 """Artefacts: nothing is loaded that is not what was published, and nothing broken is sold."""
 
+import gc
 import hashlib
 import io
 import pickle
+import uuid
+import weakref
+from collections import OrderedDict
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -13,7 +17,7 @@ from rest_framework.test import APIClient
 
 from accounts.models import User
 from billing.models import CreditAccount
-from mlmodels import artefacts, inference
+from mlmodels import artefacts, explanations, inference
 from mlmodels.artefacts import Artefact, ArtefactError
 from mlmodels.inference import Scorer, ScoringError
 from mlmodels.models import Predictor, PredictorVersion
@@ -283,6 +287,45 @@ def test_an_artefact_is_read_once_for_many_predictions(version: PredictorVersion
     remove(version)
 
     assert inference.scorer(version.pk) is first
+
+
+def test_a_pipeline_that_is_no_longer_kept_is_freed_with_its_explainers(
+    version: PredictorVersion, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(inference, "_loaded", OrderedDict())
+    monkeypatch.setattr(inference, "KEPT", 1)
+    explanations.get_ready()
+    scorer = inference.scorer(version.pk)
+    scorer.explain([{item["name"]: item["default"] for item in version.signature}])
+    forest = weakref.ref(scorer._artefact.pipeline[-1])
+    [explainer] = map(weakref.ref, scorer._explainers.values())
+    assert forest()
+    assert explainer()
+
+    del scorer
+    inference.scorer(_another_version(version).pk)
+    gc.collect()
+
+    assert forest() is None
+    assert explainer() is None
+
+
+def _another_version(version: PredictorVersion) -> PredictorVersion:
+    """With the same artefact."""
+    version.pk, version.number = uuid.uuid4(), version.number + 1
+    version.save(force_insert=True)
+    return version
+
+
+def test_an_explainer_is_made_once(
+    version: PredictorVersion, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scorer = inference.scorer(version.pk)
+    row = {item["name"]: item["default"] for item in version.signature}
+    first = scorer.explain([row])
+    monkeypatch.setattr(explanations, "_tree_explainer", lambda _: pytest.fail("made again"))
+
+    assert scorer.explain([row]) == first
 
 
 def test_what_joblib_wrote_is_what_is_read(version: PredictorVersion) -> None:
