@@ -128,7 +128,7 @@ def trained(pytestconfig: pytest.Config) -> Trained:
 def _digest_of_training() -> str:
     """Changes with anything that training depends on."""
     folder = settings.BASE_DIR / "mlmodels"
-    modules = "artefacts comparables explanations intervals signature training validation"
+    modules = "artefacts comparables explanations intervals rowwise signature training validation"
     names = [f"{name}.py" for name in modules.split()]
     files = [*map(folder.joinpath, names), *folder.glob("domains/*.py"), *folder.glob("data/*.csv")]
     digest = hashlib.sha256(repr(PLAN).encode())

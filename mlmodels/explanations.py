@@ -15,6 +15,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from mlmodels import rowwise
+
 if TYPE_CHECKING:
     import numpy as np
     import pandas as pd
@@ -134,7 +136,7 @@ class _Explainer:
             self._means.append(np.asarray(encoded, dtype=float).mean(axis=0))
         mean = self._means[self._met]
         self._met += 1
-        baseline = np.full(len(encoded), float(model.intercept_ + mean @ model.coef_))
+        baseline = np.full(len(encoded), float(model.intercept_ + (mean * model.coef_).sum()))
         return Contributions(baseline, (encoded - mean) * model.coef_)
 
     def _explain_trees(self, model: Any, encoded: FloatArray) -> Contributions:
@@ -208,10 +210,13 @@ def _weights(blend: Any) -> tuple[FloatArray, float]:
 def _sum(members: Sequence[Contributions], weights: FloatArray, intercept: float) -> Contributions:
     import numpy as np
 
-    return Contributions(
-        intercept + np.tensordot(weights, [member.baseline for member in members], axes=1),
-        np.tensordot(weights, [member.parts for member in members], axes=1),
-    )
+    baseline = np.full_like(members[0].baseline, intercept)
+    parts = np.zeros_like(members[0].parts)
+    # One after the other: the last bit of a matrix product depends on how many rows there are.
+    for member, weight in zip(members, weights, strict=True):
+        baseline += weight * member.baseline
+        parts += weight * member.parts
+    return Contributions(baseline, parts)
 
 
 def _from_logarithm(model: Any, logs: Contributions) -> Contributions:
@@ -220,7 +225,7 @@ def _from_logarithm(model: Any, logs: Contributions) -> Contributions:
 
     if model.func is not np.log or model.inverse_func is not np.exp:
         raise Unexplainable("Only the logarithm of a target can be undone.")
-    change = logs.parts.sum(axis=1)
+    change = rowwise.add_up(logs.parts)
     baseline = np.exp(logs.baseline)
     # (e^change - 1) / change, which is 1 where nothing changes.
     growth = np.divide(np.expm1(change), change, out=np.ones_like(change), where=change != 0)

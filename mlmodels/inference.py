@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 from uuid import UUID
 
-from mlmodels import artefacts, explanations
+from mlmodels import artefacts, explanations, rowwise
 from mlmodels.artefacts import Artefact
 from mlmodels.models import PredictorVersion
 from mlmodels.signature import Feature, Signature
@@ -21,9 +21,13 @@ class ScoringError(Exception):
 
 
 class Scorer:
-    """A version's artefact with the columns it was fitted on."""
+    """A version's artefact with the columns it was fitted on.
+
+    What it says of a row does not depend on the rows beside it, to the last bit.
+    """
 
     def __init__(self, artefact: Artefact, features: Sequence[Feature]) -> None:
+        rowwise.make_rowwise(artefact.pipeline)
         self._artefact = artefact
         self._explainers: explanations.Explainers = {}
         self._names = [feature.name for feature in features]

@@ -17,9 +17,9 @@ ENTRIES = [pytest.param(domain, spec.name, id=spec.name) for domain, spec in pre
 ROWS = 60
 
 
-def rows_of(domain: Domain, signature: Signature) -> list[dict[str, Any]]:
+def rows_of(domain: Domain, signature: Signature, count: int = ROWS) -> list[dict[str, Any]]:
     """Real rows, the typical case, and one far outside of all."""
-    table = domain.load(domain.data_path)[: ROWS - 2]
+    table = domain.load(domain.data_path)[: count - 2]
     names = [feature.name for feature in signature.scored]
     real = table[names].astype(object).where(table[names].notna(), None).to_dict("records")
     limits = {
@@ -47,24 +47,6 @@ def test_baseline_and_contributions_add_up_to_the_value(
         total = made_of["baseline"] + sum(made_of["contributions"].values())
         assert total == pytest.approx(value, rel=1e-6)
     assert len({made_of["baseline"] for made_of in found if made_of}) == 1
-
-
-@pytest.mark.parametrize(("domain", "name"), ENTRIES)
-def test_a_row_is_explained_the_same_alone_and_among_others(
-    predictors: dict[str, Predictor], domain: Domain, name: str
-) -> None:
-    version = predictors[name].current_version
-    assert version
-    rows = rows_of(domain, Signature.from_json(version.signature))[-3:]
-    scorer = inference.scorer(version.pk)
-
-    together = scorer.explain(rows)
-
-    for row, made_of in zip(rows, together, strict=True):
-        [alone] = scorer.explain([row])
-        assert alone
-        assert made_of
-        assert alone["contributions"] == pytest.approx(made_of["contributions"], abs=1e-9)
 
 
 def test_a_linear_models_contributions_are_weight_times_distance_from_the_mean() -> None:
