@@ -1,15 +1,19 @@
 """Fitted pipelines on disk: written beside and renamed, loaded only if they are what was published.
 
 An artefact is a pickle, and a pickle is code: nothing is unpickled before its digest has been
-compared with the one in the database.
+compared with the one in the database. The card beside it tells people what it is; nothing here
+reads one, since whoever could put a file there could put a card there too.
 """
 
 import hashlib
 import io
+import json
 import os
 import tempfile
 import warnings
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -23,7 +27,9 @@ if TYPE_CHECKING:
     from mlmodels.comparables import KnownCases
 
 FORMAT = 2  # 1 was a bare pipeline
-LIBRARIES = ("scikit-learn", "numpy", "scipy", "pandas", "joblib")
+LIBRARIES = ("scikit-learn", "numpy", "scipy", "pandas", "joblib", "shap")  # recorded
+NEEDED = ("scikit-learn", "numpy", "pandas")  # in the very release that was recorded
+TEMPORARY = ".writing-"
 
 
 class ArtefactError(Exception):
@@ -44,12 +50,22 @@ class Artefact:
     explains: bool = True
 
 
+@lru_cache
+def installed(library: str) -> str:
+    """The release of a library; a process keeps the one it started with."""
+    return version(library)
+
+
 def library_versions() -> dict[str, str]:
-    return {name: version(name) for name in LIBRARIES}
+    return {name: installed(name) for name in LIBRARIES}
 
 
 def path_of(sha256: str) -> Path:
     return Path(settings.MODELS_DIR) / f"{sha256}.joblib"
+
+
+def card_path_of(sha256: str) -> Path:
+    return path_of(sha256).with_suffix(".json")
 
 
 def save(artefact: Artefact) -> str:
@@ -67,26 +83,48 @@ def save(artefact: Artefact) -> str:
 def write_whole(path: Path, content: bytes) -> None:
     """Write a file so that a crash leaves either all of it or nothing under its name."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=".writing-")
+    descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=TEMPORARY)
     with os.fdopen(descriptor, "wb") as file:
         file.write(content)
         file.flush()
         os.fsync(file.fileno())
     Path(temporary).chmod(0o644)
     Path(temporary).rename(path)
+    _sync_directory(path.parent)
 
 
-def read_verified(published: PredictorVersion) -> bytes:
-    """The artefact's bytes. Raises ArtefactError unless they are the ones published."""
+def _sync_directory(directory: Path) -> None:
+    """Let a new name in it survive a power failure."""
+    descriptor = os.open(directory, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def save_card(sha256: str, card: Mapping[str, Any]) -> None:
+    """Write beside an artefact what is recorded of it, for people to read."""
+    write_whole(card_path_of(sha256), json.dumps(card, indent=1).encode())
+
+
+def check_release(published: PredictorVersion) -> None:
+    """Raises OtherLibrary if it needs another release of a library, or of this program."""
     if published.artefact_format > FORMAT:
         raise OtherLibrary(
             f"The artefact has format {published.artefact_format}; this release reads {FORMAT}."
         )
-    installed = version("scikit-learn")
-    if published.sklearn_version != installed:
-        raise OtherLibrary(
-            f"It was trained with scikit-learn {published.sklearn_version}, not {installed}."
-        )
+    recorded = {**(published.libraries or {}), "scikit-learn": published.sklearn_version}
+    for name in NEEDED:
+        release = recorded.get(name)
+        if release is not None and release != installed(name):
+            raise OtherLibrary(
+                f"It was trained with {name} {release}, and {installed(name)} is installed."
+            )
+
+
+def read_verified(published: PredictorVersion) -> bytes:
+    """The artefact's bytes. Raises ArtefactError unless they are the ones published."""
+    check_release(published)
     try:
         content = path_of(published.artefact_sha256).read_bytes()
     except (FileNotFoundError, NotADirectoryError, IsADirectoryError, PermissionError) as error:

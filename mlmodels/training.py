@@ -46,6 +46,9 @@ class Card:
     def metrics_json(self) -> dict[str, Any]:
         return asdict(self.metrics)
 
+    def to_json(self) -> dict[str, Any]:
+        return {**asdict(self), "trained_at": self.trained_at.isoformat()}
+
 
 def train(
     domain: Domain,
@@ -55,7 +58,7 @@ def train(
     progress: Progress,
     plan: Plan | None = None,
 ) -> Card:
-    """Cross-validate, fit on all rows and save. The same data gives the same numbers.
+    """Cross-validate, fit on all rows, save artefact and card. The same data give the same numbers.
 
     `jobs` is the number of processes that fit folds; `plan` says how many folds, if not the usual.
     Raises OSError if the models directory cannot be written.
@@ -88,7 +91,7 @@ def _train(
     )
     tell(f"fitting on {len(table)} rows")
     artefact = fit(domain, spec, inputs, target)
-    return Card(
+    card = Card(
         name=spec.name,
         domain=domain.name,
         signature=describe(domain, inputs).to_json(),
@@ -102,6 +105,8 @@ def _train(
         seed=SEED,
         trained_at=datetime.now(UTC),
     )
+    artefacts.save_card(card.artefact_sha256, card.to_json())
+    return card
 
 
 def fit(

@@ -3,6 +3,7 @@
 import gc
 import hashlib
 import io
+import os
 import pickle
 import uuid
 import weakref
@@ -70,6 +71,16 @@ def come_from_another_sklearn(version: PredictorVersion) -> None:
     version.save()
 
 
+def come_from_another_numpy(version: PredictorVersion) -> None:
+    version.libraries["numpy"] = "1.0"
+    version.save()
+
+
+def come_from_another_pandas(version: PredictorVersion) -> None:
+    version.libraries["pandas"] = "1.0"
+    version.save()
+
+
 def come_from_a_newer_release(version: PredictorVersion) -> None:
     version.artefact_format = artefacts.FORMAT + 1
     version.save()
@@ -92,6 +103,8 @@ SPOILED = [
 ]
 OTHERS = [
     pytest.param(come_from_another_sklearn, "scikit-learn 0.24.2", id="other-scikit-learn"),
+    pytest.param(come_from_another_numpy, "numpy 1.0, and .+ installed", id="other-numpy"),
+    pytest.param(come_from_another_pandas, "pandas 1.0, and .+ installed", id="other-pandas"),
     pytest.param(come_from_a_newer_release, "format 3", id="newer-format"),
 ]
 
@@ -118,6 +131,21 @@ def test_saving_leaves_no_half_written_file(settings: Any, tmp_path: Path) -> No
     assert [path.name for path in (tmp_path / "models").iterdir()] == [f"{sha256}.joblib"]
 
 
+def test_a_file_and_its_name_are_on_the_disk_when_it_is_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    synced = []
+
+    def fsync(descriptor: int) -> None:
+        synced.append((Path(f"/dev/fd/{descriptor}").is_dir(), (tmp_path / "file").exists()))
+
+    monkeypatch.setattr(os, "fsync", fsync)
+
+    artefacts.write_whole(tmp_path / "file", b"content")
+
+    assert synced == [(False, False), (True, True)]  # the file, then the directory it is in
+
+
 @pytest.mark.parametrize(("spoil", "reason"), [*SPOILED, *OTHERS])
 def test_a_spoiled_artefact_is_refused_with_the_reason(
     version: PredictorVersion, spoil: Callable[[PredictorVersion], None], reason: str
@@ -126,6 +154,18 @@ def test_a_spoiled_artefact_is_refused_with_the_reason(
 
     with pytest.raises(ArtefactError, match=reason):
         artefacts.load(version)
+
+
+def test_a_library_that_was_not_recorded_is_no_reason_to_refuse(version: PredictorVersion) -> None:
+    version.libraries = {}
+
+    assert artefacts.load(version)
+
+
+def test_a_library_that_is_only_recorded_is_no_reason_to_refuse(version: PredictorVersion) -> None:
+    version.libraries["joblib"] = "0.1"
+
+    assert artefacts.load(version)
 
 
 def test_a_foreign_pickle_is_not_even_opened(version: PredictorVersion, tmp_path: Path) -> None:
