@@ -254,7 +254,7 @@ DEADLINE_SECONDS = seconds("DEADLINE_SECONDS", 600, low=1)
 SWEEP_SECONDS = seconds("SWEEP_SECONDS", 2, low=0.1)
 MAX_ATTEMPTS = 3
 RETRY_SECONDS = seconds("RETRY_SECONDS", 1, low=0)  # before a second try; four times that, a third
-# How long rows wait for a worker that can load their model before they fail.
+# How long rows wait for a worker that can load their model, and a predictor is sold without one.
 MODEL_PATIENCE_SECONDS = seconds("MODEL_PATIENCE_SECONDS", 30, low=0)
 # Queued predictions, of everybody and of one user; submissions beyond are told to come later.
 QUEUE_LIMIT = integer("QUEUE_LIMIT", 50_000, low=1, high=10_000_000)

@@ -32,8 +32,10 @@ class PredictorAdmin(admin.ModelAdmin):  # type: ignore[type-arg]  # generic onl
 
     list_display = ["name", "domain", "title", "price", "enabled", "current_version", "fault"]
     list_filter = ["domain", "enabled"]
-    fields = ["name", "domain", "title", "algorithm", "price", "enabled", "current_version"]
-    readonly_fields = ["name", "domain", "title", "algorithm", "current_version"]
+    fields = [
+        "name", "domain", "title", "algorithm", "price", "enabled", "current_version", "fault"
+    ]  # fmt: skip
+    readonly_fields = ["name", "domain", "title", "algorithm", "current_version", "fault"]
     inlines = [PriceChangeInline]
     formfield_overrides = {
         models.PositiveIntegerField: {

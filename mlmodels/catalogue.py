@@ -1,14 +1,18 @@
 """The catalogue's use cases: publish a version, set a price, find what is on sale."""
 
+import json
+import logging
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from datetime import timedelta
 from functools import lru_cache
 from typing import Any
 from uuid import UUID
 
 from django.db import transaction
-from django.db.models import F
+from django.db.models import F, Q, QuerySet
+from django.db.models.functions import Now
 
 from accounts.models import User
 from carprice.errors import InvalidInput, ServiceError
@@ -20,9 +24,14 @@ from mlmodels.models import Predictor, PredictorVersion, PriceChange
 from mlmodels.signature import Inputs, Signature
 from mlmodels.training import Card
 
+logger = logging.getLogger(__name__)
+
 PRICE_BY_RANK = (10, 25, 40)  # credits, from the largest cross-validated error to the smallest
 HIGHEST_PRICE = 1_000_000  # also a database constraint
 PRICE_STEP = 15  # for each predictor beyond the third
+
+NOTED_EVERY = timedelta(seconds=10)  # by workers, that they could load a version
+NOTED_WITHIN = timedelta(seconds=30)  # or no such worker is there
 
 
 class PredictorNotFound(ServiceError):
@@ -129,7 +138,7 @@ def check_inputs_of(version_id: UUID, domain: Domain, data: Any) -> Inputs:
 
 @transaction.atomic
 def publish(domain: Domain, spec: PredictorSpec, card: Card) -> PredictorVersion:
-    """Make a trained model the current version; publishing the same artefact again repairs it."""
+    """Make a trained model the current version; publishing the very same again repairs it."""
     # A first price is needed at once; `price_by_rank` sets it right when all are trained.
     words = {
         "domain": domain.name,
@@ -142,8 +151,12 @@ def publish(domain: Domain, spec: PredictorSpec, card: Card) -> PredictorVersion
     )
     predictor = Predictor.objects.select_for_update().get(name=spec.name)
     latest = predictor.versions.order_by("-number").first()
-    if latest is None or latest.artefact_sha256 != card.artefact_sha256:
-        latest = _next_version(predictor, domain, card, 1 + (latest.number if latest else 0))
+    recorded = _recorded(domain, card)
+    if latest is None or any(getattr(latest, name) != value for name, value in recorded.items()):
+        number = latest.number + 1 if latest else 1
+        latest = PredictorVersion(
+            predictor=predictor, number=number, trained_at=card.trained_at, **recorded
+        )
     latest.fault = ""
     latest.save()
     for field, value in words.items():
@@ -153,26 +166,27 @@ def publish(domain: Domain, spec: PredictorSpec, card: Card) -> PredictorVersion
     return latest
 
 
-def _next_version(
-    predictor: Predictor, domain: Domain, card: Card, number: int
-) -> PredictorVersion:
-    return PredictorVersion(
-        predictor=predictor,
-        number=number,
-        target=domain.target,
-        unit=domain.unit,
-        signature=card.signature,
-        metrics=card.metrics_json(),
-        calibration=card.calibration,
-        report=card.report,
-        artefact_sha256=card.artefact_sha256,
-        artefact_format=card.artefact_format,
-        sklearn_version=card.libraries["scikit-learn"],
-        libraries=card.libraries,
-        data_sha256=card.data_sha256,
-        seed=card.seed,
-        trained_at=card.trained_at,
-    )
+def _recorded(domain: Domain, card: Card) -> dict[str, Any]:
+    """What a version records of a training, but for its time, as it comes back from the database.
+
+    The same pickle may have been written with other libraries, which decide whether it is loaded.
+    """
+    document = {
+        "target": domain.target,
+        "unit": domain.unit,
+        "signature": card.signature,
+        "metrics": card.metrics_json(),
+        "calibration": card.calibration,
+        "report": card.report,
+        "artefact_sha256": card.artefact_sha256,
+        "artefact_format": card.artefact_format,
+        "sklearn_version": card.libraries["scikit-learn"],
+        "libraries": card.libraries,
+        "data_sha256": card.data_sha256,
+        "seed": card.seed,
+    }
+    found: dict[str, Any] = json.loads(json.dumps(document))  # tuples become lists
+    return found
 
 
 @transaction.atomic
@@ -182,6 +196,7 @@ def price_by_rank(domain_name: str) -> None:
         Predictor.objects.select_for_update(of=("self",))
         .select_related("current_version")
         .filter(domain=domain_name, current_version__isnull=False)
+        .order_by("pk")
     )
     predictors.sort(key=_error, reverse=True)
     for predictor, price in zip(predictors, _ladder(len(predictors)), strict=True):
@@ -220,6 +235,37 @@ def _record_price(predictor: Predictor, price: int, *, actor: User | None) -> No
     predictor.save(update_fields=["price", "price_set_by"])
 
 
+def name_of(version_id: UUID) -> str:
+    """A version as operators read it."""
+    columns = "number", "artefact_sha256", "predictor__name"
+    versions = PredictorVersion.objects.select_related("predictor").only(*columns)
+    return str(versions.get(pk=version_id))
+
+
 def report_fault(version_id: UUID, reason: str) -> None:
-    """Take a version off sale because its artefact cannot be loaded."""
-    PredictorVersion.objects.filter(pk=version_id).update(fault=reason[:300])
+    """Take a version off sale because its artefact cannot be loaded, and tell the operator once."""
+    reason = reason[:300]
+    if PredictorVersion.objects.filter(pk=version_id).exclude(fault=reason).update(fault=reason):
+        logger.error("%s cannot be sold: %s", name_of(version_id), reason)
+
+
+def versions_on_sale() -> QuerySet[PredictorVersion]:
+    """Those that are sold now, without their larger columns."""
+    current = Predictor.objects.on_sale().order_by().values("current_version")
+    return PredictorVersion.objects.filter(pk__in=current).defer(*PredictorVersion.LARGE)
+
+
+@transaction.atomic
+def note_loadable(version_ids: Iterable[UUID]) -> None:
+    """Note that a worker which has what these versions need is at work, if nobody has lately."""
+    due = Q(loadable_at=None) | Q(loadable_at__lt=Now() - NOTED_EVERY)
+    rows = PredictorVersion.objects.filter(due, pk__in=version_ids)
+    ours = list(rows.select_for_update(skip_locked=True, no_key=True).values_list("pk", flat=True))
+    if ours:
+        PredictorVersion.objects.filter(pk__in=ours).update(loadable_at=Now())
+
+
+def is_sold_in_vain(version_id: UUID) -> bool:
+    """Whether it is on sale, and no worker that has what it needs has been at work lately."""
+    noted = Q(loadable_at__gt=Now() - NOTED_WITHIN)
+    return versions_on_sale().filter(pk=version_id).exclude(noted).exists()

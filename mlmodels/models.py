@@ -75,7 +75,8 @@ class PriceChange(models.Model):
 class PredictorVersion(models.Model):
     """One fitted model and everything needed to trust, load and describe it.
 
-    Never edited after it is published, except for `fault`: why its artefact cannot be loaded.
+    Never edited after it is published, except for what is found of its artefact later: `fault`
+    says why it cannot be loaded, `loadable_at` when a worker that has its libraries last worked.
     """
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
@@ -95,6 +96,9 @@ class PredictorVersion(models.Model):
     seed = models.PositiveIntegerField()
     trained_at = models.DateTimeField()
     fault = models.CharField(max_length=300, blank=True)
+    loadable_at = models.DateTimeField(
+        null=True, help_text="When a worker with the libraries it needs was last at work."
+    )
 
     LARGE = ("signature", "report")  # columns that only some uses need
 

@@ -23,7 +23,7 @@ from django.db.models.functions import Now
 
 from billing.services import resolve_holds
 from carprice import sql
-from mlmodels import catalogue, inference
+from mlmodels import artefacts, catalogue, inference
 from mlmodels.artefacts import ArtefactError, OtherLibrary
 from predictions import doorbell, queue
 from predictions.models import Prediction, PredictionQuerySet
@@ -208,7 +208,6 @@ def score(claim: Claim) -> list[Outcome]:
     try:
         scorer = inference.scorer(claim.version_id)
     except ArtefactError as error:
-        logger.error("Version %s is off sale: %s", claim.version_id, error)
         catalogue.report_fault(claim.version_id, str(error))
         return [Outcome(row, failure=Failure.MODEL_UNAVAILABLE) for row in claim.rows]
     try:
@@ -391,11 +390,15 @@ def retry_or_fail(rows: Sequence[Prediction], failure: str, seconds: float) -> l
 
 @dataclass
 class _Foreign:
-    """A version this process has not the libraries for, and how long its queue has not moved."""
+    """A version this process has not the libraries for.
+
+    How long its queue has not moved, and how long it has been sold with nobody to score it.
+    """
 
     reason: str
     head: UUID | None = None
     since: float = 0.0
+    in_vain_since: float | None = None
 
 
 _foreign: dict[UUID, _Foreign] = {}
@@ -404,22 +407,52 @@ _foreign: dict[UUID, _Foreign] = {}
 def leave_to_others(version_id: UUID, reason: str) -> None:
     """Score no rows of a version, but see to it that they end even if nobody else does."""
     if version_id not in _foreign:
-        logger.error("Version %s is left to other workers: %s", version_id, reason)
+        logger.error("%s is left to other workers: %s", catalogue.name_of(version_id), reason)
         _foreign[version_id] = _Foreign(reason)
 
 
+def look_at_what_is_on_sale() -> None:
+    """Note which versions this worker has what it needs for; the others are left to others."""
+    ours = []
+    for version in catalogue.versions_on_sale():
+        try:
+            artefacts.check_release(version)
+        except OtherLibrary as error:
+            leave_to_others(version.pk, str(error))
+        else:
+            ours.append(version.pk)
+    catalogue.note_loadable(ours)
+
+
 def give_up_what_nobody_scores(now: float) -> None:
-    """Fail the rows of versions whose queue has not moved for long; `now` is monotonic."""
+    """Take versions off sale, and fail their rows, that for long nobody has scored or could.
+
+    `now` is monotonic.
+    """
     for version_id, foreign in list(_foreign.items()):
-        queued = Prediction.objects.due().filter(version=version_id)
-        head = queued.order_by(*queue.ORDER.split(", ")).values_list("pk", flat=True).first()
-        if head is None or head != foreign.head:
-            foreign.head, foreign.since = head, now
-        elif now - foreign.since > settings.MODEL_PATIENCE_SECONDS:
-            logger.error("No worker can load version %s: %s", version_id, foreign.reason)
+        if _stands_still(version_id, foreign, now) or _is_sold_in_vain(version_id, foreign, now):
             catalogue.report_fault(version_id, foreign.reason)
             while _give_up(version_id) == SWEEP_ROWS:
                 pass
+
+
+def _stands_still(version_id: UUID, foreign: _Foreign, now: float) -> bool:
+    queued = Prediction.objects.due().filter(version=version_id)
+    head = queued.order_by(*queue.ORDER.split(", ")).values_list("pk", flat=True).first()
+    if head is None or head != foreign.head:
+        foreign.head, foreign.since = head, now
+        return False
+    return now - foreign.since > settings.MODEL_PATIENCE_SECONDS
+
+
+def _is_sold_in_vain(version_id: UUID, foreign: _Foreign, now: float) -> bool:
+    """Without waiting for somebody to buy it: nobody could score what is bought."""
+    if not catalogue.is_sold_in_vain(version_id):
+        foreign.in_vain_since = None
+        return False
+    if foreign.in_vain_since is None:
+        foreign.in_vain_since = now
+    return now - foreign.in_vain_since > settings.MODEL_PATIENCE_SECONDS
 
 
 @transaction.atomic

@@ -62,7 +62,6 @@ def _load_what_is_on_sale() -> None:
         except OtherLibrary as error:
             execution.leave_to_others(version_id, str(error))
         except ArtefactError as error:
-            logger.error("Version %s is off sale: %s", version_id, error)
             catalogue.report_fault(version_id, str(error))
 
 
@@ -93,6 +92,7 @@ class Sweeper(threading.Thread):
         if time.monotonic() >= self._next_heartbeat:
             self._next_heartbeat = time.monotonic() + HEARTBEAT_SECONDS
             doorbell.ask_for_heartbeat()
+            execution.look_at_what_is_on_sale()
         if time.monotonic() >= self._next_tidying:
             self._next_tidying = time.monotonic() + TIDY_SECONDS
             idempotency.forget_old_answers()

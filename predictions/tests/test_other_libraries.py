@@ -5,11 +5,14 @@ This process cannot load them. What another worker does is done here by claiming
 
 import logging
 from collections.abc import Callable, Iterator
+from dataclasses import replace
+from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
 import pytest
 from django.conf import LazySettings
+from django.db.models.functions import Now
 
 from accounts.models import User
 from billing.models import CreditAccount
@@ -41,10 +44,11 @@ def _patience(settings: LazySettings) -> Iterator[None]:
 
 @pytest.fixture
 def version_id(predictor: Predictor, monkeypatch: pytest.MonkeyPatch) -> UUID:
-    """The version of `predictor`, now one for other workers."""
+    """The version of `predictor`, now one for other workers, of which there is one."""
     assert predictor.current_version_id
     PredictorVersion.objects.filter(pk=predictor.current_version_id).update(sklearn_version="0.1")
     monkeypatch.delitem(inference._loaded, predictor.current_version_id, raising=False)
+    catalogue.note_loadable([predictor.current_version_id])
     return predictor.current_version_id
 
 
@@ -105,7 +109,9 @@ def test_its_task_ends_without_an_error_and_says_why_once(
     assert "0.1" in caplog.text
 
 
-def test_such_a_version_stays_on_sale(predictor: Predictor, version_id: UUID) -> None:
+def test_such_a_version_stays_on_sale_while_a_worker_that_can_load_it_is_at_work(
+    predictor: Predictor, version_id: UUID
+) -> None:
     worker.warm_up()
     look(0, PATIENCE + 1)
 
@@ -220,6 +226,110 @@ def test_other_versions_are_not_given_up(
     assert state(other) == WAITING
 
 
+# --- Nobody could score it -----------------------------------------------------------------------
+
+
+def leave_alone(version_id: UUID) -> None:
+    """The other worker has stopped."""
+    gone = Now() - catalogue.NOTED_WITHIN - timedelta(seconds=1)
+    PredictorVersion.objects.filter(pk=version_id).update(loadable_at=gone)
+
+
+def test_what_no_worker_can_load_goes_off_sale_before_anybody_buys_it(
+    predictor: Predictor, version_id: UUID, caplog: pytest.LogCaptureFixture
+) -> None:
+    leave_alone(version_id)
+    execution.look_at_what_is_on_sale()
+
+    look(0, PATIENCE, PATIENCE + 1, PATIENCE + 3)
+
+    told = [record.message for record in caplog.records if "cannot be sold" in record.message]
+    reason = PredictorVersion.objects.get(pk=version_id).fault
+    assert reason.startswith("It was trained with scikit-learn 0.1, and")
+    assert told == [f"{predictor.current_version} cannot be sold: {reason}"]
+    with pytest.raises(PredictorNotFound):
+        find_on_sale(predictor.name)
+
+
+def test_what_was_never_loadable_anywhere_goes_off_sale_too(
+    predictor: Predictor, version_id: UUID
+) -> None:
+    PredictorVersion.objects.update(loadable_at=None)
+    execution.look_at_what_is_on_sale()
+
+    look(0, PATIENCE + 1)
+
+    with pytest.raises(PredictorNotFound):
+        find_on_sale(predictor.name)
+
+
+def test_what_waits_for_it_fails_uncharged_at_once(
+    submit: Submit, version_id: UUID, user: User
+) -> None:
+    leave_alone(version_id)
+    execution.look_at_what_is_on_sale()
+    look(0, PATIENCE)
+    row = submit()
+
+    look(PATIENCE + 1)
+
+    account = CreditAccount.objects.get(pk=user.pk)
+    assert state(row) == GIVEN_UP
+    assert (account.balance, account.held) == (1000, 0)
+    assert not list(breaches())
+
+
+def test_a_worker_that_can_load_it_has_time_to_come_back(
+    predictor: Predictor, version_id: UUID
+) -> None:
+    """As when all have waited for the database."""
+    leave_alone(version_id)
+    execution.look_at_what_is_on_sale()
+
+    look(0, PATIENCE)
+    catalogue.note_loadable([version_id])
+    look(PATIENCE + 1)
+    leave_alone(version_id)
+    look(PATIENCE + 2, 2 * PATIENCE + 2)
+
+    assert find_on_sale(predictor.name).current_version_id == version_id
+
+
+def test_a_worker_notes_what_it_could_load_and_nothing_else(
+    version_id: UUID, predictors: dict[str, Predictor]
+) -> None:
+    PredictorVersion.objects.update(loadable_at=None)
+
+    execution.look_at_what_is_on_sale()
+
+    noted = PredictorVersion.objects.filter(loadable_at__isnull=False)
+    others = {row.current_version_id for row in predictors.values()} - {version_id}
+    assert set(noted.values_list("pk", flat=True)) == others
+
+
+def test_it_is_noted_only_now_and_then_by_however_many_workers(version_id: UUID) -> None:
+    noted = PredictorVersion.objects.get(pk=version_id).loadable_at
+
+    for _ in range(3):
+        catalogue.note_loadable([version_id])
+
+    assert PredictorVersion.objects.get(pk=version_id).loadable_at == noted
+
+
+def test_a_version_published_while_workers_run_is_noticed(
+    predictor: Predictor, version_id: UUID, trained: Any
+) -> None:
+    domain, spec, card = next(item for item in trained if item[1].name == predictor.name)
+    card = replace(card, artefact_sha256="f" * 64, libraries={**card.libraries, "numpy": "0.1"})
+    newer = catalogue.publish(domain, spec, card)
+
+    execution.look_at_what_is_on_sale()
+    look(0, PATIENCE + 1)
+
+    newer.refresh_from_db()
+    assert newer.fault.startswith("It was trained with numpy 0.1")
+
+
 # --- Not while another worker moves it -----------------------------------------------------------
 
 
@@ -283,14 +393,18 @@ def test_an_emptied_queue_starts_anew(submit: Submit, version_id: UUID, user: Us
     assert state(second) == WAITING
 
 
-def test_a_version_published_again_is_sold_again(
+def test_a_predictor_trained_again_with_the_present_libraries_is_sold_again(
     submit: Submit, version_id: UUID, predictor: Predictor, trained: Any
 ) -> None:
+    """Even if the artefact is the same to the bit, it is another version that may be loaded."""
     submit()
     execution.run_waiting(version_id)
     look(0, PATIENCE + 1)
 
     domain, spec, card = next(item for item in trained if item[1].name == predictor.name)
-    catalogue.publish(domain, spec, card)
+    newer = catalogue.publish(domain, spec, card)
 
-    assert find_on_sale(predictor.name).current_version_id == version_id
+    row = submit(find_on_sale(predictor.name))
+    execution.run_waiting(newer.pk)
+    assert newer.number == 2
+    assert state(row)[0] == Status.FINISHED
