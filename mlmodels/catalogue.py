@@ -249,6 +249,11 @@ def report_fault(version_id: UUID, reason: str) -> None:
         logger.error("%s cannot be sold: %s", name_of(version_id), reason)
 
 
+def withdraw_fault(version_id: UUID) -> None:
+    """Put a version on sale again whose artefact loads after all."""
+    PredictorVersion.objects.filter(pk=version_id).update(fault="")
+
+
 def versions_on_sale() -> QuerySet[PredictorVersion]:
     """Those that are sold now, without their larger columns."""
     current = Predictor.objects.on_sale().order_by().values("current_version")

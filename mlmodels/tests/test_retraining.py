@@ -1,0 +1,282 @@
+"""`manage.py train`: what it finds to do, and that whatever cuts it off does no harm."""
+
+import json
+import os
+import pickle
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from django.conf import LazySettings, settings
+from django.core.management import call_command
+
+from conftest import AtOnce, Trained
+from mlmodels import artefacts, catalogue, retraining, training
+from mlmodels.domains import predictor_specs
+from mlmodels.models import Predictor, PredictorVersion
+from mlmodels.validation import Plan
+
+NAME = "linear_regression"
+POINTS = [
+    "before fitting",
+    "amid the artefact",
+    "between artefact and card",
+    "before publishing",
+    "amid publishing",
+]
+
+Entry = Any
+Train = Callable[..., str]
+
+
+@pytest.fixture
+def entry(trained: Trained) -> Entry:
+    return next(entry for entry in trained if entry[1].name == NAME)
+
+
+@pytest.fixture
+def version(entry: Entry, db: None, settings: LazySettings, tmp_path: Path) -> PredictorVersion:
+    """The only predictor's version, in a models directory of this test's own."""
+    domain, spec, card = entry
+    content = artefacts.path_of(card.artefact_sha256).read_bytes()
+    settings.MODELS_DIR = tmp_path / "models"
+    artefacts.write_whole(artefacts.path_of(card.artefact_sha256), content)
+    return catalogue.publish(domain, spec, card)
+
+
+@pytest.fixture
+def train(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Train:
+    """Run the command with few folds; returns what it prints."""
+    monkeypatch.setattr(Plan, "for_rows", lambda _: Plan(2, 1, 2, by_group=False))
+
+    def train(**options: Any) -> str:
+        call_command("train", **{"only": NAME, "jobs": 1, **options})
+        return capsys.readouterr().out
+
+    return train
+
+
+def change(version: PredictorVersion, **columns: Any) -> None:
+    PredictorVersion.objects.filter(pk=version.pk).update(**columns)
+
+
+def remove(version: PredictorVersion) -> None:
+    artefacts.path_of(version.artefact_sha256).unlink()
+
+
+def everything() -> list[Any]:
+    """What a training could change."""
+    rows = [list(model._default_manager.values()) for model in (Predictor, PredictorVersion)]
+    files = sorted((path.name, path.stat().st_mtime) for path in settings.MODELS_DIR.iterdir())
+    return [*rows, files]
+
+
+# --- What there is to do -------------------------------------------------------------------------
+
+
+@pytest.mark.django_db
+def test_a_dry_run_has_a_line_for_each_predictor(train: Train) -> None:
+    lines = train(only=None, missing=True, dry_run=True).splitlines()
+
+    names = [spec.name for _, spec in predictor_specs()]
+    assert lines == [f"{name}: train; it has never been trained" for name in names]
+
+
+@pytest.mark.parametrize(
+    ("spoil", "line"),
+    [
+        pytest.param(lambda version: None, "nothing to do", id="good"),
+        pytest.param(
+            remove,
+            "train; {label} cannot be loaded: The artefact cannot be read: No such file or "
+            "directory.",
+            id="missing",
+        ),
+        pytest.param(
+            lambda version: change(version, sklearn_version="0.24.2"),
+            "train; {label} cannot be loaded: It was trained with scikit-learn 0.24.2, and "
+            "{sklearn} is installed.",
+            id="other-library",
+        ),
+        pytest.param(
+            lambda version: change(version, artefact_format=1),
+            "train; {label} has format 1, not 2",
+            id="older-format",
+        ),
+        pytest.param(
+            lambda version: change(version, fault="It did not load."),
+            "put on sale again; {label} loads again",
+            id="mended",
+        ),
+        pytest.param(
+            lambda version: change(version, data_sha256="0" * 64),
+            "nothing to do; but {label} learnt from other data than car_price.csv has now",
+            id="other-data",
+        ),
+    ],
+)
+def test_a_dry_run_says_what_would_be_done_and_why(
+    version: PredictorVersion, train: Train, spoil: Callable[[PredictorVersion], None], line: str
+) -> None:
+    spoil(version)
+
+    output = train(missing=True, dry_run=True)
+
+    told = line.format(label=version.label, sklearn=artefacts.installed("scikit-learn"))
+    assert output == f"{NAME}: {told}\n"
+
+
+@pytest.mark.parametrize("missing", [True, False])
+@pytest.mark.parametrize("fault", ["", "It did not load."])
+def test_a_dry_run_changes_nothing(
+    version: PredictorVersion, train: Train, missing: bool, fault: str
+) -> None:
+    change(version, fault=fault)
+    before = everything()
+
+    train(missing=missing, dry_run=True)
+
+    assert everything() == before
+
+
+def test_without_missing_all_are_trained(version: PredictorVersion, train: Train) -> None:
+    assert train(dry_run=True) == f"{NAME}: train\n"
+    assert f"{NAME} 2-" in train()
+
+
+def test_data_that_changed_are_told_of_and_not_trained_on_unasked(
+    version: PredictorVersion, train: Train
+) -> None:
+    change(version, data_sha256="0" * 64)
+
+    output = train(missing=True)
+
+    assert "learnt from other data" in output
+    assert PredictorVersion.objects.count() == 1
+
+
+def test_a_file_that_is_back_from_a_backup_puts_its_predictor_on_sale_without_training(
+    version: PredictorVersion, train: Train, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    catalogue.report_fault(version.pk, "The artefact cannot be read: No such file or directory.")
+    monkeypatch.setattr(training, "train", lambda *_, **__: pytest.fail("it trained"))
+
+    output = train(missing=True)
+
+    assert output == f"{NAME}: put on sale again; {version.label} loads again\n"
+    assert catalogue.find_on_sale(NAME).current_version_id == version.pk
+
+
+# --- What is written -----------------------------------------------------------------------------
+
+
+def test_a_card_says_what_the_database_says(version: PredictorVersion, train: Train) -> None:
+    train()
+
+    made = PredictorVersion.objects.get(number=2)
+    card = json.loads(artefacts.card_path_of(made.artefact_sha256).read_text())
+    assert card.pop("name") == NAME
+    assert card.pop("domain") == "car_price"
+    assert card.pop("trained_at") == made.trained_at.isoformat()
+    assert card == {column: getattr(made, column) for column in card}
+    assert {"artefact_sha256", "artefact_format", "libraries", "data_sha256", "seed"} <= set(card)
+
+
+def test_a_card_without_its_artefact_or_the_reverse_does_no_harm(
+    version: PredictorVersion, train: Train
+) -> None:
+    artefacts.save_card("e" * 64, {"name": NAME})
+    artefacts.save(artefacts.Artefact("a pipeline that nobody published"))
+
+    assert train(missing=True) == ""
+    assert artefacts.load(version)
+
+
+def test_what_a_killed_training_was_writing_is_removed_after_a_while(
+    version: PredictorVersion, train: Train
+) -> None:
+    old, new = (settings.MODELS_DIR / f".writing-{age}" for age in ("old", "new"))
+    long_ago = time.time() - retraining.ABANDONED_SECONDS - 1
+    for path in (old, new):
+        path.touch()
+    os.utime(old, (long_ago, long_ago))
+
+    train(missing=True)
+
+    assert (old.exists(), new.exists()) == (False, True)
+
+
+# --- Cut off, and at once ------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def left(trained: Trained, tmp_path_factory: pytest.TempPathFactory) -> Any:
+    """What is left of trainings in real processes, by `mlmodels.tests.trainings`."""
+    directory = tmp_path_factory.mktemp("trainings")
+    card = next(card for _, spec, card in trained if spec.name == NAME)
+    (directory / "card").write_bytes(pickle.dumps(card))
+    embedded = {"VAR_DIR": str(directory), "DATABASE_URL": "", "CELERY_BROKER_URL": ""}
+    done = subprocess.run(
+        [sys.executable, "-m", "mlmodels.tests.trainings", directory / "card", settings.MODELS_DIR],
+        cwd=settings.BASE_DIR,
+        env={**os.environ, **embedded, "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"},
+        stdout=subprocess.PIPE,
+        check=True,
+        timeout=120,
+    )
+    return json.loads(done.stdout)
+
+
+@pytest.mark.parametrize("point", POINTS)
+def test_a_training_that_is_killed_leaves_the_old_version_on_sale(left: Any, point: str) -> None:
+    assert left["deaths"][point] == {
+        "killed": True,
+        "numbers": [1],
+        "current": 1,
+        "damaged": [],
+        "locked": False,
+    }
+
+
+def test_of_two_trainings_at_once_the_second_waits_and_finds_nothing_to_do(left: Any) -> None:
+    assert left["at_once"] == {
+        "codes": [0, 0],
+        "second": "Another training is at work; this one goes on when it has ended.\n",
+        "numbers": [1],
+        "current": 1,
+        "damaged": [],
+        "locked": False,
+    }
+
+
+@pytest.mark.postgresql
+@pytest.mark.django_db(transaction=True)
+def test_two_machines_that_publish_at_once_make_two_versions(
+    entry: Entry, version: PredictorVersion, at_once: AtOnce
+) -> None:
+    domain, spec, card = entry
+    others = [replace(card, artefact_sha256=digit * 64) for digit in "ef"]
+
+    found = at_once([lambda card=card: catalogue.publish(domain, spec, card) for card in others])
+
+    numbers = PredictorVersion.objects.order_by("number").values_list("number", flat=True)
+    assert sorted(made.number for made in found) == [2, 3]
+    assert list(numbers) == [1, 2, 3]
+    assert Predictor.objects.get().current_version in found
+
+
+@pytest.mark.postgresql
+@pytest.mark.django_db(transaction=True)
+def test_two_machines_that_publish_a_first_version_at_once_make_one_predictor(
+    entry: Entry, at_once: AtOnce
+) -> None:
+    domain, spec, card = entry
+
+    at_once([lambda: catalogue.publish(domain, spec, card) for _ in range(2)])
+
+    assert Predictor.objects.get().versions.count() == 1
