@@ -210,13 +210,18 @@ def score(claim: Claim) -> list[Outcome]:
     except ArtefactError as error:
         catalogue.report_fault(claim.version_id, str(error))
         return [Outcome(row, failure=Failure.MODEL_UNAVAILABLE) for row in claim.rows]
+    return score_rows(scorer, claim.rows)
+
+
+def score_rows(scorer: inference.Scorer, rows: Sequence[Row]) -> list[Outcome]:
+    """One outcome for each row, in their order. Raises SoftTimeLimitExceeded."""
     try:
-        return _score_together(scorer, claim.rows)
+        return _score_together(scorer, rows)
     except SoftTimeLimitExceeded:
         raise
     except Exception:
-        logger.warning("Scoring %s rows failed; one by one now.", len(claim.rows), exc_info=True)
-    return [_score_alone(scorer, row) for row in claim.rows]
+        logger.warning("Scoring %s rows failed; one by one now.", len(rows), exc_info=True)
+    return [_score_alone(scorer, row) for row in rows]
 
 
 def _score_together(scorer: inference.Scorer, rows: Sequence[Row]) -> list[Outcome]:
