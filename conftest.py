@@ -6,15 +6,18 @@ import pickle
 import shutil
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from copy import copy
+from dataclasses import dataclass
 from pathlib import Path
 from threading import Barrier
 from typing import Any
+from uuid import uuid4
 
 import pytest
 from chaos import faults, servers
 from django.conf import settings
 from django.contrib.auth.hashers import make_password
-from django.db import connection, connections
+from django.db import connection, connections, transaction
 from django.db.backends.base.operations import BaseDatabaseOperations
 from rest_framework.test import APIClient
 
@@ -25,9 +28,9 @@ from billing.services import set_available
 from carprice import throttling
 from mlmodels import catalogue, training
 from mlmodels.artefacts import write_whole
-from mlmodels.domains import predictor_specs
+from mlmodels.domains import DOMAINS, predictor_specs
 from mlmodels.domains.base import Domain, PredictorSpec
-from mlmodels.models import Predictor
+from mlmodels.models import Predictor, PredictorVersion, PriceChange
 from mlmodels.training import Card
 from mlmodels.validation import Plan
 
@@ -103,7 +106,7 @@ def _forget_limits() -> None:
 
 
 # Fewer folds than for sale, but enough to tell a good predictor from a bad one.
-PLAN = Plan(3, 1, 2, by_group=False)
+PLAN = Plan(2, 1, 2, by_group=False)
 
 
 @pytest.fixture(scope="session")
@@ -137,13 +140,52 @@ def _digest_of_training() -> str:
     return digest.hexdigest()
 
 
+@dataclass(frozen=True)
+class Catalogue:
+    """The rows that publishing and pricing everything makes."""
+
+    predictors: list[Predictor]
+    versions: list[PredictorVersion]
+    changes: list[PriceChange]
+
+    @classmethod
+    def read(cls) -> "Catalogue":
+        rows = (kind.objects.order_by("pk") for kind in (Predictor, PredictorVersion, PriceChange))
+        return cls(*map(list, rows))
+
+    @transaction.atomic
+    def write(self) -> None:
+        """Make the same rows, with other versions' ids: what is loaded is kept by these."""
+        fresh = {version.pk: uuid4() for version in self.versions}
+        versions = [copy(version) for version in self.versions]
+        predictors = [copy(predictor) for predictor in self.predictors]
+        for version in versions:
+            version.pk = fresh[version.pk]
+        for predictor in predictors:
+            assert predictor.current_version_id
+            predictor.current_version_id = fresh[predictor.current_version_id]
+        Predictor.objects.bulk_create(predictors)
+        PredictorVersion.objects.bulk_create(versions)
+        PriceChange.objects.bulk_create(map(copy, self.changes))
+
+
+@pytest.fixture(scope="session")
+def published(trained: Trained, django_db_setup: None, django_db_blocker: Any) -> Catalogue:
+    """What the services make of the trained predictors; it takes longer than to copy it."""
+    with django_db_blocker.unblock(), transaction.atomic():
+        for domain, spec, card in trained:
+            catalogue.publish(domain, spec, card)
+        for name in DOMAINS:
+            catalogue.price_by_rank(name)
+        made = Catalogue.read()
+        transaction.set_rollback(True)
+    return made
+
+
 @pytest.fixture
-def predictors(trained: Trained, db: None) -> dict[str, Predictor]:
+def predictors(published: Catalogue, db: None) -> dict[str, Predictor]:
     """The whole catalogue on sale, by name."""
-    for domain, spec, card in trained:
-        catalogue.publish(domain, spec, card)
-    for domain, _, _ in trained:
-        catalogue.price_by_rank(domain.name)
+    published.write()
     return {row.name: row for row in Predictor.objects.select_related("current_version")}
 
 

@@ -142,6 +142,8 @@ class _Explainer:
     def _explain_trees(self, model: Any, encoded: FloatArray) -> Contributions:
         import numpy as np
 
+        if self._learning:  # there is nothing to learn of them
+            return Contributions(np.zeros(len(encoded)), np.zeros(encoded.shape))
         explainer = self._known.get(id(model))
         if explainer is None:
             explainer = self._known[id(model)] = _tree_explainer(model)

@@ -7,6 +7,7 @@ import pytest
 from django.test import Client
 
 from accounts.models import User
+from conftest import PLAN
 from mlmodels import catalogue
 from mlmodels.models import Predictor, PredictorVersion
 
@@ -105,7 +106,7 @@ def test_the_catalogue_says_how_accuracy_was_measured(client: Client, predictor:
 
     page = text(client.get("/catalogue"))
 
-    assert "1 \N{MULTIPLICATION SIGN} 3-fold cross-validation on 201 rows" in page
+    assert f"1 \N{MULTIPLICATION SIGN} {PLAN.folds}-fold cross-validation on 201 rows" in page
     assert "3 \N{MULTIPLICATION SIGN} 7-fold cross-validation on 1,234 rows" in page
 
 

@@ -51,8 +51,8 @@ def version(entry: Entry, db: None, settings: LazySettings, tmp_path: Path) -> P
 
 @pytest.fixture
 def train(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Train:
-    """Run the command with few folds; returns what it prints."""
-    monkeypatch.setattr(Plan, "for_rows", lambda _: Plan(2, 1, 2, by_group=False))
+    """Run the command with few folds, but others than before; returns what it prints."""
+    monkeypatch.setattr(Plan, "for_rows", lambda _: Plan(3, 1, 2, by_group=False))
 
     def train(**options: Any) -> str:
         call_command("train", **{"only": NAME, "jobs": 1, **options})

@@ -77,7 +77,7 @@ def prices() -> dict[str, int]:
     [
         ("linear_regression", 0.90, 1550, 0.115),
         ("gradient_boosting", 0.90, 1550, 0.110),
-        ("random_forest", 0.90, 1550, 0.115),
+        ("random_forest", 0.90, 1650, 0.115),
         ("car_price_blend", 0.91, 1450, 0.105),
         ("bioage_ridge", 0.930, 4.4, 0.105),
         ("bioage_gradient_boosting", 0.930, 4.4, 0.105),

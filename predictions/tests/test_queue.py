@@ -301,7 +301,8 @@ def test_a_row_that_waits_to_be_tried_again_is_behind_those_never_tried(
 
     order = in_order()
 
-    assert order == [*fresh, *suspects]
+    assert order[:3] == fresh
+    assert set(order[3:]) == set(suspects)  # which have no turns, and may be of one millisecond
     assert one_by_one() == fresh
 
 

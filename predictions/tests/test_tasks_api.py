@@ -1,6 +1,7 @@
 """Every route of /api/tasks, to the letter of the contract."""
 
 import json
+import re
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -695,16 +696,17 @@ def test_what_runs_or_has_ended_cannot_be_canceled(
 
 
 def holds_somewhere(text: str) -> list[str]:
-    """The models that have a row with this text in any of its columns.
+    """The models that have a row with this text in any of its columns, but for random ids.
 
     Reports of predictors are left out: they have a thousand numbers with any four digits.
     """
+    by_itself = re.compile(rf"(?<![0-9a-f-]){re.escape(text)}(?![0-9a-f-])")
     return sorted(
         {
             model.__name__
             for model in apps.get_models()
             for row in model._default_manager.values()
-            if text in json.dumps({**row, "report": None}, default=str)
+            if by_itself.search(json.dumps({**row, "report": None}, default=str))
         }
     )
 
