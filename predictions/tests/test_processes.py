@@ -196,18 +196,6 @@ def test_a_what_if_whose_message_is_lost_is_scored_all_the_same(
     assert (status, answer["before"]["value"]) == (200, value)
 
 
-def test_a_what_if_without_a_worker_is_504_in_time(service: Service, ada: Customer) -> None:
-    service.some_worker()
-    task, _ = finished(ada)
-    service.stop_workers()
-
-    began = time.monotonic()
-    status, answer = ada.what_if(task, horsepower=200)
-
-    assert (status, answer["code"]) == (504, "timeout")
-    assert 9 < time.monotonic() - began < 20
-
-
 def finished(customer: Customer) -> tuple[str, float]:
     """A finished prediction of a real predictor, and its result."""
     task = customer.predict("linear_regression", horsepower=121)
