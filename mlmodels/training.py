@@ -176,5 +176,13 @@ def _found_in(spec: FeatureSpec, column: pd.Series[Any]) -> dict[str, Any]:
     default: Value = round(median) if spec.type == "integer" else float(f"{median:.4g}")
     return {
         "default": None if spec.optional else default,
-        "training_range": (float(column.min()), float(column.max())),
+        "training_range": _allowed_range(spec, column),
     }
+
+
+def _allowed_range(spec: FeatureSpec, column: pd.Series[Any]) -> tuple[float, float]:
+    """What the data span, but for impossible values, which would be refused."""
+    low, high = float(column.min()), float(column.max())
+    if spec.minimum is not None:
+        low = max(low, spec.minimum)
+    return low, high if spec.maximum is None else min(high, spec.maximum)

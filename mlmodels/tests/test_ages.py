@@ -190,6 +190,13 @@ def test_what_is_odd_about_blood_is_told(
     assert (feature, code) in {(each.feature, each.code) for each in found}
 
 
+def test_a_training_range_holds_nothing_that_is_refused(predictors: dict[str, Predictor]) -> None:
+    for predictor in predictors.values():
+        for feature in signature_of(predictor).scored:
+            for end in feature.training_range or ():
+                assert feature.check(end) == end
+
+
 def test_a_rare_category_is_told(predictors: dict[str, Predictor]) -> None:
     predictor = predictors["random_forest"]
     inputs = catalogue.check_inputs(predictor, {"enginelocation": "rear"})
