@@ -434,4 +434,5 @@ class WhatIfView(SubmittingView):
         """Score a finished task with some features changed. Free, at most 20 for a task."""
         sent = checked(WhatIfRequest(data=request.data))
         answered = what_ifs.ask(user=request.user, prediction_id=task_id, changes=sent["data"])
-        return Response(what_ifs.describe(answered))
+        left = what_ifs.left(answered.prediction)
+        return Response({**what_ifs.describe(answered), "left": left})

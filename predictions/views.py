@@ -24,6 +24,7 @@ from carprice.pagination import CursorPages, Page
 from mlmodels import plausibility
 from mlmodels.catalogue import PredictorNotFound, find_on_sale, signature_of
 from mlmodels.domains import DOMAINS
+from mlmodels.domains.base import Domain
 from mlmodels.models import Predictor
 from mlmodels.signature import Feature, Signature
 from predictions import queue, results, services, what_ifs
@@ -94,16 +95,25 @@ class EstimatePage(LoginRequiredMixin, ServiceFormView):
         return _address(row)
 
 
-@method_decorator(missing_is_404, name="dispatch")
-class PredictionPage(LoginRequiredMixin, ServiceFormView):
-    """One prediction: its state and its result, or while it is a draft, its form."""
+class OfPrediction(LoginRequiredMixin, ServiceFormView):
+    """A page about one of the user's own predictions."""
 
-    template_name = "predictions/draft.html"
     throttle_scope = "submit"
 
     @cached_property
     def row(self) -> Prediction:
         return services.find(signed_in(self.request), self.kwargs["prediction_id"])
+
+    @cached_property
+    def domain(self) -> Domain:
+        return DOMAINS[self.row.predictor.domain]
+
+
+@method_decorator(missing_is_404, name="dispatch")
+class PredictionPage(OfPrediction):
+    """One prediction: its state and its result, or while it is a draft, its form."""
+
+    template_name = "predictions/draft.html"
 
     @cached_property
     def signature(self) -> Signature:
@@ -141,7 +151,7 @@ class PredictionPage(LoginRequiredMixin, ServiceFormView):
     def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
         return super().get_context_data(
             prediction=self.row,
-            domain=DOMAINS[self.row.predictor.domain],
+            domain=self.domain,
             given=self.given,
             **kwargs,
         )
@@ -171,21 +181,16 @@ class PredictionPage(LoginRequiredMixin, ServiceFormView):
 
 
 @method_decorator(missing_is_404, name="dispatch")
-class WhatIfPage(LoginRequiredMixin, ServiceFormView):
+class WhatIfPage(OfPrediction):
     """Change what a finished prediction was told, and see its result beside the old one."""
 
     template_name = "predictions/what_if.html"
-    throttle_scope = "submit"
-
-    @cached_property
-    def row(self) -> Prediction:
-        return services.find(signed_in(self.request), self.kwargs["prediction_id"])
 
     @cached_property
     def shown(self) -> Mapping[str, Any]:
         """Every feature as it was used, or as it was entered."""
         data = {**self.row.data, **(self.row.entered or {})}
-        return Given.of(DOMAINS[self.row.predictor.domain], self.signature, data).shown
+        return Given.of(self.domain, self.signature, data).shown
 
     @cached_property
     def signature(self) -> Signature:
@@ -206,7 +211,7 @@ class WhatIfPage(LoginRequiredMixin, ServiceFormView):
         asked = [each for each in what_ifs.counted(self.row) if each.value is not None]
         return super().get_context_data(
             prediction=self.row,
-            domain=DOMAINS[self.row.predictor.domain],
+            domain=self.domain,
             interval=results.interval(self.row),
             answers=[_what_if(each, labels) for each in reversed(asked)],
             left=what_ifs.left(self.row),

@@ -99,7 +99,11 @@ def _queue(user: User, prediction_id: str, changes: Any) -> WhatIf:
 def counted(row: Prediction) -> QuerySet[WhatIf]:
     """Those that count against MOST, oldest first: all but those that got no answer in time."""
     unanswered = Q(value=None, failure="", deadline_at__lt=Now())
-    return WhatIf.objects.filter(prediction=row).exclude(unanswered).select_related("prediction")
+    return (
+        WhatIf.objects.filter(prediction=row)
+        .exclude(unanswered)
+        .select_related("prediction__predictor")
+    )
 
 
 def left(row: Prediction) -> int:
@@ -129,7 +133,6 @@ def describe(what_if: WhatIf) -> dict[str, Any]:
         "unit": facts.unit,
         "warnings": [asdict(warning) for warning in found],
         "before": side(row.value, what_if.changed_from),
-        "left": left(row),
     }
 
 

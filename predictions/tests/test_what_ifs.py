@@ -6,8 +6,10 @@ from typing import Any
 from uuid import UUID
 
 import pytest
+from django.db import connection
 from django.db.models.functions import Now
 from django.test import Client
+from django.test.utils import CaptureQueriesContext
 from rest_framework.test import APIClient
 
 from accounts.models import User
@@ -398,6 +400,24 @@ def test_the_page_shows_what_changed_and_what_came_of_it(
     assert answer["difference"] == answer["value"] - answer["before"]["value"]
     assert "Power: 121 → <strong>200</strong> hp" in page.content.decode()
     assert "19 more" in page.content.decode()
+
+
+def test_many_answers_take_no_more_queries_than_one(
+    ask: Ask, browser: Client, finished: str, django_assert_num_queries: Any
+) -> None:
+    path = f"/predictions/{finished}/what-if"
+    ask(finished, horsepower=100)
+    browser.get(path)
+    with CaptureQueriesContext(connection) as one:
+        browser.get(path)
+    count = len(one)
+    for step in range(5):
+        ask(finished, horsepower=150 + step)
+
+    with django_assert_num_queries(count):
+        page = browser.get(path)
+
+    assert len(page.context["answers"]) == 6
 
 
 def test_the_page_asks_for_a_change(ask: Ask, browser: Client, finished: str) -> None:
