@@ -317,8 +317,8 @@ they are too few to matter.
 Fuel follows from the fuel system, and sizes go up and down together: the linear model is
 regularised, and how a contribution is shared out among such features says little.
 
-Several categories and makes occur once: a category that was not seen is accepted, and one that is
-rare is pointed out.
+Several categories and makes occur once: a fold that has not seen one takes it for none, and one
+that is rare is pointed out.
 
 Eighteen cars have everything but name, insurance risk and price in common with another: no
 predictor can tell those prices apart.
