@@ -12,11 +12,12 @@ from accounts import services
 from accounts.authentication import AuthenticatedRequest
 from accounts.models import TokenSession
 from accounts.tokens import SessionAccessToken, SessionRefreshToken, open_session
-from carprice import throttling
-from carprice.api import ApiView, PublicApiView
-from carprice.parsers import StrictFormParser, StrictJSONParser
-from carprice.schema import errors
-from carprice.serializers import EmailAddressField, NameField, StrictSerializer, StringField
+from carprice.http import throttling
+from carprice.http.views import ApiView, PublicApiView
+from carprice.http.parsers import StrictFormParser, StrictJSONParser
+from carprice.http.schema import errors
+from accounts.fields import EmailAddressField, NameField
+from carprice.http.serializers import StrictSerializer, StringField
 
 
 @extend_schema_field(

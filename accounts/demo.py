@@ -3,7 +3,7 @@
 from django.conf import settings
 
 from accounts.models import User
-from carprice import configuration
+from carprice import env
 
 DEMO_EMAIL = "demo@example.com"
 OPERATOR_EMAIL = "operator@example.com"
@@ -11,7 +11,7 @@ OPERATOR_EMAIL = "operator@example.com"
 
 def demo_password() -> str:
     """The demo users' password, made at the first start and kept with the other secrets."""
-    return configuration.secret("DEMO_PASSWORD", settings.VAR_DIR / "secrets", characters=12)
+    return env.secret("DEMO_PASSWORD", settings.VAR_DIR / "secrets", characters=12)
 
 
 def make_demo_users() -> None:

@@ -1,6 +1,6 @@
 from django import forms
 
-from carprice.forms import StrictForm
+from carprice.pages.forms import StrictForm
 
 
 class SignUpForm(StrictForm):

@@ -12,8 +12,8 @@ from rest_framework_simplejwt.exceptions import TokenError
 
 from accounts.models import TokenSession, User
 from accounts.tokens import SessionRefreshToken, find_session
-from carprice import throttling
-from carprice.errors import InvalidInput, ServiceError
+from carprice.http import throttling
+from carprice.http.errors import InvalidInput, ServiceError
 
 FORGET_ROWS = 500
 CLOCK_TOLERANCE = timedelta(hours=1)  # tokens are dated by web processes, sessions by the database

@@ -10,7 +10,7 @@ from rest_framework_simplejwt.settings import api_settings
 from rest_framework_simplejwt.tokens import AccessToken, Token
 
 from accounts.models import TokenSession, User
-from carprice.sql import fetch_one, instance
+from carprice.db.cursors import fetch_one, instance
 
 SESSION_CLAIM = "sid"
 

@@ -10,8 +10,8 @@ from django.views.decorators.http import require_POST
 
 from accounts import services
 from accounts.forms import SignInForm, SignUpForm
-from carprice import throttling
-from carprice.pages import ServiceFormView, safe_next
+from carprice.http import throttling
+from carprice.pages.views import ServiceFormView, safe_next
 
 BACKEND = "django.contrib.auth.backends.ModelBackend"
 

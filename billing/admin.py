@@ -13,10 +13,10 @@ from django.utils.html import format_html
 
 from billing import services
 from billing.models import CreditAccount, LedgerEntry
-from carprice.admin import ReadOnlyAdmin
-from carprice.errors import InvalidInput, ServiceError
-from carprice.forms import IntegerField, StrictForm
-from carprice.pages import add_errors
+from carprice.pages.admin import ReadOnlyAdmin
+from carprice.http.errors import InvalidInput, ServiceError
+from carprice.pages.forms import IntegerField, StrictForm
+from carprice.pages.forms import add_errors
 
 
 class ReasonForm(StrictForm):

@@ -9,13 +9,14 @@ from rest_framework import serializers
 from rest_framework.response import Response
 
 from accounts.authentication import AuthenticatedRequest
-from accounts.idempotency import idempotent
+from carprice.idempotency.headers import idempotent
 from billing import services
 from billing.models import CreditAccount, LedgerEntry
-from carprice.api import ApiView
-from carprice.pagination import CursorPages, DatedPageQuery, created_between, page_of
-from carprice.schema import IDEMPOTENCY_KEY, errors
-from carprice.serializers import IntegerField, OneOfField, StrictSerializer
+from carprice.http.views import ApiView
+from carprice.http.pagination import CursorPages, DatedPageQuery, created_between, page_of
+from carprice.http.schema import IDEMPOTENCY_KEY, errors
+from carprice.http.queries import OneOfField
+from carprice.http.serializers import IntegerField, StrictSerializer
 
 Kind = LedgerEntry.Kind
 KINDS = {

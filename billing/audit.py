@@ -1,6 +1,6 @@
 """The ledger's invariants, each with the queries that find what breaks it.
 
-A query reads whole tables once, whatever their size; `carprice.sql.snapshot` gives all of them
+A query reads whole tables once, whatever their size; `carprice.db.snapshots.snapshot` gives all of them
 the same state of the database.
 """
 
@@ -14,7 +14,7 @@ from uuid import UUID
 from django.db import connection
 
 from billing import triggers
-from carprice import sql
+from carprice.db import cursors, snapshots
 
 SHOWN = 20  # breaches that each query names
 
@@ -32,7 +32,7 @@ class Invariant:
 
 def breaches() -> list[str]:
     """What breaks the ledger's invariants, all looked for in one state of the database."""
-    with sql.snapshot():
+    with snapshots.snapshot():
         return [*ACCOUNTS_ADD_UP.breaches(), *ENTRIES_STAY.breaches()]
 
 
@@ -86,12 +86,12 @@ _RESOLVED_TWICE = """
 
 
 def _users_without_an_account() -> Iterator[str]:
-    for (user_id,) in sql.fetch_all(_WITHOUT_ACCOUNT, SHOWN):
+    for (user_id,) in cursors.fetch_all(_WITHOUT_ACCOUNT, SHOWN):
         yield f"user {uuid(user_id)}: has no credit account"
 
 
 def _accounts_that_differ_from_their_entries() -> Iterator[str]:
-    for user_id, balance, held, *given, entry_id, balance_after, held_after in sql.fetch_all(
+    for user_id, balance, held, *given, entry_id, balance_after, held_after in cursors.fetch_all(
         _SUMS, SHOWN
     ):
         yield (
@@ -103,9 +103,9 @@ def _accounts_that_differ_from_their_entries() -> Iterator[str]:
 
 def _resolutions_that_do_not_fit() -> Iterator[str]:
     """A capture or release ends a whole hold, a refund gives back a whole capture; once."""
-    for entry_id, resolved_id in sql.fetch_all(_RESOLUTIONS, SHOWN):
+    for entry_id, resolved_id in cursors.fetch_all(_RESOLUTIONS, SHOWN):
         yield f"entry {entry_id}: does not fit the entry {resolved_id} that it resolves"
-    for (entry_id,) in sql.fetch_all(_RESOLVED_TWICE, SHOWN):
+    for (entry_id,) in cursors.fetch_all(_RESOLVED_TWICE, SHOWN):
         yield f"entry {entry_id}: is resolved more than once"
 
 
@@ -133,7 +133,7 @@ def missing_triggers(names: set[str]) -> Iterator[str]:
         if connection.vendor == "postgresql"
         else "SELECT name FROM sqlite_master WHERE type = 'trigger'"
     )
-    present = {name for (name,) in sql.fetch_all(query)}
+    present = {name for (name,) in cursors.fetch_all(query)}
     for name in sorted(names - present):
         yield f"trigger {name}: missing or disabled"
 

@@ -1,6 +1,6 @@
 from django.conf import settings
 
-from carprice.forms import IntegerField, StrictForm
+from carprice.pages.forms import IntegerField, StrictForm
 
 
 class TopUpForm(StrictForm):

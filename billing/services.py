@@ -11,8 +11,9 @@ from django.db import transaction
 
 from accounts.models import User
 from billing.models import CreditAccount, LedgerEntry
-from carprice.errors import InvalidInput, ServiceError, WrongState
-from carprice.sql import execute, fetch_all, fetch_one, values
+from carprice.http.errors import InvalidInput, ServiceError, WrongState
+from carprice.db.cursors import execute, fetch_all, fetch_one
+from carprice.db.dialect import values
 
 Kind = LedgerEntry.Kind
 

@@ -8,11 +8,11 @@ from django.shortcuts import redirect
 from django.urls import reverse
 
 from accounts.authentication import signed_in
-from accounts.idempotency import once
+from carprice.idempotency.forms import once
 from billing import services
 from billing.forms import TopUpForm
 from billing.models import LedgerEntry
-from carprice.pages import ServiceFormView
+from carprice.pages.views import ServiceFormView
 
 PAGE_SIZE = 25
 

@@ -10,8 +10,8 @@ from kombu.transport import TRANSPORT_ALIASES
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "carprice.settings")
 
-TRANSPORT_ALIASES["embedded"] = "carprice.embedded_broker:Transport"
-TRANSPORT_ALIASES["redis"] = TRANSPORT_ALIASES["rediss"] = "carprice.redis_transport:Transport"
+TRANSPORT_ALIASES["embedded"] = "carprice.broker.filesystem:Transport"
+TRANSPORT_ALIASES["redis"] = TRANSPORT_ALIASES["rediss"] = "carprice.broker.redis:Transport"
 
 app = Celery("carprice")
 app.config_from_object("django.conf:settings", namespace="CELERY")
@@ -37,10 +37,10 @@ def begin_with_a_good_connection(**_: Any) -> None:
     """Connections are kept between tasks; one that broke or grew old is replaced first."""
     from django.db import close_old_connections
 
-    from carprice import sql
+    from carprice.db import connections
 
-    if sql.is_amid_transaction():  # a time limit came between two tasks
-        sql.start_over()
+    if connections.is_amid_transaction():  # a time limit came between two tasks
+        connections.start_over()
     close_old_connections()
 
 
@@ -51,7 +51,7 @@ def leave_no_transaction_open(state: str, **_: Any) -> None:
     Its time limit is an exception that a signal raises, be it within a BEGIN. The transaction would
     stay open while the process waits for its next task, and on SQLite keep everybody from writing.
     """
-    from carprice import sql
+    from carprice.db import connections
 
     if state != SUCCESS:
-        sql.start_over()
+        connections.start_over()

@@ -7,7 +7,7 @@ import os
 from gunicorn.workers.gthread import ThreadWorker
 
 from carprice.settings import PORT, WEB_PROCESSES, WEB_THREADS, WEB_WAITERS
-from carprice.threads import Pool
+from carprice.server.threads import Pool
 
 
 class Worker(ThreadWorker):

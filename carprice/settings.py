@@ -6,19 +6,19 @@ from typing import Any
 
 import environ
 
-from carprice import configuration
-from carprice.configuration import flag, integer, rate, seconds, words
+from carprice import env
+from carprice.env import flag, integer, rate, seconds, words
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 environ.Env.read_env(BASE_DIR / ".env")
 
-VAR_DIR = configuration.writable_directory("VAR_DIR", BASE_DIR / "var")
+VAR_DIR = env.writable_directory("VAR_DIR", BASE_DIR / "var")
 PORT = integer("PORT", 8000, low=1, high=65535)
 
 # --- Security ------------------------------------------------------------------------------------
 
-SECRET_KEY = configuration.secret("SECRET_KEY", VAR_DIR / "secrets")
-JWT_SIGNING_KEY = configuration.secret("JWT_SIGNING_KEY", VAR_DIR / "secrets")
+SECRET_KEY = env.secret("SECRET_KEY", VAR_DIR / "secrets")
+JWT_SIGNING_KEY = env.secret("JWT_SIGNING_KEY", VAR_DIR / "secrets")
 DEBUG = flag("DEBUG", default=False)
 ALLOWED_HOSTS = words("ALLOWED_HOSTS", ["localhost", "127.0.0.1", "[::1]"])
 CSRF_TRUSTED_ORIGINS = words("CSRF_TRUSTED_ORIGINS", [])
@@ -72,7 +72,7 @@ AUTH_PASSWORD_VALIDATORS = [
 ]
 LOGIN_URL = "sign-in"
 LOGIN_REDIRECT_URL = "home"
-ADMIN_PATH = configuration.url_path("ADMIN_PATH", "admin")
+ADMIN_PATH = env.url_path("ADMIN_PATH", "admin")
 
 # --- Application ---------------------------------------------------------------------------------
 
@@ -98,7 +98,7 @@ INSTALLED_APPS = [
 MIDDLEWARE = [
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
-    "carprice.security.ContentSecurityPolicy",
+    "carprice.pages.security_headers.ContentSecurityPolicy",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
@@ -110,7 +110,7 @@ MIDDLEWARE = [
 ROOT_URLCONF = "carprice.urls"
 WSGI_APPLICATION = "carprice.wsgi.application"
 APPEND_SLASH = False
-CSRF_FAILURE_VIEW = "carprice.views.csrf_failure"
+CSRF_FAILURE_VIEW = "carprice.pages.errors.csrf_failure"
 TEMPLATES = [
     {
         "BACKEND": "django.template.backends.django.DjangoTemplates",
@@ -170,7 +170,7 @@ SQLITE_OPTIONS = {
 
 DATABASES: dict[str, dict[str, Any]] = {
     "default": {
-        **configuration.database("DATABASE_URL", VAR_DIR / "carprice.sqlite3"),
+        **env.database("DATABASE_URL", VAR_DIR / "carprice.sqlite3"),
         "CONN_MAX_AGE": 60,
         "CONN_HEALTH_CHECKS": True,
     }
@@ -184,8 +184,8 @@ DATABASES["default"].setdefault("OPTIONS", {}).update(
 
 # --- Broker, worker and web processes ------------------------------------------------------------
 
-BROKER_URL = configuration.broker("CELERY_BROKER_URL")
-BROKER_KIND = configuration.BROKER_KINDS[BROKER_URL.partition(":")[0]]
+BROKER_URL = env.broker("CELERY_BROKER_URL")
+BROKER_KIND = env.BROKER_KINDS[BROKER_URL.partition(":")[0]]
 BROKER_DIR = VAR_DIR / "broker"
 
 # Publishing is bounded to about a second; the sweep repeats what it drops.
@@ -263,7 +263,7 @@ QUEUE_LIMIT_PER_USER = integer("QUEUE_LIMIT_PER_USER", 20_000, low=1, high=10_00
 # --- Limits on what a stranger can send ----------------------------------------------------------
 
 # Counters live in Redis where it is the broker, otherwise in the (single) web process.
-THROTTLE_STORAGE_URL = configuration.throttle_storage(
+THROTTLE_STORAGE_URL = env.throttle_storage(
     "THROTTLE_STORAGE_URL", BROKER_URL if BROKER_KIND == "redis" else "memory://"
 )
 THROTTLES = {
@@ -283,14 +283,14 @@ REST_FRAMEWORK = {
         "accounts.authentication.SignedInSession",
     ],
     "DEFAULT_PERMISSION_CLASSES": ["rest_framework.permissions.IsAuthenticated"],
-    "DEFAULT_PARSER_CLASSES": ["carprice.parsers.StrictJSONParser"],
+    "DEFAULT_PARSER_CLASSES": ["carprice.http.parsers.StrictJSONParser"],
     "DEFAULT_RENDERER_CLASSES": [
         "rest_framework.renderers.JSONRenderer",
         "rest_framework.renderers.BrowsableAPIRenderer",
     ],
-    "DEFAULT_CONTENT_NEGOTIATION_CLASS": "carprice.negotiation.LenientNegotiation",
-    "DEFAULT_SCHEMA_CLASS": "carprice.schema.ApiSchema",
-    "EXCEPTION_HANDLER": "carprice.api.exception_handler",
+    "DEFAULT_CONTENT_NEGOTIATION_CLASS": "carprice.http.negotiation.LenientNegotiation",
+    "DEFAULT_SCHEMA_CLASS": "carprice.http.schema.ApiSchema",
+    "EXCEPTION_HANDLER": "carprice.http.exceptions.exception_handler",
     "UNAUTHENTICATED_USER": "django.contrib.auth.models.AnonymousUser",
     "URL_FORMAT_OVERRIDE": None,
     "COERCE_DECIMAL_TO_STRING": False,
@@ -321,7 +321,7 @@ SPECTACULAR_SETTINGS = {
     "ENUM_GENERATE_CHOICE_DESCRIPTION": False,  # the words say it
 }
 
-LOG_LEVEL = configuration.one_of(
+LOG_LEVEL = env.one_of(
     "LOG_LEVEL", "INFO", ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
 )
 LOGGING = {

@@ -7,13 +7,14 @@ from accounts import api as accounts_api
 from accounts import views as accounts_views
 from billing import api as billing_api
 from billing import views as billing_views
-from carprice import views
+from carprice.http import docs
+from carprice.pages import errors
 from mlmodels import api as mlmodels_api
 from mlmodels import views as mlmodels_views
 from predictions import admin as predictions_admin
-from predictions import api as predictions_api
-from predictions import health, tasks_api
-from predictions import views as predictions_views
+from predictions.api.root_contract import root_contract as predictions_api
+from predictions.api.root_contract import health, tasks
+from predictions.pages import estimate, history, prediction, what_if
 
 root_contract = [
     path("sign_up", accounts_api.SignUpView.as_view(), name="root-sign-up"),
@@ -25,14 +26,14 @@ root_contract = [
     path("running", predictions_api.RunningView.as_view(), name="root-running"),
 ]
 api_contract = [
-    path("api/tasks", tasks_api.TasksView.as_view(), name="api-tasks"),
-    path("api/tasks/predict", tasks_api.PredictTaskView.as_view(), name="api-predict"),
-    path("api/tasks/history", tasks_api.TaskHistoryView.as_view(), name="api-history"),
-    path("api/tasks/running", tasks_api.RunningTasksView.as_view(), name="api-running"),
-    path("api/tasks/<str:task_id>", tasks_api.TaskView.as_view(), name="api-task"),
-    path("api/tasks/<str:task_id>/run", tasks_api.RunTaskView.as_view(), name="api-run"),
-    path("api/tasks/<str:task_id>/cancel", tasks_api.CancelTaskView.as_view(), name="api-cancel"),
-    path("api/tasks/<str:task_id>/what-if", tasks_api.WhatIfView.as_view(), name="api-what-if"),
+    path("api/tasks", tasks.TasksView.as_view(), name="api-tasks"),
+    path("api/tasks/predict", tasks.PredictTaskView.as_view(), name="api-predict"),
+    path("api/tasks/history", tasks.TaskHistoryView.as_view(), name="api-history"),
+    path("api/tasks/running", tasks.RunningTasksView.as_view(), name="api-running"),
+    path("api/tasks/<str:task_id>", tasks.TaskView.as_view(), name="api-task"),
+    path("api/tasks/<str:task_id>/run", tasks.RunTaskView.as_view(), name="api-run"),
+    path("api/tasks/<str:task_id>/cancel", tasks.CancelTaskView.as_view(), name="api-cancel"),
+    path("api/tasks/<str:task_id>/what-if", tasks.WhatIfView.as_view(), name="api-what-if"),
     path("api/wallet", billing_api.WalletView.as_view(), name="api-wallet"),
     path("api/wallet/topup", billing_api.TopUpView.as_view(), name="api-wallet-topup"),
     path(
@@ -54,7 +55,7 @@ operations = [
     path("healthz", health.HealthView.as_view(), name="healthz"),
     path("readyz", health.ReadyView.as_view(), name="readyz"),
     path("api/schema", SpectacularAPIView.as_view(), name="api-schema"),
-    path("api/docs", views.ApiDocsView.as_view(url_name="api-schema"), name="api-docs"),
+    path("api/docs", docs.ApiDocsView.as_view(url_name="api-schema"), name="api-docs"),
 ]
 
 pages = [
@@ -65,26 +66,26 @@ pages = [
     path("account/sign-in", accounts_views.SignInPage.as_view(), name="sign-in"),
     path("account/sign-out", accounts_views.sign_out, name="sign-out"),
     path("wallet", billing_views.WalletPage.as_view(), name="wallet"),
-    path("estimate/<slug:model_name>", predictions_views.EstimatePage.as_view(), name="estimate"),
-    path("predictions", predictions_views.history, name="predictions"),
+    path("estimate/<slug:model_name>", estimate.EstimatePage.as_view(), name="estimate"),
+    path("predictions", history.history, name="predictions"),
     path(
         "predictions/<str:prediction_id>",
-        predictions_views.PredictionPage.as_view(),
+        prediction.PredictionPage.as_view(),
         name="prediction",
     ),
     path(
         "predictions/<str:prediction_id>/what-if",
-        predictions_views.WhatIfPage.as_view(),
+        what_if.WhatIfPage.as_view(),
         name="what-if",
     ),
     path(
-        "predictions/<str:prediction_id>/status", predictions_views.status, name="prediction-status"
+        "predictions/<str:prediction_id>/status", prediction.status, name="prediction-status"
     ),
     path(
-        "predictions/<str:prediction_id>/cancel", predictions_views.cancel, name="prediction-cancel"
+        "predictions/<str:prediction_id>/cancel", prediction.cancel, name="prediction-cancel"
     ),
     path(
-        "predictions/<str:prediction_id>/delete", predictions_views.delete, name="prediction-delete"
+        "predictions/<str:prediction_id>/delete", prediction.delete, name="prediction-delete"
     ),
 ]
 
@@ -97,7 +98,7 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path(f"{settings.ADMIN_PATH}/audit/", predictions_admin.audit, name="admin-audit"),
     path(f"{settings.ADMIN_PATH}/", admin.site.urls),
 ]
-handler400 = views.bad_request
-handler403 = views.permission_denied
-handler404 = views.not_found
-handler500 = views.server_error
+handler400 = errors.bad_request
+handler403 = errors.permission_denied
+handler404 = errors.not_found
+handler500 = errors.server_error

@@ -8,7 +8,7 @@ django_application = get_wsgi_application()
 
 from django.conf import settings  # noqa: E402  # readable only now
 
-from carprice.bodies import KnownLength  # noqa: E402
-from carprice.slots import Slots  # noqa: E402
+from carprice.server.chunked_bodies import KnownLength  # noqa: E402
+from carprice.server.slots import Slots  # noqa: E402
 
 application = KnownLength(Slots(django_application, settings.WEB_THREADS))

@@ -4,9 +4,9 @@ from django.contrib import admin
 from django.db import models
 from django.http import HttpRequest
 
-from carprice.admin import ReadOnlyAdmin
-from carprice.forms import IntegerField
-from mlmodels import catalogue
+from carprice.pages.admin import ReadOnlyAdmin
+from carprice.pages.forms import IntegerField
+from mlmodels.catalogue import pricing
 from mlmodels.models import Predictor, PredictorQuerySet, PredictorVersion, PriceChange
 
 
@@ -41,7 +41,7 @@ class PredictorAdmin(admin.ModelAdmin):  # type: ignore[type-arg]  # generic onl
         models.PositiveIntegerField: {
             "form_class": IntegerField,
             "min_value": 1,
-            "max_value": catalogue.HIGHEST_PRICE,
+            "max_value": pricing.HIGHEST_PRICE,
         }
     }
 
@@ -55,7 +55,7 @@ class PredictorAdmin(admin.ModelAdmin):  # type: ignore[type-arg]  # generic onl
     def save_model(self, request: HttpRequest, obj: Predictor, form: Any, change: bool) -> None:
         Predictor.objects.filter(pk=obj.pk).update(enabled=obj.enabled)
         if "price" in form.changed_data:
-            catalogue.set_price(
+            pricing.set_price(
                 predictor_id=obj.pk,
                 price=obj.price,
                 actor=request.user,  # type: ignore[arg-type]  # an operator is signed in

@@ -8,10 +8,10 @@ from rest_framework import serializers
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from carprice.api import ApiView
-from carprice.schema import errors
-from carprice.serializers import OneOfField, QuerySerializer
-from mlmodels.catalogue import find_described, signature_of
+from carprice.http.views import ApiView
+from carprice.http.schema import errors
+from carprice.http.queries import OneOfField, QuerySerializer
+from mlmodels.catalogue.queries import find_described, signature_of
 from mlmodels.domains import DOMAINS
 from mlmodels.models import Predictor
 from mlmodels.signature import Feature

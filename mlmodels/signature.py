@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal, Self
 
-from carprice.errors import InvalidInput
+from carprice.http.errors import InvalidInput
 
 FeatureType = Literal["number", "integer", "category"]
 Value = float | int | str | None

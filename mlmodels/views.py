@@ -4,10 +4,10 @@ from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.views.decorators.http import require_safe
 
-from mlmodels.catalogue import PredictorNotFound, find_version
+from mlmodels.catalogue.queries import PredictorNotFound, find_version
 from mlmodels.domains import DOMAINS
 from mlmodels.models import Predictor
-from mlmodels.reports import Report
+from mlmodels.reporting.reports import Report
 
 
 @require_safe

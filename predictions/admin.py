@@ -3,7 +3,7 @@ from django.contrib.auth.decorators import permission_required
 from django.http import HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
 
-from carprice.admin import ReadOnlyAdmin
+from carprice.pages.admin import ReadOnlyAdmin
 from predictions.audit import check
 from predictions.models import Heartbeat, Prediction, WhatIf
 

@@ -8,7 +8,7 @@ from datetime import timedelta
 from django.conf import settings
 
 from billing.audit import ACCOUNTS_ADD_UP, ENTRIES_STAY, SHOWN, Invariant, missing_triggers, uuid
-from carprice import sql
+from carprice.db import cursors, dialect, snapshots
 from predictions import triggers
 from predictions.models import Prediction
 
@@ -26,7 +26,7 @@ class Finding:
 
 def check(invariants: Sequence[Invariant] = ()) -> list[Finding]:
     """Look for breaches of some invariants or of all, in one state of the database."""
-    with sql.snapshot():
+    with snapshots.snapshot():
         return [_check(invariant) for invariant in invariants or INVARIANTS]
 
 
@@ -85,7 +85,7 @@ _STUCK = """
 
 
 def _wrong_charges() -> Iterator[str]:
-    for key, status in sql.fetch_all(_CHARGES, SHOWN):
+    for key, status in cursors.fetch_all(_CHARGES, SHOWN):
         breach = (
             "finished without a capture of exactly its price, or with another one"
             if status == Prediction.Status.FINISHED
@@ -95,19 +95,19 @@ def _wrong_charges() -> Iterator[str]:
 
 
 def _wrong_holds() -> Iterator[str]:
-    for key, status in sql.fetch_all(_OPEN_HOLDS, SHOWN):
+    for key, status in cursors.fetch_all(_OPEN_HOLDS, SHOWN):
         breach = (
             "waiting or running without an open hold of its price"
             if status in Prediction.ACTIVE
             else "ended with an open hold"
         )
         yield f"prediction {uuid(key)} ({status}): {breach}"
-    for (hold_id,) in sql.fetch_all(_HOLDS_OF_NOTHING, SHOWN):
+    for (hold_id,) in cursors.fetch_all(_HOLDS_OF_NOTHING, SHOWN):
         yield f"hold {hold_id}: no prediction names it"
 
 
 def _stuck() -> Iterator[str]:
-    for key, status in sql.fetch_all(_STUCK.format(overdue=sql.now(-OVERDUE)), SHOWN):
+    for key, status in cursors.fetch_all(_STUCK.format(overdue=dialect.now(-OVERDUE)), SHOWN):
         yield f"prediction {uuid(key)} ({status}): not ended long after its deadline"
 
 

@@ -14,8 +14,8 @@ from uuid import UUID
 from django.conf import settings
 
 from accounts.models import User
-from carprice import sql
-from carprice.errors import TryLater
+from carprice.db import cursors, dialect
+from carprice.http.errors import TryLater
 from predictions.models import Prediction
 
 ORDER = "turn, queued_at, id"
@@ -38,7 +38,7 @@ def next_turn(user_id: UUID, version_id: UUID) -> tuple[str, list[UUID]]:
 
     Rows of one user are numbered one by one: their account is locked by their hold.
     """
-    return sql.greatest(_AFTER_OWN, _NEXT_ROUND), [user_id, version_id, version_id]
+    return dialect.greatest(_AFTER_OWN, _NEXT_ROUND), [user_id, version_id, version_id]
 
 
 # Rows that have been tried before are claimed one by one, behind those that have not.
@@ -69,13 +69,13 @@ def positions(rows: Iterable[Prediction]) -> dict[UUID, int]:
     if not queued:
         return {}
     if len(queued) == 1:
-        found = sql.fetch_all(_POSITION, *queued)
+        found = cursors.fetch_all(_POSITION, *queued)
     else:
         versions = set(queued.values())
         statement = _POSITIONS.format(
             versions=", ".join(["%s"] * len(versions)), ids=", ".join(["%s"] * len(queued))
         )
-        found = sql.fetch_all(statement, *versions, *queued)
+        found = cursors.fetch_all(statement, *versions, *queued)
     return {UUID(str(key)): int(position) for key, position in found}
 
 

@@ -13,12 +13,13 @@ from uuid import UUID
 from django.conf import settings
 from threadpoolctl import threadpool_limits
 
-from carprice import sql
-from mlmodels import inference
-from mlmodels.artefacts import ArtefactError
+from carprice.db import dialect
+from mlmodels.serving import inference
+from mlmodels.serving.artefacts import ArtefactError
 from mlmodels.models import Predictor, PredictorVersion
-from predictions import execution
-from predictions.execution import Outcome, Row
+from predictions.execution import scoring
+from predictions.execution.claims import Row
+from predictions.execution.scoring import Outcome
 from predictions.models import Prediction, PredictionQuerySet
 
 PAGE_ROWS = 1024
@@ -71,7 +72,7 @@ def replay(
     if predictor is not None:
         rows = rows.filter(predictor=predictor)
     if since is not None:
-        rows = rows.filter(finished_at__gte=sql.Moment(since))
+        rows = rows.filter(finished_at__gte=dialect.Moment(since))
     versions = PredictorVersion.objects.filter(pk__in=rows.values("version"))
     for version in versions.select_related("predictor").order_by("predictor__name", "number"):
         yield _replay(version, rows.filter(version=version), limit)
@@ -111,7 +112,7 @@ def _compare(found: Replay, scorer: inference.Scorer, batch: list[Stored]) -> No
     """Score a batch as a worker does, and note what is not the same."""
     rows = [Row(row.id, row.data, explain=row.explanation is not None) for row in batch]
     found.rows += len(batch)
-    for row, outcome in zip(batch, execution.score_rows(scorer, rows), strict=True):
+    for row, outcome in zip(batch, scoring.score_rows(scorer, rows), strict=True):
         difference = _difference(row, outcome)
         if difference is None:
             continue

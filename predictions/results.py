@@ -6,10 +6,11 @@ All but the factors follow from what is stored with the prediction and its versi
 from dataclasses import asdict
 from typing import Any
 
-from mlmodels import catalogue, plausibility
+from mlmodels.catalogue import queries
+from mlmodels.serving import input_warnings
 from mlmodels.domains import DOMAINS
-from mlmodels.intervals import Interval
-from mlmodels.plausibility import Warning  # noqa: A004  # the contract's word
+from mlmodels.serving.intervals import Interval
+from mlmodels.serving.input_warnings import Warning  # noqa: A004  # the contract's word
 from predictions.models import Prediction
 
 
@@ -22,7 +23,7 @@ def describe(row: Prediction) -> dict[str, Any] | None:
     comparables = made_of.get("comparables")
     return {
         "value": row.value,
-        "unit": catalogue.facts_of(row.version_id).unit,
+        "unit": queries.facts_of(row.version_id).unit,
         "interval": asdict(found) if found else None,
         "baseline": made_of.get("baseline"),
         "factors": factors(row),
@@ -34,7 +35,7 @@ def describe(row: Prediction) -> dict[str, Any] | None:
 
 def interval(row: Prediction) -> Interval | None:
     """None of a version that is older than ranges."""
-    return None if row.value is None else catalogue.facts_of(row.version_id).interval(row.value)
+    return None if row.value is None else queries.facts_of(row.version_id).interval(row.value)
 
 
 def factors(row: Prediction) -> list[dict[str, Any]] | None:
@@ -57,6 +58,6 @@ def warnings(row: Prediction) -> list[Warning]:
     """What is odd about its input, which must have been checked: a draft's has not been."""
     if row.queued_at is None or row.erased_at is not None:
         return []
-    signature = catalogue.signature_of(row.version_id)
+    signature = queries.signature_of(row.version_id)
     domain = DOMAINS[row.predictor.domain]
-    return plausibility.warnings_of(domain, signature, row.data, row.defaulted)
+    return input_warnings.warnings_of(domain, signature, row.data, row.defaulted)

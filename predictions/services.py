@@ -14,15 +14,15 @@ from django.conf import settings
 from django.db import transaction
 from django.db.models.functions import Now
 
-from accounts import idempotency
+from carprice.idempotency import keys
 from accounts.models import User
 from billing.services import place_hold, resolve_holds
-from carprice import sql
-from carprice.errors import InvalidInput, NotFound, WrongState
-from mlmodels.catalogue import check_inputs, find_on_sale
+from carprice.db import cursors, dialect
+from carprice.http.errors import InvalidInput, NotFound, WrongState
+from mlmodels.catalogue.queries import check_inputs, find_on_sale
 from mlmodels.models import Predictor
 from mlmodels.signature import Inputs
-from predictions import doorbell, queue
+from predictions import notifications, queue
 from predictions.models import Prediction
 
 Status = Prediction.Status
@@ -47,8 +47,8 @@ def request_prediction(
     turn, turn_parameters = queue.next_turn(user.pk, version_id)
     with transaction.atomic():
         hold_id = place_hold(user_id=user.pk, amount=predictor.price, task_id=key)
-        sql.execute(
-            _QUEUE.format(now=sql.now(), deadline=_deadline(), turn=turn),
+        cursors.execute(
+            _QUEUE.format(now=dialect.now(), deadline=_deadline(), turn=turn),
             key,
             user.pk,
             predictor.pk,
@@ -61,8 +61,8 @@ def request_prediction(
             hold_id,
             *turn_parameters,
         )
-        transaction.on_commit(lambda: doorbell.ring(version_id), robust=True)
-    return sql.instance(Prediction, ["id", "version_id"], [key, version_id])
+        transaction.on_commit(lambda: notifications.ring(version_id), robust=True)
+    return cursors.instance(Prediction, ["id", "version_id"], [key, version_id])
 
 
 def find(user: User, prediction_id: str) -> Prediction:
@@ -140,8 +140,8 @@ def run_draft(*, user: User, prediction_id: str) -> None:
     inputs = check_inputs(predictor, row.data)
     hold_id = place_hold(user_id=user.pk, amount=predictor.price, task_id=row.pk)
     turn, turn_parameters = queue.next_turn(user.pk, version_id)
-    sql.execute(
-        _RUN.format(now=sql.now(), deadline=_deadline(), turn=turn),
+    cursors.execute(
+        _RUN.format(now=dialect.now(), deadline=_deadline(), turn=turn),
         version_id,
         predictor.price,
         json.dumps(inputs.data),
@@ -151,7 +151,7 @@ def run_draft(*, user: User, prediction_id: str) -> None:
         *turn_parameters,
         row.pk,
     )
-    transaction.on_commit(lambda: doorbell.ring(version_id), robust=True)
+    transaction.on_commit(lambda: notifications.ring(version_id), robust=True)
 
 
 @transaction.atomic
@@ -189,7 +189,7 @@ def erase(*, user: User, prediction_id: str) -> None:
             data={}, defaulted=[], entered=None, value=None, explanation=None, erased_at=Now()
         )
         row.what_ifs.all().delete()
-        idempotency.blank_out(row.pk)
+        keys.blank_out(row.pk)
     else:
         raise WrongState(f"It cannot be deleted while it is {row.status}; cancel it first.")
 
@@ -224,4 +224,4 @@ def _version_on_sale(predictor: Predictor) -> UUID:
 
 
 def _deadline() -> str:
-    return sql.now(timedelta(seconds=settings.DEADLINE_SECONDS))
+    return dialect.now(timedelta(seconds=settings.DEADLINE_SECONDS))

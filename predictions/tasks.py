@@ -8,7 +8,8 @@ from uuid import UUID
 from celery import shared_task
 from django.db.models.functions import Now
 
-from predictions import doorbell, execution, what_ifs
+from predictions import notifications, what_ifs
+from predictions.execution import recovery, runner
 from predictions.models import Heartbeat
 
 TURN_SECONDS = 2.0  # after which other messages get their turn
@@ -21,10 +22,10 @@ def score_waiting(version_id: str) -> None:
     key = UUID(version_id)
     turn_ends = time.monotonic() + TURN_SECONDS
     # A suspect with each batch: a stream of fresh rows must not starve those that lost a worker.
-    while execution.run_fresh(key) + execution.run_suspect(key):
+    while runner.run_fresh(key) + runner.run_suspect(key):
         if time.monotonic() > turn_ends:
             _give_others_a_turn(key)
-            doorbell.ring(key)
+            notifications.ring(key)
             return
 
 
@@ -35,9 +36,9 @@ def _give_others_a_turn(key: UUID) -> None:
     """
     for version_id in what_ifs.waiting_versions():
         what_ifs.run_waiting(version_id)
-    for other in execution.waiting_versions():
+    for other in recovery.waiting_versions():
         if other != key:
-            execution.run_waiting(other)
+            runner.run_waiting(other)
 
 
 @shared_task

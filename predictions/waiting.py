@@ -10,8 +10,8 @@ from uuid import UUID
 from django.conf import settings
 from django.db import DatabaseError, InterfaceError, connection
 
-from carprice import slots
-from carprice.errors import TryLater
+from carprice.server import slots
+from carprice.http.errors import TryLater
 from predictions.models import Prediction, WhatIf
 
 logger = logging.getLogger(__name__)

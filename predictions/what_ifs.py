@@ -16,12 +16,16 @@ from django.db.models import Q, QuerySet
 from django.db.models.functions import Now
 
 from accounts.models import User
-from carprice import sql
-from carprice.errors import InvalidInput, NotFound, ServiceError, TryLater, WrongState
-from mlmodels import catalogue, plausibility
+from carprice.db import cursors, dialect
+from carprice.http.errors import InvalidInput, NotFound, ServiceError, TryLater, WrongState
+from mlmodels.catalogue import queries
+from mlmodels.serving import input_warnings
 from mlmodels.domains import DOMAINS
-from predictions import doorbell, execution, waiting
-from predictions.execution import Claim, Outcome, Row, ScoringStopped
+from predictions import notifications, waiting
+from predictions.execution import compatibility, scoring
+from predictions.execution.claims import Claim, Row
+from predictions.execution.runner import ScoringStopped
+from predictions.execution.scoring import Outcome
 from predictions.models import Prediction, WhatIf
 from predictions.services import lock_own
 
@@ -75,12 +79,12 @@ def _queue(user: User, prediction_id: str, changes: Any) -> WhatIf:
     """A new one, or the one that asked the same before."""
     row = lock_own(user, prediction_id)
     domain = DOMAINS[row.predictor.domain]
-    catalogue.check_inputs_of(row.version_id, domain, changes)
+    queries.check_inputs_of(row.version_id, domain, changes)
     if row.status != Prediction.Status.FINISHED:
         raise WrongState(f"Only what has finished can be varied; it is {row.status}.")
     given = {name: value for name, value in row.data.items() if name not in row.defaulted}
     changed = {**given, **domain.resolve_aliases(changes)}
-    data = catalogue.check_inputs_of(row.version_id, domain, changed).data
+    data = queries.check_inputs_of(row.version_id, domain, changed).data
     asked = list(counted(row))
     if same := next((each for each in asked if each.data == data and not each.failure), None):
         return same
@@ -92,7 +96,7 @@ def _queue(user: User, prediction_id: str, changes: Any) -> WhatIf:
         data=data,
         deadline_at=Now() + timedelta(seconds=ANSWERED_WITHIN_SECONDS),
     )
-    transaction.on_commit(lambda: doorbell.ring_for_what_ifs(row.version_id), robust=True)
+    transaction.on_commit(lambda: notifications.ring_for_what_ifs(row.version_id), robust=True)
     return what_if
 
 
@@ -113,10 +117,10 @@ def left(row: Prediction) -> int:
 def describe(what_if: WhatIf) -> dict[str, Any]:
     """The contract's answer: value, range and changed features, beside what they were before."""
     row = what_if.prediction
-    facts = catalogue.facts_of(what_if.version_id)
-    domain, signature = DOMAINS[row.predictor.domain], catalogue.signature_of(what_if.version_id)
+    facts = queries.facts_of(what_if.version_id)
+    domain, signature = DOMAINS[row.predictor.domain], queries.signature_of(what_if.version_id)
     assumed = set(row.defaulted) - set(what_if.changed)
-    found = plausibility.warnings_of(domain, signature, what_if.data, assumed)
+    found = input_warnings.warnings_of(domain, signature, what_if.data, assumed)
     assert what_if.value is not None  # noqa: S101  # it was answered
     assert row.value is not None  # noqa: S101  # it has finished
 
@@ -159,14 +163,14 @@ def run_waiting(version_id: UUID) -> int:
 
     Raises ScoringStopped.
     """
-    if not execution.is_for_us(version_id):
+    if not compatibility.is_for_us(version_id):
         return 0
-    again = f"attempts BETWEEN 1 AND {TRIES - 1} AND lease_expires_at < {sql.now()}"
+    again = f"attempts BETWEEN 1 AND {TRIES - 1} AND lease_expires_at < {dialect.now()}"
     claim = _pick(version_id, "attempts = 0", AT_ONCE) or _pick(version_id, again, 1)
     if claim is None:
         return 0
     try:
-        outcomes = execution.score(claim)
+        outcomes = scoring.score(claim)
     except Exception as error:  # out of time: it is tried once more when its lease is over
         raise ScoringStopped(f"{len(claim.rows)} what-ifs: {error!r}") from error
     _settle(outcomes)
@@ -175,13 +179,13 @@ def run_waiting(version_id: UUID) -> int:
 
 def _pick(version_id: UUID, which: str, limit: int) -> Claim | None:
     statement = _PICK.format(
-        now=sql.now(),
-        lease_end=sql.now(LEASE),
+        now=dialect.now(),
+        lease_end=dialect.now(LEASE),
         which=which,
         # SQLite has one writer at a time instead.
         skip_locked="FOR UPDATE SKIP LOCKED" if connection.vendor == "postgresql" else "",
     )
-    found = sql.fetch_all(statement, version_id, limit)
+    found = cursors.fetch_all(statement, version_id, limit)
     rows = [Row(UUID(str(key)), json.loads(data)) for key, data in found]
     return Claim(uuid4(), version_id, rows) if rows else None
 

@@ -17,12 +17,14 @@ from django.conf import settings
 from django.db import DatabaseError, close_old_connections, connections
 from threadpoolctl import threadpool_limits
 
-from accounts import idempotency
+from carprice.idempotency import keys
 from accounts.services import forget_old_sessions
-from mlmodels import catalogue, explanations, inference
-from mlmodels.artefacts import ArtefactError, OtherLibrary
+from mlmodels.catalogue import availability
+from mlmodels.serving import explanations, inference
+from mlmodels.serving.artefacts import ArtefactError, OtherLibrary
 from mlmodels.models import Predictor
-from predictions import doorbell, execution, what_ifs
+from predictions import notifications, what_ifs
+from predictions.execution import compatibility, recovery
 
 logger = logging.getLogger(__name__)
 
@@ -60,9 +62,9 @@ def _load_what_is_on_sale() -> None:
         try:
             inference.scorer(version_id)
         except OtherLibrary as error:
-            execution.leave_to_others(version_id, str(error))
+            compatibility.leave_to_others(version_id, str(error))
         except ArtefactError as error:
-            catalogue.report_fault(version_id, str(error))
+            availability.report_fault(version_id, str(error))
 
 
 class Sweeper(threading.Thread):
@@ -83,19 +85,19 @@ class Sweeper(threading.Thread):
                 logger.exception("A sweep failed; the next one tries again.")
 
     def sweep(self) -> None:
-        execution.recover()
-        execution.give_up_what_nobody_scores(time.monotonic())
-        for version_id in self._backoff.due(execution.waiting_versions(), time.monotonic()):
-            doorbell.ring(version_id)
+        recovery.recover()
+        compatibility.give_up_what_nobody_scores(time.monotonic())
+        for version_id in self._backoff.due(recovery.waiting_versions(), time.monotonic()):
+            notifications.ring(version_id)
         for version_id in what_ifs.waiting_versions():
-            doorbell.ring_for_what_ifs(version_id)
+            notifications.ring_for_what_ifs(version_id)
         if time.monotonic() >= self._next_heartbeat:
             self._next_heartbeat = time.monotonic() + HEARTBEAT_SECONDS
-            doorbell.ask_for_heartbeat()
-            execution.look_at_what_is_on_sale()
+            notifications.ask_for_heartbeat()
+            compatibility.look_at_what_is_on_sale()
         if time.monotonic() >= self._next_tidying:
             self._next_tidying = time.monotonic() + TIDY_SECONDS
-            idempotency.forget_old_answers()
+            keys.forget_old_answers()
             forget_old_sessions()
             what_ifs.forget_unanswered()
 

@@ -22,8 +22,8 @@ from accounts import services
 from accounts.models import TokenSession, User
 from accounts.tokens import SessionAccessToken, SessionRefreshToken, open_session
 from billing.models import CreditAccount
-from carprice import throttling
-from conftest import PASSWORD
+from carprice.http import throttling
+from testing.fixtures import PASSWORD
 
 pytestmark = pytest.mark.django_db
 

@@ -9,8 +9,8 @@ from django.test import Client
 from rest_framework.test import APIClient
 
 from accounts.models import User
-from carprice import throttling
-from conftest import PASSWORD
+from carprice.http import throttling
+from testing.fixtures import PASSWORD
 
 pytestmark = pytest.mark.django_db
 

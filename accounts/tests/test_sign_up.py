@@ -12,7 +12,7 @@ from rest_framework.test import APIClient
 
 from accounts.models import User
 from billing.models import CreditAccount, LedgerEntry
-from conftest import PASSWORD
+from testing.fixtures import PASSWORD
 
 pytestmark = pytest.mark.django_db
 

@@ -16,7 +16,7 @@ from rest_framework_simplejwt.tokens import RefreshToken
 
 from accounts.models import TokenSession, User
 from accounts.tokens import SESSION_CLAIM, SessionAccessToken, open_session
-from conftest import PASSWORD
+from testing.fixtures import PASSWORD
 
 pytestmark = pytest.mark.django_db
 

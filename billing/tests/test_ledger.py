@@ -13,7 +13,7 @@ from accounts.models import User
 from billing import services
 from billing.audit import breaches
 from billing.models import CreditAccount, LedgerEntry
-from carprice.errors import InvalidInput
+from carprice.http.errors import InvalidInput
 
 pytestmark = pytest.mark.django_db
 CREDITS = 1000

@@ -23,8 +23,8 @@ from accounts.models import User
 from billing import services
 from billing.audit import breaches
 from billing.models import LedgerEntry
-from carprice import sql
-from carprice.errors import InvalidInput, WrongState
+from carprice.db import cursors
+from carprice.http.errors import InvalidInput, WrongState
 
 USERS = 3
 CEILING = service.CREDIT_CEILING
@@ -188,13 +188,13 @@ class Ledger(RuleBasedStateMachine):
 
     @invariant()
     def accounts_and_entries_are_as_the_model_says(self) -> None:
-        for user_id, *money in sql.fetch_all(
+        for user_id, *money in cursors.fetch_all(
             "SELECT user_id, balance, held FROM billing_creditaccount"
         ):
             book = self.book_of(user_id)
             assert money == [book.balance, book.held]
             assert 0 <= book.held <= book.balance <= CEILING
-        for entry_id, user_id, *line in sql.fetch_all(NEW_ENTRIES, self.seen):
+        for entry_id, user_id, *line in cursors.fetch_all(NEW_ENTRIES, self.seen):
             assert tuple(line) == self.book_of(user_id).lines.pop(0)
             self.seen = entry_id
         assert not any(book.lines for book in self.books)

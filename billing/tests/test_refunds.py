@@ -14,7 +14,7 @@ from accounts.models import User
 from billing import services
 from billing.audit import breaches
 from billing.models import CreditAccount, LedgerEntry
-from carprice.errors import InvalidInput, WrongState
+from carprice.http.errors import InvalidInput, WrongState
 
 pytestmark = pytest.mark.django_db
 Kind = LedgerEntry.Kind

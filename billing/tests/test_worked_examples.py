@@ -15,10 +15,10 @@ import pytest
 from accounts.models import User
 from billing import services
 from billing.models import CreditAccount, LedgerEntry
-from carprice.errors import ServiceError
-from mlmodels import catalogue
+from carprice.http.errors import ServiceError
+from mlmodels.catalogue import pricing, queries
 from mlmodels.models import Predictor
-from predictions import execution
+from predictions.execution import runner, settlement
 from predictions.audit import breaches
 from predictions.models import Prediction
 from predictions.services import request_prediction
@@ -268,22 +268,22 @@ class Office:
         services.set_available(user_id=self.customer.pk, new_amount=number(amount))
 
     def change_price(self, price: str) -> None:
-        catalogue.set_price(
+        pricing.set_price(
             predictor_id=self.predictor.pk, price=number(price), actor=self.operator
         )
 
     def ask(self, price: str) -> None:
         self.change_price(price)
-        predictor = catalogue.find_on_sale(self.predictor.name)
+        predictor = queries.find_on_sale(self.predictor.name)
         request_prediction(user=self.customer, predictor=predictor, data={"horsepower": 90})
 
     def finish(self) -> None:
         assert self.predictor.current_version_id
-        while execution.run_waiting(self.predictor.current_version_id):
+        while runner.run_waiting(self.predictor.current_version_id):
             pass
 
     def fail(self) -> None:
-        execution.fail([Prediction.objects.active().latest("hold_id")], "internal_error")
+        settlement.fail([Prediction.objects.active().latest("hold_id")], "internal_error")
 
     def add(self, amount: str, reason: str) -> None:
         services.correct_balance(

@@ -3,8 +3,8 @@ from collections.abc import Iterator
 import pytest
 from pytest_django import DjangoDbBlocker
 
-from carprice.tests.bad_input import World, built
-from conftest import Trained
+from testing.bad_input import World, built
+from testing.fixtures import Trained
 
 
 @pytest.fixture(scope="module")

@@ -22,11 +22,11 @@ from rest_framework.test import APIClient
 
 from accounts.models import User
 from accounts.tokens import SessionAccessToken
-from carprice import throttling
-from carprice.bodies import KnownLength
-from carprice.tests.bad_input import CAR, MODEL, NO_ID, VARIED, World, changed, everything, leaks
+from carprice.http import throttling
+from carprice.server.chunked_bodies import KnownLength
+from testing.bad_input import CAR, MODEL, NO_ID, VARIED, World, changed, everything, leaks
 from carprice.tests.test_bad_input import BROKEN_BODIES
-from conftest import PASSWORD
+from testing.fixtures import PASSWORD
 
 pytestmark = pytest.mark.django_db
 

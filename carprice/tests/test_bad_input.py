@@ -11,7 +11,7 @@ from rest_framework.test import APIClient
 
 from accounts.models import User
 from billing.models import CreditAccount, LedgerEntry
-from conftest import PASSWORD
+from testing.fixtures import PASSWORD
 from mlmodels.models import Predictor
 from predictions.models import Prediction
 

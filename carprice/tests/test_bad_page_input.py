@@ -16,19 +16,9 @@ from django.urls import resolve
 
 from accounts.models import User
 from carprice import urls
-from carprice.tests.bad_input import (
-    CAR,
-    MODEL,
-    NO_ID,
-    VARIED,
-    World,
-    changed,
-    everything,
-    leaks,
-    signed_in,
-)
-from conftest import PASSWORD
-from mlmodels.catalogue import signature_of
+from testing.bad_input import CAR, MODEL, NO_ID, VARIED, World, changed, everything, leaks, signed_in
+from testing.fixtures import PASSWORD
+from mlmodels.catalogue.queries import signature_of
 
 pytestmark = pytest.mark.django_db
 

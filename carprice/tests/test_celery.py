@@ -8,8 +8,8 @@ from celery.exceptions import SoftTimeLimitExceeded
 from django.db import connection, connections, transaction
 
 from accounts.models import User
-from carprice import sql
-from predictions import execution
+from carprice.db import connections
+from predictions.execution import runner
 from predictions.models import Heartbeat
 from predictions.tasks import beat, score_waiting
 
@@ -53,11 +53,11 @@ def test_a_task_cut_short_leaves_no_transaction_open(
             begin_behind_djangos_back()
         raise SoftTimeLimitExceeded
 
-    monkeypatch.setattr(execution, "run_fresh", cut_short)
+    monkeypatch.setattr(runner, "run_fresh", cut_short)
 
     assert score_waiting.apply((str(uuid.uuid4()),)).state == "FAILURE"
 
-    assert not sql.is_amid_transaction()
+    assert not connections.is_amid_transaction()
     another_process_writes(user)
 
 

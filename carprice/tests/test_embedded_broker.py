@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from kombu import Connection
 
-from carprice import embedded_broker
+from carprice.broker import filesystem
 
 QUEUE = "cars"
 WRITERS, READERS, MESSAGES = 3, 2, 1_000
@@ -30,7 +30,7 @@ BAD_FILES = {
 
 def connect(directory: Path) -> Any:
     return Connection(
-        transport="carprice.embedded_broker:Transport",
+        transport="carprice.broker.filesystem:Transport",
         transport_options={"directory": str(directory), "polling_interval": 0.005},
     )
 
@@ -160,6 +160,6 @@ def test_what_killed_processes_left_behind_is_removed_after_a_while(
 
     with connect(directory) as connection, connection.SimpleQueue(QUEUE):
         assert left.exists()  # it may be a living process's
-    monkeypatch.setattr(embedded_broker, "ABANDONED_AFTER_SECONDS", -1)
+    monkeypatch.setattr(filesystem, "ABANDONED_AFTER_SECONDS", -1)
     with connect(directory) as connection, connection.SimpleQueue(QUEUE):
         assert not left.exists()

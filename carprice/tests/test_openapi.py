@@ -28,9 +28,10 @@ from accounts.models import User
 from accounts.tokens import SessionAccessToken, open_session
 from carprice.urls import api_contract, operations, root_contract
 from carprice.wsgi import django_application
-from conftest import PASSWORD
+from testing.fixtures import PASSWORD
 from mlmodels.models import Predictor
-from predictions import execution, services
+from predictions import services
+from predictions.execution import runner
 from predictions.models import Heartbeat, Prediction
 
 Document = dict[str, Any]
@@ -240,7 +241,7 @@ def task(request: pytest.FixtureRequest, service: None, user: User, predictor: P
         return str(services.create_draft(**wanted).pk)
     row = services.request_prediction(**wanted)
     if request.param == "finished":
-        execution.run_waiting(row.version_id)
+        runner.run_waiting(row.version_id)
     return str(row.pk)
 
 
@@ -316,7 +317,7 @@ def test_a_generated_client_buys_a_prediction(
             model_name="random_forest", data=models.TaskRequestData.from_dict(CAR)
         ),
     )
-    execution.run_waiting(Prediction.objects.get(pk=task.task_id).version_id)
+    runner.run_waiting(Prediction.objects.get(pk=task.task_id).version_id)
     ended = call("tasks.api_tasks_retrieve", client=bob, task_id=str(task.task_id), wait=10.0)
     wallet = call("wallet.api_wallet_retrieve", client=bob)
     for client in (anyone, bob):

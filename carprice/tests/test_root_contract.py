@@ -16,10 +16,11 @@ from rest_framework.test import APIClient
 from accounts.models import User
 from billing.models import CreditAccount, LedgerEntry
 from billing.services import set_available
-from carprice import throttling
-from conftest import PASSWORD
+from carprice.http import throttling
+from testing.fixtures import PASSWORD
 from mlmodels.models import Predictor
-from predictions import doorbell, execution
+from predictions import notifications
+from predictions.execution import claims, runner
 from predictions.models import Prediction
 from predictions.services import request_prediction
 
@@ -92,7 +93,7 @@ def set_amount(api: APIClient, amount: Any) -> Any:
 
 def run(job_id: str) -> Prediction:
     """Do what a worker does with a job."""
-    execution.run_waiting(Prediction.objects.get(pk=job_id).version_id)
+    runner.run_waiting(Prediction.objects.get(pk=job_id).version_id)
     return Prediction.objects.get(pk=job_id)
 
 
@@ -538,9 +539,9 @@ def test_a_submission_is_202_although_the_broker_is_unreachable(
 ) -> None:
     settings.CELERY_BROKER_URL = broker
     settings.BROKER_KIND = broker.partition(":")[0]
-    ringer = doorbell.Ringer()
+    ringer = notifications.Ringer()
     ringer.start()
-    monkeypatch.setattr(doorbell, "_current", ringer)
+    monkeypatch.setattr(notifications, "_current", ringer)
 
     with django_capture_on_commit_callbacks(execute=True):
         response = order(api)
@@ -741,7 +742,7 @@ def test_history_keeps_what_has_ended_and_running_drops_it(
 def test_a_job_that_a_worker_has_claimed_is_running(api: APIClient, predictor: Predictor) -> None:
     job_id = order(api).json()["job_id"]
     assert predictor.current_version_id
-    execution.claim_fresh(predictor.current_version_id)
+    claims.claim_fresh(predictor.current_version_id)
 
     assert job(api, job_id).json()["status"] == "running"
     assert api.get("/running").json() == {"job_ids": [job_id]}

@@ -13,8 +13,8 @@ from django.test import RequestFactory
 from rest_framework.test import APIClient
 
 from accounts.models import User
-from carprice import slots
-from carprice.slots import Slots
+from carprice.server import slots
+from carprice.server.slots import Slots
 from carprice.wsgi import django_application
 from mlmodels.models import Predictor
 from predictions.services import cancel, request_prediction

@@ -6,8 +6,8 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from carprice import threads
-from carprice.threads import Pool
+from carprice.server import threads
+from carprice.server.threads import Pool
 
 TIMEOUT = 20
 

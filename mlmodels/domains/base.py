@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from carprice.errors import InvalidInput
+from carprice.http.errors import InvalidInput
 from mlmodels.signature import FeatureType, Inputs, OtherUnit, Signature, Value
 
 if TYPE_CHECKING:

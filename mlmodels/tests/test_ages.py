@@ -4,11 +4,11 @@ from typing import Any
 
 import pytest
 
-from mlmodels import catalogue
+from mlmodels.catalogue import queries
 from mlmodels.domains import DOMAINS, biological_age, blood_age, car_price
 from mlmodels.domains.base import Domain
 from mlmodels.models import Predictor
-from mlmodels.plausibility import ASSUMED, IMPLAUSIBLE, OUTSIDE, RARE, SLIP, warnings_of
+from mlmodels.serving.input_warnings import ASSUMED, IMPLAUSIBLE, OUTSIDE, RARE, SLIP, warnings_of
 from mlmodels.signature import Inputs, Signature
 
 BIO, BLOOD = biological_age.DOMAIN, blood_age.DOMAIN
@@ -16,7 +16,7 @@ BIO, BLOOD = biological_age.DOMAIN, blood_age.DOMAIN
 
 def signature_of(predictor: Predictor) -> Signature:
     assert predictor.current_version_id
-    return catalogue.signature_of(predictor.current_version_id)
+    return queries.signature_of(predictor.current_version_id)
 
 
 @pytest.fixture
@@ -88,7 +88,7 @@ def test_the_age_itself_is_no_feature(domain: Domain) -> None:
 
 
 def check(predictor: Predictor, **data: Any) -> Inputs:
-    return catalogue.check_inputs(predictor, data)
+    return queries.check_inputs(predictor, data)
 
 
 def test_a_value_in_another_unit_is_converted_and_kept_as_given(blood: Predictor) -> None:
@@ -117,14 +117,14 @@ def test_what_was_not_measured_may_be_left_out_or_null(blood: Predictor) -> None
 def test_the_body_mass_index_follows_from_height_and_weight_if_it_is_left_out(
     bio: Predictor,
 ) -> None:
-    inputs = catalogue.check_inputs(bio, {"Height (cm)": 180, "Weight (kg)": 81})
+    inputs = queries.check_inputs(bio, {"Height (cm)": 180, "Weight (kg)": 81})
 
     assert inputs.data["BMI"] == pytest.approx(25.0)
     assert "BMI" in inputs.defaulted
 
 
 def test_a_given_body_mass_index_stays(bio: Predictor) -> None:
-    inputs = catalogue.check_inputs(bio, {"Height (cm)": 180, "Weight (kg)": 81, "BMI": 30})
+    inputs = queries.check_inputs(bio, {"Height (cm)": 180, "Weight (kg)": 81, "BMI": 30})
 
     assert inputs.data["BMI"] == 30
 
@@ -134,7 +134,7 @@ def test_without_height_and_weight_the_index_is_typical_or_unknown(
 ) -> None:
     typical = signature_of(bio).example()["BMI"]
 
-    assert catalogue.check_inputs(bio, {"Diet": "Balanced"}).data["BMI"] == typical
+    assert queries.check_inputs(bio, {"Diet": "Balanced"}).data["BMI"] == typical
     assert check(blood, albumin=4.2).data["bmi"] is None
 
 
@@ -183,7 +183,7 @@ def test_what_is_odd_about_a_person_is_told(
 def test_what_is_odd_about_blood_is_told(
     blood: Predictor, data: dict[str, Any], feature: str, code: str
 ) -> None:
-    inputs = catalogue.check_inputs(blood, data)
+    inputs = queries.check_inputs(blood, data)
 
     found = warnings_of(BLOOD, signature_of(blood), inputs.data)
 
@@ -199,7 +199,7 @@ def test_a_training_range_holds_nothing_that_is_refused(predictors: dict[str, Pr
 
 def test_a_rare_category_is_told(predictors: dict[str, Predictor]) -> None:
     predictor = predictors["random_forest"]
-    inputs = catalogue.check_inputs(predictor, {"enginelocation": "rear"})
+    inputs = queries.check_inputs(predictor, {"enginelocation": "rear"})
 
     found = warnings_of(car_price.DOMAIN, signature_of(predictor), inputs.data)
 
@@ -219,7 +219,7 @@ def test_it_is_told_where_much_was_left_out(
 ) -> None:
     predictor = predictors["random_forest"]
     given = dict(list(signature_of(predictor).example().items())[left_out:])
-    inputs = catalogue.check_inputs(predictor, given)
+    inputs = queries.check_inputs(predictor, given)
 
     found = warnings_of(car_price.DOMAIN, signature_of(predictor), inputs.data, inputs.defaulted)
 

@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING
 import pytest
 from sklearn.pipeline import Pipeline
 
-from carprice.errors import InvalidInput
+from carprice.http.errors import InvalidInput
 from mlmodels.domains.base import PredictorSpec
 from mlmodels.domains.car_price import DOMAIN, FEATURES, INVENTED_PRICES, clean_brand
-from mlmodels.training import describe
+from mlmodels.training.train.train import describe
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -10,11 +10,11 @@ from hypothesis import strategies as st
 from rest_framework.test import APIClient
 
 from accounts.models import User
-from carprice.errors import InvalidInput
+from carprice.http.errors import InvalidInput
 from mlmodels.domains.car_price import BRAND_REPAIRS, DOMAIN
 from mlmodels.models import Predictor, PredictorVersion
 from mlmodels.signature import Feature, Signature
-from mlmodels.training import describe
+from mlmodels.training.train.train import describe
 from predictions.models import Prediction
 
 LINE = [

@@ -7,8 +7,8 @@ import pytest
 from django.test import Client
 
 from accounts.models import User
-from conftest import PLAN
-from mlmodels import catalogue
+from testing.fixtures import PLAN
+from mlmodels.catalogue import availability, pricing
 from mlmodels.models import Predictor, PredictorVersion
 
 pytestmark = pytest.mark.django_db
@@ -114,7 +114,7 @@ def test_the_catalogue_says_how_accuracy_was_measured(client: Client, predictor:
 def test_an_operators_price_is_shown_at_once(
     client: Client, user: User, predictor: Predictor, path: str
 ) -> None:
-    catalogue.set_price(predictor_id=predictor.pk, price=1234, actor=user)
+    pricing.set_price(predictor_id=predictor.pk, price=1234, actor=user)
     client.force_login(user)
 
     assert "1,234 credits" in text(client.get(path))
@@ -123,7 +123,7 @@ def test_an_operators_price_is_shown_at_once(
 def test_a_price_of_one_credit_is_in_the_singular(
     client: Client, user: User, predictor: Predictor
 ) -> None:
-    catalogue.set_price(predictor_id=predictor.pk, price=1, actor=user)
+    pricing.set_price(predictor_id=predictor.pk, price=1, actor=user)
 
     page = text(client.get("/catalogue"))
 
@@ -159,7 +159,7 @@ def test_a_predictor_with_a_fault_is_not_shown(
     client: Client, predictor: Predictor, path: str
 ) -> None:
     assert predictor.current_version_id
-    catalogue.report_fault(predictor.current_version_id, "The artefact is gone.")
+    availability.report_fault(predictor.current_version_id, "The artefact is gone.")
 
     page = client.get(path).content.decode()
 

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mlmodels.charts import Bar, Chart, Drawing, Scale, bars, round_ticks, scatter
+from mlmodels.reporting.charts import Bar, Chart, Drawing, Scale, bars, round_ticks, scatter
 
 SVG = "{http://www.w3.org/2000/svg}"
 

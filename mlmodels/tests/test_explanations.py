@@ -6,10 +6,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from mlmodels import explanations, inference
+from mlmodels.serving import explanations, inference
 from mlmodels.domains import predictor_specs
 from mlmodels.domains.base import Domain
-from mlmodels.explanations import Unexplainable
+from mlmodels.serving.explanations import Unexplainable
 from mlmodels.models import Predictor
 from mlmodels.signature import Signature
 

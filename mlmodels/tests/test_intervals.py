@@ -5,10 +5,10 @@ from dataclasses import replace
 
 import pytest
 
-from mlmodels import training
+from mlmodels.training import train
 from mlmodels.domains import predictor_specs
-from mlmodels.intervals import Calibration
-from mlmodels.validation import Plan
+from mlmodels.serving.intervals import Calibration
+from mlmodels.training.cross_validation import Plan
 
 
 def calibrate(relative: bool = False) -> Calibration:
@@ -81,7 +81,7 @@ def test_the_measured_coverage_is_near_nine_in_ten_for_low_and_high_values_alike
     rows = domain.load(domain.data_path)
     plan = replace(Plan.for_rows(len(rows)), by_group=False)
 
-    found = training.train(domain, spec, jobs=2, progress=lambda _: None, plan=plan).metrics
+    found = train.train(domain, spec, jobs=2, progress=lambda _: None, plan=plan).metrics
 
     assert found.coverage
     assert found.coverage_by_third

@@ -13,12 +13,12 @@ from django.urls import reverse
 from rest_framework.test import APIClient
 
 from accounts.models import User
-from conftest import Trained
-from mlmodels import catalogue
-from mlmodels.catalogue import PredictorNotFound
+from testing.fixtures import Trained
+from mlmodels.catalogue import publishing, queries
+from mlmodels.catalogue.queries import PredictorNotFound
 from mlmodels.domains import DOMAINS, predictor_specs
 from mlmodels.models import Predictor, PredictorVersion
-from mlmodels.reports import NO_BREAK, Report
+from mlmodels.reporting.reports import NO_BREAK, Report
 from predictions.services import request_prediction
 
 pytestmark = pytest.mark.django_db
@@ -47,7 +47,7 @@ def charts(page: str) -> dict[str, ET.Element]:
 
 
 def version_of(predictor: Predictor) -> PredictorVersion:
-    return catalogue.find_version(predictor.name)
+    return queries.find_version(predictor.name)
 
 
 def change(predictor: Predictor, **fields: Any) -> Report:
@@ -263,7 +263,7 @@ def versions(trained: Trained, predictor: Predictor) -> tuple[PredictorVersion, 
     """The random forest's first version, and the one that took its place."""
     domain, spec, card = next(item for item in trained if item[1].name == predictor.name)
     newer = replace(card, artefact_sha256="f" * 64, metrics=replace(card.metrics, mae=4_321.0))
-    return version_of(predictor), catalogue.publish(domain, spec, newer)
+    return version_of(predictor), publishing.publish(domain, spec, newer)
 
 
 def test_an_older_version_keeps_its_report(
@@ -310,7 +310,7 @@ def test_one_whose_domain_is_no_more_has_no_report(predictor: Predictor) -> None
     Predictor.objects.filter(pk=predictor.pk).update(domain="weather")
 
     with pytest.raises(PredictorNotFound):
-        catalogue.find_version(predictor.name)
+        queries.find_version(predictor.name)
 
 
 @pytest.mark.parametrize("reason", ["disabled", "faulty"])
@@ -358,7 +358,7 @@ def test_a_result_leads_to_the_report_of_the_version_that_scored_it(
     row = request_prediction(user=user, predictor=predictor, data={"horsepower": 90})
     label = version_of(predictor).label
     domain, spec, card = next(item for item in trained if item[1].name == predictor.name)
-    catalogue.publish(domain, spec, replace(card, artefact_sha256="f" * 64))
+    publishing.publish(domain, spec, replace(card, artefact_sha256="f" * 64))
     client.force_login(user)
 
     page = client.get(reverse("prediction", args=[row.pk])).content.decode()

@@ -15,11 +15,13 @@ import pytest
 from django.conf import LazySettings, settings
 from django.core.management import call_command
 
-from conftest import AtOnce, Trained
-from mlmodels import artefacts, catalogue, retraining, training
+from testing.fixtures import AtOnce, Trained
+from mlmodels.catalogue import availability, publishing, queries
+from mlmodels.serving import artefacts
+from mlmodels.training import runner, train
 from mlmodels.domains import predictor_specs
 from mlmodels.models import Predictor, PredictorVersion
-from mlmodels.validation import Plan
+from mlmodels.training.cross_validation import Plan
 
 NAME = "linear_regression"
 POINTS = [
@@ -46,7 +48,7 @@ def version(entry: Entry, db: None, settings: LazySettings, tmp_path: Path) -> P
     content = artefacts.path_of(card.artefact_sha256).read_bytes()
     settings.MODELS_DIR = tmp_path / "models"
     artefacts.write_whole(artefacts.path_of(card.artefact_sha256), content)
-    return catalogue.publish(domain, spec, card)
+    return publishing.publish(domain, spec, card)
 
 
 @pytest.fixture
@@ -163,13 +165,13 @@ def test_data_that_changed_are_told_of_and_not_trained_on_unasked(
 def test_a_file_that_is_back_from_a_backup_puts_its_predictor_on_sale_without_training(
     version: PredictorVersion, train: Train, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    catalogue.report_fault(version.pk, "The artefact cannot be read: No such file or directory.")
-    monkeypatch.setattr(training, "train", lambda *_, **__: pytest.fail("it trained"))
+    availability.report_fault(version.pk, "The artefact cannot be read: No such file or directory.")
+    monkeypatch.setattr(train, "train", lambda *_, **__: pytest.fail("it trained"))
 
     output = train(missing=True)
 
     assert output == f"{NAME}: put on sale again; {version.label} loads again\n"
-    assert catalogue.find_on_sale(NAME).current_version_id == version.pk
+    assert queries.find_on_sale(NAME).current_version_id == version.pk
 
 
 # --- What is written -----------------------------------------------------------------------------
@@ -201,7 +203,7 @@ def test_what_a_killed_training_was_writing_is_removed_after_a_while(
     version: PredictorVersion, train: Train
 ) -> None:
     old, new = (settings.MODELS_DIR / f".writing-{age}" for age in ("old", "new"))
-    long_ago = time.time() - retraining.ABANDONED_SECONDS - 1
+    long_ago = time.time() - runner.ABANDONED_SECONDS - 1
     for path in (old, new):
         path.touch()
     os.utime(old, (long_ago, long_ago))
@@ -216,13 +218,13 @@ def test_what_a_killed_training_was_writing_is_removed_after_a_while(
 
 @pytest.fixture(scope="module")
 def left(trained: Trained, tmp_path_factory: pytest.TempPathFactory) -> Any:
-    """What is left of trainings in real processes, by `mlmodels.tests.trainings`."""
+    """What is left of trainings in real processes, by `testing.trainings`."""
     directory = tmp_path_factory.mktemp("trainings")
     card = next(card for _, spec, card in trained if spec.name == NAME)
     (directory / "card").write_bytes(pickle.dumps(card))
     embedded = {"VAR_DIR": str(directory), "DATABASE_URL": "", "CELERY_BROKER_URL": ""}
     done = subprocess.run(
-        [sys.executable, "-m", "mlmodels.tests.trainings", directory / "card", settings.MODELS_DIR],
+        [sys.executable, "-m", "testing.trainings", directory / "card", settings.MODELS_DIR],
         cwd=settings.BASE_DIR,
         env={**os.environ, **embedded, "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"},
         stdout=subprocess.PIPE,
@@ -262,7 +264,7 @@ def test_two_machines_that_publish_at_once_make_two_versions(
     domain, spec, card = entry
     others = [replace(card, artefact_sha256=digit * 64) for digit in "ef"]
 
-    found = at_once([lambda card=card: catalogue.publish(domain, spec, card) for card in others])
+    found = at_once([lambda card=card: publishing.publish(domain, spec, card) for card in others])
 
     numbers = PredictorVersion.objects.order_by("number").values_list("number", flat=True)
     assert sorted(made.number for made in found) == [2, 3]
@@ -277,6 +279,6 @@ def test_two_machines_that_publish_a_first_version_at_once_make_one_predictor(
 ) -> None:
     domain, spec, card = entry
 
-    at_once([lambda: catalogue.publish(domain, spec, card) for _ in range(2)])
+    at_once([lambda: publishing.publish(domain, spec, card) for _ in range(2)])
 
     assert Predictor.objects.get().versions.count() == 1

@@ -13,7 +13,7 @@ from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import StandardScaler
 from threadpoolctl import threadpool_limits
 
-from mlmodels import inference, rowwise
+from mlmodels.serving import inference, row_sums
 from mlmodels.domains import predictor_specs
 from mlmodels.domains.base import Domain
 from mlmodels.models import Predictor
@@ -103,7 +103,7 @@ def test_a_linear_part_adds_up_each_row_alike(
     model = fit(build)
     before = model.predict(table)
 
-    rowwise.make_rowwise(model)
+    row_sums.make_rowwise(model)
 
     together = model.predict(table)
     assert np.concatenate([model.predict(part) for part in in_arrays(table, 1)]).tolist() == (
@@ -115,14 +115,14 @@ def test_a_linear_part_adds_up_each_row_alike(
 def test_the_order_in_memory_does_not_matter() -> None:
     parts = np.random.default_rng(0).normal(size=(100, COLUMNS))
 
-    assert rowwise.add_up(np.asfortranarray(parts)).tolist() == rowwise.add_up(parts).tolist()
+    assert row_sums.add_up(np.asfortranarray(parts)).tolist() == row_sums.add_up(parts).tolist()
 
 
 def test_what_no_model_can_take_is_still_refused(
     fit: Callable[..., Any], table: pd.DataFrame
 ) -> None:
     model = fit(ridge)
-    rowwise.make_rowwise(model)
+    row_sums.make_rowwise(model)
 
     with pytest.raises(ValueError, match="NaN"):
         model.predict(table.replace({"x0": {table["x0"][0]: np.nan}}))

@@ -7,10 +7,10 @@ from typing import Any
 import jsonschema
 import pytest
 
-from carprice.errors import InvalidInput
+from carprice.http.errors import InvalidInput
 from mlmodels.domains.car_price import DOMAIN
 from mlmodels.signature import Feature, Signature
-from mlmodels.training import describe
+from mlmodels.training.train.train import describe
 
 FUEL = Feature("fuel", "Fuel", "category", "gas", choices=("diesel", "gas"))
 POWER = Feature("power", "Power", "integer", 95, "hp", 1, 2000, (48.0, 262.0))

@@ -10,15 +10,18 @@ from django.contrib.auth import get_user_model
 from django.core.management import CommandError, call_command
 
 from accounts.models import User
-from carprice.errors import InvalidInput
-from conftest import PLAN
-from mlmodels import artefacts, catalogue, training, validation
-from mlmodels.catalogue import PredictorNotFound
+from carprice.http.errors import InvalidInput
+from testing.fixtures import PLAN
+from mlmodels.catalogue import pricing, publishing, queries
+from mlmodels.serving import artefacts
+from mlmodels.training import cross_validation, train
+from mlmodels.catalogue.queries import PredictorNotFound
 from mlmodels.domains import DOMAINS, predictor_specs
 from mlmodels.domains.base import Domain, PredictorSpec
 from mlmodels.models import Predictor, PredictorVersion, PriceChange
-from mlmodels.training import Card
-from mlmodels.validation import Assessment, Metrics, Plan
+from mlmodels.catalogue.card import Card
+from mlmodels.catalogue.card import Metrics
+from mlmodels.training.cross_validation import Assessment, Plan
 
 Trained = list[tuple[Domain, PredictorSpec, Card]]
 
@@ -46,7 +49,7 @@ def assess(
     target: Any,
     plan: Plan = Plan(10, 1, 2),  # noqa: B008  # frozen
 ) -> Assessment:
-    return validation.assess(
+    return cross_validation.assess(
         pipeline,
         inputs,
         target,
@@ -60,9 +63,9 @@ def assess(
 
 def publish_all(trained: Trained) -> None:
     for domain, spec, card in trained:
-        catalogue.publish(domain, spec, card)
+        publishing.publish(domain, spec, card)
     for name in DOMAINS:
-        catalogue.price_by_rank(name)
+        pricing.price_by_rank(name)
 
 
 def prices() -> dict[str, int]:
@@ -103,7 +106,7 @@ def test_the_best_predictor_of_prices_is_as_good_as_is_promised() -> None:
 
     domain, spec = entry("car_price_blend")
     cars = domain.load(domain.data_path)
-    folds = KFold(10, shuffle=True, random_state=validation.SEED)
+    folds = KFold(10, shuffle=True, random_state=cross_validation.SEED)
 
     predicted = cross_val_predict(
         spec.build(), cars.iloc[:, :-1], cars["price"], cv=folds, n_jobs=2
@@ -123,7 +126,7 @@ def test_accuracy_is_measured_by_repeated_cross_validation(
 
     assert (found.folds, found.repeats) == (plan.folds, plan.repeats)
     assert found.rows == len(domain.load(domain.data_path))
-    assert (found.seed, cards[name].seed) == (validation.SEED, validation.SEED)
+    assert (found.seed, cards[name].seed) == (cross_validation.SEED, cross_validation.SEED)
 
 
 @pytest.mark.parametrize(("rows", "folds", "repeats"), [(201, 10, 3), (3_000, 5, 1)])
@@ -160,7 +163,7 @@ def test_the_measures_are_the_textbooks() -> None:
 
     actual = np.array([100.0, 200.0] * 5)
     predicted = np.array([110.0, 160.0] * 5)
-    unseen = validation._Unseen(actual, [(np.arange(0), np.arange(10))], [predicted])
+    unseen = cross_validation._Unseen(actual, [(np.arange(0), np.arange(10))], [predicted])
 
     found = unseen.measure(repeats=1)
 
@@ -179,7 +182,7 @@ def test_training_again_gives_the_same_metrics_on_any_number_of_processes(
 ) -> None:
     domain, spec = entry("linear_regression")
 
-    again = training.train(domain, spec, jobs=1, progress=lambda _: None, plan=PLAN)
+    again = train.train(domain, spec, jobs=1, progress=lambda _: None, plan=PLAN)
 
     assert again.metrics == cards["linear_regression"].metrics
     assert again.signature == cards["linear_regression"].signature
@@ -222,7 +225,7 @@ def test_training_shows_how_far_it_is() -> None:
     lines: list[str] = []
     plan = Plan(5, 1, 2, by_group=False)
 
-    training.train(*entry("linear_regression"), jobs=1, progress=lines.append, plan=plan)
+    train.train(*entry("linear_regression"), jobs=1, progress=lines.append, plan=plan)
 
     assert lines == [
         *(f"linear_regression: cross-validated {done} of 17 parts" for done in (4, 7, 11, 14, 17)),
@@ -245,7 +248,7 @@ def test_a_version_records_where_it_comes_from(
     assert version.data_sha256 == hashlib.sha256(data).hexdigest()
     assert version.libraries == artefacts.library_versions()
     assert version.sklearn_version == version.libraries["scikit-learn"]
-    assert version.seed == validation.SEED
+    assert version.seed == cross_validation.SEED
     assert version.metrics == cards[name].metrics_json()
     assert (version.target, version.unit, version.number) == (domain.target, domain.unit, 1)
 
@@ -276,7 +279,7 @@ def test_another_artefact_becomes_the_next_version_and_leaves_the_last_one(
     first = predictors[spec.name].current_version
     assert first
 
-    second = catalogue.publish(domain, spec, replace(card, artefact_sha256="f" * 64))
+    second = publishing.publish(domain, spec, replace(card, artefact_sha256="f" * 64))
 
     kept = PredictorVersion.objects.get(pk=first.pk)
     assert (kept.number, second.number) == (1, 2)
@@ -302,8 +305,8 @@ def test_prices_follow_when_the_errors_change(trained: Trained, predictors: Any)
     domain, spec, card = next(item for item in trained if item[1].name == best)
     worse = replace(card, artefact_sha256="f" * 64, metrics=replace(card.metrics, rmse=9_999.0))
 
-    catalogue.publish(domain, spec, worse)
-    catalogue.price_by_rank(domain.name)
+    publishing.publish(domain, spec, worse)
+    pricing.price_by_rank(domain.name)
 
     assert prices()[best] == 10
     assert sorted(prices()[name] for name in cars) == [10, 25, 40, 55]
@@ -312,7 +315,7 @@ def test_prices_follow_when_the_errors_change(trained: Trained, predictors: Any)
 def test_an_operators_price_survives_retraining(
     trained: Trained, predictor: Predictor, operator: User
 ) -> None:
-    catalogue.set_price(predictor_id=predictor.pk, price=77, actor=operator)
+    pricing.set_price(predictor_id=predictor.pk, price=77, actor=operator)
 
     publish_all(trained)
 
@@ -322,12 +325,12 @@ def test_an_operators_price_survives_retraining(
 def test_an_operators_price_survives_even_if_it_equals_the_given_one(
     trained: Trained, predictor: Predictor, operator: User
 ) -> None:
-    catalogue.set_price(predictor_id=predictor.pk, price=predictor.price, actor=operator)
+    pricing.set_price(predictor_id=predictor.pk, price=predictor.price, actor=operator)
     domain, spec, card = next(item for item in trained if item[1].name == "random_forest")
     worse = replace(card, artefact_sha256="f" * 64, metrics=replace(card.metrics, rmse=9_999.0))
 
-    catalogue.publish(domain, spec, worse)
-    catalogue.price_by_rank(domain.name)
+    publishing.publish(domain, spec, worse)
+    pricing.price_by_rank(domain.name)
 
     assert prices()["random_forest"] == predictor.price
 
@@ -335,7 +338,7 @@ def test_an_operators_price_survives_even_if_it_equals_the_given_one(
 def test_who_set_a_price_is_recorded(predictor: Predictor, operator: User) -> None:
     before = predictor.price
 
-    catalogue.set_price(predictor_id=predictor.pk, price=77, actor=operator)
+    pricing.set_price(predictor_id=predictor.pk, price=77, actor=operator)
 
     change = PriceChange.objects.filter(predictor=predictor).first()
     assert change
@@ -355,7 +358,7 @@ def test_retraining_records_no_change_where_the_price_stays(
 @pytest.mark.parametrize("price", [0, -1, 1_000_001])
 def test_a_price_out_of_range_is_refused(predictor: Predictor, operator: User, price: int) -> None:
     with pytest.raises(InvalidInput):
-        catalogue.set_price(predictor_id=predictor.pk, price=price, actor=operator)
+        pricing.set_price(predictor_id=predictor.pk, price=price, actor=operator)
 
     assert prices()["random_forest"] == predictor.price
 
@@ -368,7 +371,7 @@ def test_a_new_predictor_does_not_put_a_disabled_one_on_sale_again(
     publish_all(trained)
 
     with pytest.raises(PredictorNotFound):
-        catalogue.find_on_sale("random_forest")
+        queries.find_on_sale("random_forest")
 
 
 # --- The command ---------------------------------------------------------------------------------

@@ -4,8 +4,8 @@ from typing import Any
 
 import pytest
 
-from carprice.errors import InvalidInput
-from mlmodels import catalogue
+from carprice.http.errors import InvalidInput
+from mlmodels.catalogue import queries
 from mlmodels.domains import DOMAINS
 from mlmodels.models import Predictor
 
@@ -155,7 +155,7 @@ def test_wrong_input_is_refused_by_name_and_with_what_is_allowed(
     predictor = predictors[DOMAINS[domain].predictors[0].name]
 
     with pytest.raises(InvalidInput) as refused:
-        catalogue.check_inputs(predictor, data)
+        queries.check_inputs(predictor, data)
 
     assert list(refused.value.errors) == [field]
     assert words in refused.value.errors[field][0]
@@ -165,6 +165,6 @@ def test_every_wrong_value_is_named_at_once(predictors: dict[str, Predictor]) ->
     data = {"horsepower": -1, "brand": "tesla", "wings": 2, "stroke": 3.0}
 
     with pytest.raises(InvalidInput) as refused:
-        catalogue.check_inputs(predictors["random_forest"], data)
+        queries.check_inputs(predictors["random_forest"], data)
 
     assert set(refused.value.errors) == {"horsepower", "brand", "wings"}

@@ -17,9 +17,9 @@ from accounts.models import User
 from billing import services
 from billing.audit import Invariant
 from billing.models import CreditAccount, LedgerEntry
-from carprice import sql
+from carprice.db import cursors, snapshots
 from mlmodels.models import Predictor
-from predictions import execution
+from predictions.execution import claims, runner, settlement
 from predictions.audit import INVARIANTS, breaches, check
 from predictions.models import Prediction
 from predictions.services import request_prediction
@@ -43,7 +43,7 @@ def submit(user: User, predictor: Predictor) -> Submit:
 @pytest.fixture
 def finished(submit: Submit, predictor: Predictor) -> Prediction:
     prediction = submit()
-    execution.run_waiting(prediction.version_id)
+    runner.run_waiting(prediction.version_id)
     return Prediction.objects.get(pk=prediction.pk)
 
 
@@ -53,22 +53,22 @@ def unguarded() -> Iterator[None]:
     connection.check_constraints()  # pending ones would be in the way
     if connection.vendor == "postgresql":
         for table, name in CHECKS:
-            sql.execute(f"ALTER TABLE {table} DROP CONSTRAINT IF EXISTS {name}")
+            cursors.execute(f"ALTER TABLE {table} DROP CONSTRAINT IF EXISTS {name}")
         for table in TABLES:
-            sql.execute(f"ALTER TABLE {table} DISABLE TRIGGER USER")
+            cursors.execute(f"ALTER TABLE {table} DISABLE TRIGGER USER")
         yield
         connection.check_constraints()
         for table in TABLES:
-            sql.execute(f"ALTER TABLE {table} ENABLE TRIGGER USER")
+            cursors.execute(f"ALTER TABLE {table} ENABLE TRIGGER USER")
         return
-    triggers = sql.fetch_all("SELECT name, sql FROM sqlite_master WHERE type = 'trigger'")
+    triggers = cursors.fetch_all("SELECT name, sql FROM sqlite_master WHERE type = 'trigger'")
     for name, _ in triggers:
-        sql.execute(f"DROP TRIGGER {name}")
-    sql.execute("PRAGMA ignore_check_constraints = ON")
+        cursors.execute(f"DROP TRIGGER {name}")
+    cursors.execute("PRAGMA ignore_check_constraints = ON")
     yield
-    sql.execute("PRAGMA ignore_check_constraints = OFF")
+    cursors.execute("PRAGMA ignore_check_constraints = OFF")
     for _, statement in triggers:
-        sql.execute(statement)
+        cursors.execute(statement)
 
 
 def change_latest(kind: str, **values: Any) -> LedgerEntry:
@@ -88,14 +88,14 @@ class TestIsQuiet:
     ) -> None:
         operator = make_user("op@example.com", credit=0)
         first = submit()
-        execution.run_waiting(first.version_id)
+        runner.run_waiting(first.version_id)
         charge = LedgerEntry.objects.get(kind="capture")
         services.refund_charge(capture=charge, reason="why", actor=operator)
         services.correct_balance(user_id=user.pk, change=-1, reason="why", actor=operator)
         submit()
-        execution.fail([Prediction.objects.get(status="queued")], "worker_lost")
+        settlement.fail([Prediction.objects.get(status="queued")], "worker_lost")
         submit()
-        execution.claim_fresh(first.version_id)
+        claims.claim_fresh(first.version_id)
         submit()
 
         assert set(Prediction.objects.values_list("status", flat=True)) == {
@@ -226,7 +226,7 @@ class TestNames:
         ).items():
             if found["unique"] and found["columns"] == ["resolves_id"]:
                 connection.check_constraints()
-                sql.execute(
+                cursors.execute(
                     f'ALTER TABLE billing_ledgerentry DROP CONSTRAINT IF EXISTS "{constraint}"'
                 )
         services.refund_charge(capture=charge, reason="why", actor=user)
@@ -306,7 +306,7 @@ class TestNames:
     @pytest.mark.postgresql
     @pytest.mark.parametrize("state", ["DISABLE", "ENABLE REPLICA"])
     def test_a_trigger_that_does_not_fire(self, state: str) -> None:
-        sql.execute(f"ALTER TABLE billing_ledgerentry {state} TRIGGER ledger_append_only")
+        cursors.execute(f"ALTER TABLE billing_ledgerentry {state} TRIGGER ledger_append_only")
 
         assert breaches() == ["trigger ledger_append_only: missing or disabled"]
 
@@ -347,7 +347,7 @@ def elsewhere(call: Callable[[], Any]) -> None:
 
 @pytest.mark.django_db(transaction=True)
 def test_what_is_written_meanwhile_is_not_seen_and_not_kept_waiting(user: User) -> None:
-    with sql.snapshot():
+    with snapshots.snapshot():
         before = CreditAccount.objects.get(pk=user.pk).balance
 
         elsewhere(lambda: services.top_up(user_id=user.pk, amount=5))
@@ -387,14 +387,14 @@ def test_a_snapshot_ends_where_something_goes_wrong(user: User) -> None:
 @pytest.mark.postgresql
 @pytest.mark.django_db(transaction=True)
 def test_a_snapshot_lifts_the_statement_timeout_and_puts_it_back() -> None:
-    sql.execute("SET statement_timeout = 50")
+    cursors.execute("SET statement_timeout = 50")
     try:
-        with sql.snapshot():
-            sql.fetch_one("SELECT pg_sleep(0.2)")
+        with snapshots.snapshot():
+            cursors.fetch_one("SELECT pg_sleep(0.2)")
 
-        assert sql.fetch_one("SHOW statement_timeout") == ("50ms",)
-        assert sql.fetch_one("SHOW enable_nestloop") == ("on",)
-        assert sql.fetch_one("SHOW transaction_isolation") == ("read committed",)
+        assert cursors.fetch_one("SHOW statement_timeout") == ("50ms",)
+        assert cursors.fetch_one("SHOW enable_nestloop") == ("on",)
+        assert cursors.fetch_one("SHOW transaction_isolation") == ("read committed",)
     finally:
         connection.close()
 
@@ -413,7 +413,7 @@ def test_a_running_service_shows_no_breach(
             while not ended.is_set():
                 request_prediction(user=user, predictor=predictor, data={"horsepower": 90})
                 services.top_up(user_id=user.pk, amount=1)
-                execution.run_waiting(version_id)
+                runner.run_waiting(version_id)
         except BaseException as error:
             failures.append(error)
         finally:

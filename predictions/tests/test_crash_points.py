@@ -16,9 +16,10 @@ from rest_framework.test import APIClient
 
 from accounts.models import IdempotentAnswer, User
 from billing.models import CreditAccount, LedgerEntry
-from mlmodels import inference
+from mlmodels.serving import inference
 from mlmodels.models import Predictor
-from predictions import execution, services
+from predictions import services
+from predictions.execution import claims, compatibility, recovery, runner, scoring, settlement
 from predictions.audit import breaches
 from predictions.models import Prediction
 
@@ -106,7 +107,7 @@ def claim(version_id: UUID, submit: Callable[..., str], make_user: Callable[...,
     for _ in range(3):
         submit()
         submit(other)
-    found = execution.claim_fresh(version_id)
+    found = claims.claim_fresh(version_id)
     assert found
     return found
 
@@ -155,19 +156,19 @@ def test_a_request_with_a_key(api: APIClient, draft: str, path: str) -> None:
 def test_a_claim(version_id: UUID, submit: Callable[..., str]) -> None:
     submit()
 
-    assert crash_everywhere(lambda: execution.claim_fresh(version_id)) == 1
+    assert crash_everywhere(lambda: claims.claim_fresh(version_id)) == 1
 
 
-def test_the_end_of_a_claim(claim: execution.Claim) -> None:
+def test_the_end_of_a_claim(claim: claims.Claim) -> None:
     """Of two users' rows some succeed, some fail for good, some may pass."""
     rows = claim.rows
     outcomes = [
-        *(execution.Outcome(row, 1.0) for row in rows[:2]),
-        *(execution.Outcome(row, failure=Failure.INVALID_INPUT) for row in rows[2:4]),
-        *(execution.Outcome(row, may_pass=True) for row in rows[4:]),
+        *(scoring.Outcome(row, 1.0) for row in rows[:2]),
+        *(scoring.Outcome(row, failure=Failure.INVALID_INPUT) for row in rows[2:4]),
+        *(scoring.Outcome(row, may_pass=True) for row in rows[4:]),
     ]
 
-    crashes = crash_everywhere(lambda: execution.settle(claim, outcomes))
+    crashes = crash_everywhere(lambda: settlement.settle(claim, outcomes))
 
     counts = [Prediction.objects.filter(status=status).count() for status in Status.values]
     assert crashes >= 8
@@ -177,28 +178,28 @@ def test_the_end_of_a_claim(claim: execution.Claim) -> None:
 
 
 @pytest.mark.parametrize("attempts", [1, 3])
-def test_a_claim_that_is_abandoned(claim: execution.Claim, attempts: int) -> None:
+def test_a_claim_that_is_abandoned(claim: claims.Claim, attempts: int) -> None:
     Prediction.objects.update(attempts=attempts)
 
-    assert crash_everywhere(lambda: execution.abandon(claim)) >= 2
+    assert crash_everywhere(lambda: settlement.abandon(claim)) >= 2
 
 
-def test_a_claim_that_is_given_back(claim: execution.Claim) -> None:
-    assert crash_everywhere(lambda: execution.give_back(claim)) >= 1
+def test_a_claim_that_is_given_back(claim: claims.Claim) -> None:
+    assert crash_everywhere(lambda: settlement.give_back(claim)) >= 1
 
 
-def test_a_sweep_of_what_is_past_its_deadline(claim: execution.Claim) -> None:
+def test_a_sweep_of_what_is_past_its_deadline(claim: claims.Claim) -> None:
     Prediction.objects.update(deadline_at=LONG_AGO)
 
-    assert crash_everywhere(execution._end_late) >= 5
+    assert crash_everywhere(recovery._end_late) >= 5
     assert Prediction.objects.filter(failure=Failure.DEADLINE_EXCEEDED).count() == 6
 
 
-def test_a_sweep_of_what_lost_its_worker(claim: execution.Claim) -> None:
+def test_a_sweep_of_what_lost_its_worker(claim: claims.Claim) -> None:
     Prediction.objects.update(lease_expires_at=LONG_AGO)
     Prediction.objects.filter(pk__in=[row.id for row in claim.rows[:3]]).update(attempts=3)
 
-    assert crash_everywhere(execution._take_back_lapsed) >= 5
+    assert crash_everywhere(recovery._take_back_lapsed) >= 5
     assert Prediction.objects.filter(failure=Failure.WORKER_LOST).count() == 3
 
 
@@ -209,15 +210,15 @@ def test_a_queue_that_is_given_up(
     settings.MODEL_PATIENCE_SECONDS = 0
 
     def give_up() -> None:
-        execution._foreign.clear()
-        execution.leave_to_others(version_id, "reason")
-        execution.give_up_what_nobody_scores(1)
-        execution.give_up_what_nobody_scores(2)
+        compatibility._foreign.clear()
+        compatibility.leave_to_others(version_id, "reason")
+        compatibility.give_up_what_nobody_scores(1)
+        compatibility.give_up_what_nobody_scores(2)
 
     try:
         assert crash_everywhere(give_up) >= 5
     finally:
-        execution._foreign.clear()
+        compatibility._foreign.clear()
 
 
 def test_a_worker_that_dies_anywhere_costs_nobody_anything(
@@ -231,13 +232,13 @@ def test_a_worker_that_dies_anywhere_costs_nobody_anything(
         key = submit()
         try:
             with connection.execute_wrapper(CrashBefore(crashes)):
-                execution.run_waiting(version_id)
+                runner.run_waiting(version_id)
         except Crash:
             crashes += 1
             assert not list(breaches())
             Prediction.objects.filter(status=Status.RUNNING).update(lease_expires_at=LONG_AGO)
-            execution.recover()
-            execution.run_waiting(version_id)
+            recovery.recover()
+            runner.run_waiting(version_id)
         else:
             break
 
@@ -273,7 +274,7 @@ def test_a_worker_that_lost_its_connection_settles_by_a_new_one(
     submit()
     monkeypatch.setitem(inference._loaded, version_id, EndsItsSession())
 
-    execution.run_waiting(version_id)
+    runner.run_waiting(version_id)
 
     assert Prediction.objects.get().status == Status.FINISHED
     assert CreditAccount.objects.get(pk=user.pk).balance == 1000 - predictor.price

@@ -16,9 +16,9 @@ import redis
 from django.conf import settings
 from pytest_django.fixtures import Settings
 
-from predictions import doorbell
-from predictions.doorbell import ring
-from predictions.tests.processes import empty_redis_database, eventually, needs_redis
+from predictions import notifications
+from predictions.notifications import ring
+from testing.processes import empty_redis_database, eventually, needs_redis
 from predictions.worker import Backoff
 
 AT_ONCE_SECONDS = 0.2  # generous: it takes microseconds
@@ -36,10 +36,10 @@ doorbell.ring(uuid.UUID("{A}"))
 @pytest.fixture
 def _own_publisher(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """As in a process that has not rung yet; what it could not publish ends with the test."""
-    monkeypatch.setattr(doorbell, "_current", None)
+    monkeypatch.setattr(notifications, "_current", None)
     yield
-    if doorbell._current is not None:
-        doorbell._current._stopping.set()
+    if notifications._current is not None:
+        notifications._current._stopping.set()
 
 
 @pytest.fixture
@@ -89,7 +89,7 @@ def seconds_of(call: Callable[[], None]) -> float:
 def test_rings_of_one_version_within_the_gap_become_one_message(
     broker: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(doorbell, "FIRST_GAP_SECONDS", 0.5)
+    monkeypatch.setattr(notifications, "FIRST_GAP_SECONDS", 0.5)
     ring(A)
     eventually(lambda: rings(broker) == [A])
 
@@ -149,7 +149,7 @@ def test_a_broker_that_hangs_delays_no_ring_and_no_end(redis_broker: socket.sock
     redis_broker.accept()[0].recv(1)  # the publisher waits for an answer by now
 
     times = [seconds_of(lambda: ring(A)), seconds_of(lambda: ring(B))]
-    at_exit = seconds_of(doorbell._flush_at_exit)
+    at_exit = seconds_of(notifications._flush_at_exit)
 
     assert max(times) < AT_ONCE_SECONDS
     assert at_exit < 1.5

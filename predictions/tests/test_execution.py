@@ -12,11 +12,11 @@ from django.db.models.functions import Now
 
 from accounts.models import User
 from billing.models import CreditAccount, LedgerEntry
-from mlmodels import inference
-from mlmodels.artefacts import path_of
-from mlmodels.catalogue import PredictorNotFound, find_on_sale
+from mlmodels.serving import inference
+from mlmodels.serving.artefacts import path_of
+from mlmodels.catalogue.queries import PredictorNotFound, find_on_sale
 from mlmodels.models import Predictor
-from predictions import execution
+from predictions.execution import claims, recovery, runner, scoring, settlement
 from predictions.audit import breaches
 from predictions.models import Prediction
 from predictions.services import request_prediction
@@ -33,7 +33,7 @@ Status = Prediction.Status
 Failure = Prediction.Failure
 Submit = Callable[..., Prediction]
 Run = Callable[[], int]
-MakeClaim = Callable[[], execution.Claim]
+MakeClaim = Callable[[], claims.Claim]
 
 
 @pytest.fixture
@@ -47,13 +47,13 @@ def submit(user: User, predictor: Predictor) -> Submit:
 @pytest.fixture
 def run(predictor: Predictor) -> Run:
     """Take one claim and bring it to its end; returns the number of rows."""
-    return lambda: execution.run_waiting(_version(predictor))
+    return lambda: runner.run_waiting(_version(predictor))
 
 
 @pytest.fixture
 def claim(predictor: Predictor) -> MakeClaim:
-    def claim() -> execution.Claim:
-        found = execution.claim_fresh(_version(predictor))
+    def claim() -> claims.Claim:
+        found = claims.claim_fresh(_version(predictor))
         assert found
         return found
 
@@ -249,7 +249,7 @@ def test_rows_that_take_too_long_are_tried_alone_and_given_up_after_three_times(
     break_model(SoftTimeLimitExceeded())
 
     for _ in range(5):  # both at once, then each alone, twice
-        with pytest.raises(execution.ScoringStopped):
+        with pytest.raises(runner.ScoringStopped):
             run()
 
     assert status_of(*rows) == [Status.FAILED, Status.FAILED]
@@ -276,15 +276,15 @@ def test_a_worker_that_lost_its_lease_settles_nothing(
 ) -> None:
     prediction = submit()
     slow = claim()
-    outcomes = execution.score(slow)
+    outcomes = scoring.score(slow)
     pass_time(lease_expires_at=True)
-    execution.recover()
+    recovery.recover()
 
-    execution.settle(slow, outcomes)
+    settlement.settle(slow, outcomes)
 
     assert status_of(prediction) == [Status.QUEUED]
     assert run() == 1
-    execution.settle(slow, outcomes)
+    settlement.settle(slow, outcomes)
     assert money(user) == (CREDITS - predictor.price, 0)
     assert not list(breaches())
 
@@ -296,7 +296,7 @@ def test_a_claim_whose_worker_died_is_queued_again_and_its_rows_are_tried_alone(
     claim()
     pass_time(lease_expires_at=True)
 
-    execution.recover()
+    recovery.recover()
 
     assert status_of(*lost) == [Status.QUEUED, Status.QUEUED]
     assert [run(), run(), run()] == [1, 1, 0]
@@ -307,7 +307,7 @@ def test_fresh_rows_do_not_wait_for_suspects(submit: Submit, claim: MakeClaim, r
     suspect = submit()
     claim()
     pass_time(lease_expires_at=True)
-    execution.recover()
+    recovery.recover()
     fresh = [submit(), submit()]
 
     claimed = run()
@@ -323,9 +323,9 @@ def test_a_row_that_cost_three_workers_fails_and_is_free(
 
     for _ in range(3):
         version_id = _version(predictor)
-        assert execution.claim_fresh(version_id) or execution.claim_suspect(version_id)
+        assert claims.claim_fresh(version_id) or claims.claim_suspect(version_id)
         pass_time(lease_expires_at=True)
-        execution.recover()
+        recovery.recover()
 
     prediction.refresh_from_db()
     assert (prediction.status, prediction.failure) == (Status.FAILED, Failure.WORKER_LOST)
@@ -341,10 +341,10 @@ def test_every_prediction_ends_at_its_deadline(
     late = claim() if running else None
     pass_time(deadline_at=True)
 
-    execution.recover()
+    recovery.recover()
 
     if late:
-        execution.settle(late, execution.score(late))
+        settlement.settle(late, scoring.score(late))
     prediction.refresh_from_db()
     assert (prediction.status, prediction.failure) == (Status.FAILED, Failure.DEADLINE_EXCEEDED)
     assert money(user) == (CREDITS, 0)
@@ -379,7 +379,7 @@ def test_waiting_rows_are_rung_for_again(
     submit()
     settings.SWEEP_SECONDS = 0
 
-    assert list(execution.waiting_versions()) == [_version(predictor)]
+    assert list(recovery.waiting_versions()) == [_version(predictor)]
 
 
 @pytest.mark.parametrize("status", [Status.QUEUED, Status.RUNNING, Status.FAILED])
@@ -442,7 +442,7 @@ def test_a_claim_keeps_its_limit_whatever_the_planner_believes(
         cursor.execute("ANALYZE predictions_prediction")
     rows = [submit() for _ in range(9)]
 
-    claimed = execution.claim_fresh(_version(predictor))
+    claimed = claims.claim_fresh(_version(predictor))
 
     assert claimed
     assert len(claimed.rows) == 2

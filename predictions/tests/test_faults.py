@@ -10,13 +10,13 @@ from typing import Any
 
 import psycopg
 import pytest
-from chaos.clients import COMMANDS, Load
-from chaos.faults import FAULTS, LINEAR
-from chaos.injection import FENCE_OFF, SWEEP_OFF
-from chaos.stack import Stack
-from chaos.verdict import Verdict, judge
+from testing.chaos.clients import COMMANDS, Load
+from testing.chaos.faults import FAULTS, LINEAR
+from testing.chaos.injection import FENCE_OFF, SWEEP_OFF
+from testing.chaos.stack import Stack
+from testing.chaos.verdict import Verdict, judge
 
-from predictions.tests.processes import Trained
+from testing.processes import Trained
 
 # Those that share a stack run in this order; each leaves it as it was, or restarts what it hurt.
 pytestmark = [pytest.mark.processes, pytest.mark.timeout(300)]

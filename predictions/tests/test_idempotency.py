@@ -13,17 +13,18 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.test import APIClient, APIRequestFactory, force_authenticate
 
-from accounts import idempotency
-from accounts.idempotency import idempotent
+from carprice.idempotency import keys
+from carprice.idempotency.headers import idempotent
 from accounts.models import IdempotentAnswer, User
 from billing.models import CreditAccount, LedgerEntry
 from billing.services import set_available
-from carprice.parsers import StrictJSONParser
+from carprice.http.parsers import StrictJSONParser
 from mlmodels.models import Predictor
-from predictions import execution, services
+from predictions import services
+from predictions.execution import runner
 from predictions.audit import breaches
 from predictions.models import Prediction
-from predictions.tests.concurrency import overlap
+from testing.lifecycle import overlap
 
 pytestmark = pytest.mark.django_db
 
@@ -114,7 +115,7 @@ def test_the_first_answer_is_given_again_whatever_became_of_the_task(
 ) -> None:
     first = send(api, *submission)
     assert predictor.current_version_id
-    execution.run_waiting(predictor.current_version_id)
+    runner.run_waiting(predictor.current_version_id)
 
     again = send(api, *submission)
 
@@ -361,7 +362,7 @@ def test_an_answer_is_kept_for_24_hours(api: APIClient, submission: tuple[str, A
     first = send(api, *submission)
     age(hours=23, minutes=59)
 
-    idempotency.forget_old_answers()
+    keys.forget_old_answers()
 
     assert_same_answer(first, send(api, *submission))
 
@@ -373,7 +374,7 @@ def test_then_the_key_is_free_whether_it_is_forgotten_or_not(
     first = send(api, "/predict")
     age(hours=24, seconds=1)
     if forgotten:
-        idempotency.forget_old_answers()
+        keys.forget_old_answers()
 
     other = {**ASK, "data": {"horsepower": 60}}
     second, again = (send(api, "/api/tasks/predict", other) for _ in range(2))
@@ -399,7 +400,7 @@ def test_a_refusal_leaves_an_old_answer_old(
 def test_old_answers_are_forgotten_some_at_a_time(
     user: User, make_user: MakeUser, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(idempotency, "FORGOTTEN_AT_ONCE", 3)
+    monkeypatch.setattr(keys, "FORGOTTEN_AT_ONCE", 3)
     for number in range(8):
         IdempotentAnswer.objects.create(user=user, key=str(number))
     age(hours=25)
@@ -407,7 +408,7 @@ def test_old_answers_are_forgotten_some_at_a_time(
 
     counts = []
     for _ in range(4):
-        idempotency.forget_old_answers()
+        keys.forget_old_answers()
         counts.append(IdempotentAnswer.objects.count())
 
     assert counts == [6, 3, 1, 1]

@@ -24,10 +24,11 @@ from hypothesis.stateful import (
 from accounts.models import User
 from billing.models import CreditAccount
 from billing.services import top_up
-from carprice.errors import ServiceError
-from mlmodels.catalogue import find_on_sale
+from carprice.http.errors import ServiceError
+from mlmodels.catalogue.queries import find_on_sale
 from mlmodels.models import Predictor
-from predictions import execution, services
+from predictions import services
+from predictions.execution import claims, recovery, scoring, settlement
 from predictions.audit import breaches
 from predictions.models import Prediction
 
@@ -141,7 +142,7 @@ class Lifecycle(RuleBasedStateMachine):
         self.world.__enter__()
         price = find_on_sale(self.predictor.name).price
         self.model = Model(price, {user.pk: 0 for user in self.users})
-        self.claims: list[execution.Claim] = []
+        self.claims: list[claims.Claim] = []
         self.audited: Any = None
 
     def teardown(self) -> None:
@@ -235,7 +236,7 @@ class Lifecycle(RuleBasedStateMachine):
     @rule(tried=st.booleans())
     def claim(self, tried: bool) -> None:
         version_id: Any = self.predictor.current_version_id
-        found = (execution.claim_suspect if tried else execution.claim_fresh)(version_id)
+        found = (claims.claim_suspect if tried else claims.claim_fresh)(version_id)
         may, most = self.model.waiting(tried=tried), 1 if tried else CLAIM_ROWS
         taken = [row.id for row in found.rows] if found else []
         assert len(taken) == min(len(may), most)
@@ -257,7 +258,7 @@ class Lifecycle(RuleBasedStateMachine):
         """By whichever worker, whether its lease holds or not, for the first time or again."""
         claim = self.claims[-1 - number % len(self.claims)]
         outcomes = [
-            execution.Outcome(
+            scoring.Outcome(
                 row,
                 value=1.0 if end == "finished" else None,
                 failure="invalid_input" if end == "failed" else "",
@@ -265,7 +266,7 @@ class Lifecycle(RuleBasedStateMachine):
             )
             for row, end in zip(claim.rows, ends, strict=False)
         ]
-        execution.settle(claim, outcomes)
+        settlement.settle(claim, outcomes)
         keys = [row.id for row in claim.rows]
         self.model.settle(claim.token, dict(zip(keys, ends, strict=False)))
 
@@ -273,7 +274,7 @@ class Lifecycle(RuleBasedStateMachine):
     @rule(number=st.integers(0, 20))
     def abandon(self, number: int) -> None:
         claim = self.claims[-1 - number % len(self.claims)]
-        execution.abandon(claim)
+        settlement.abandon(claim)
         for task in self.model.held_by(claim.token):
             task.requeue(pausing=True)
 
@@ -281,7 +282,7 @@ class Lifecycle(RuleBasedStateMachine):
     @rule(number=st.integers(0, 20))
     def give_back(self, number: int) -> None:
         claim = self.claims[-1 - number % len(self.claims)]
-        execution.give_back(claim)
+        settlement.give_back(claim)
         for task in self.model.held_by(claim.token):
             task.status, task.claim, task.lapsed = "queued", None, False
             task.attempts -= 1
@@ -312,7 +313,7 @@ class Lifecycle(RuleBasedStateMachine):
 
     @rule()
     def sweep(self) -> None:
-        execution.recover()
+        recovery.recover()
         self.model.sweep()
 
     def change(self, key: UUID, user: User, act: str, call: Callable[[], Any]) -> bool:

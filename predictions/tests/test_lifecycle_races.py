@@ -17,12 +17,13 @@ from django.db import DatabaseError
 from accounts.models import User
 from billing.models import CreditAccount, LedgerEntry
 from billing.services import set_available
-from carprice.errors import ServiceError
+from carprice.http.errors import ServiceError
 from mlmodels.models import Predictor
-from predictions import execution, services
+from predictions import services
+from predictions.execution import claims, recovery, runner, scoring, settlement
 from predictions.audit import breaches
 from predictions.models import Prediction
-from predictions.tests.concurrency import overlap, race
+from testing.lifecycle import overlap, race
 
 pytestmark = [pytest.mark.postgresql, pytest.mark.django_db(transaction=True)]
 
@@ -41,7 +42,7 @@ class Case:
     user: User
     predictor: Predictor
     key: UUID
-    claim: execution.Claim | None = None
+    claim: claims.Claim | None = None
 
     @property
     def rows(self) -> Any:
@@ -70,7 +71,7 @@ def queued(user: User, predictor: Predictor) -> Case:
 def running(user: User, predictor: Predictor) -> Case:
     case = queued(user, predictor)
     assert predictor.current_version_id
-    case.claim = execution.claim_fresh(predictor.current_version_id)
+    case.claim = claims.claim_fresh(predictor.current_version_id)
     assert case.claim
     return case
 
@@ -134,38 +135,38 @@ def submit_another(case: Case) -> str:
 
 def claim(case: Case) -> str:
     assert case.predictor.current_version_id
-    found = execution.claim_fresh(case.predictor.current_version_id)
+    found = claims.claim_fresh(case.predictor.current_version_id)
     return "done" if found and case.key in {row.id for row in found.rows} else "nothing"
 
 
 def settle(case: Case) -> str:
     assert case.claim
-    execution.settle(case.claim, [execution.Outcome(row, 1.0) for row in case.claim.rows])
+    settlement.settle(case.claim, [scoring.Outcome(row, 1.0) for row in case.claim.rows])
     return "done"
 
 
 def fail(case: Case) -> str:
     assert case.claim
     failure = Prediction.Failure.INVALID_INPUT
-    outcomes = [execution.Outcome(row, failure=failure) for row in case.claim.rows]
-    execution.settle(case.claim, outcomes)
+    outcomes = [scoring.Outcome(row, failure=failure) for row in case.claim.rows]
+    settlement.settle(case.claim, outcomes)
     return "done"
 
 
 def give_back(case: Case) -> str:
     assert case.claim
-    execution.give_back(case.claim)
+    settlement.give_back(case.claim)
     return "done"
 
 
 def abandon(case: Case) -> str:
     assert case.claim
-    execution.abandon(case.claim)
+    settlement.abandon(case.claim)
     return "done"
 
 
 def sweep(case: Case) -> str:
-    execution.recover()
+    recovery.recover()
     return "done"
 
 
@@ -372,8 +373,8 @@ def end_everything(predictor: Predictor) -> None:
     assert predictor.current_version_id
     Prediction.objects.active().update(lease_expires_at=LONG_AGO, retry_at=None)
     for _ in range(3):
-        execution.recover()
-        while execution.run_waiting(predictor.current_version_id):
+        recovery.recover()
+        while runner.run_waiting(predictor.current_version_id):
             pass
 
 
@@ -405,24 +406,24 @@ class Storm:
 
     def _work(self) -> None:
         version_id: Any = self._predictor.current_version_id
-        claim = execution.claim_fresh(version_id) or execution.claim_suspect(version_id)
+        claim = claims.claim_fresh(version_id) or claims.claim_suspect(version_id)
         if claim is None:
             return
-        end = self._chance.choice([self._settle, self._settle, execution.abandon, self._die])
+        end = self._chance.choice([self._settle, self._settle, settlement.abandon, self._die])
         end(claim)
 
-    def _settle(self, claim: execution.Claim) -> None:
+    def _settle(self, claim: claims.Claim) -> None:
         chances: list[dict[str, Any]] = [
             {"value": 1.0},
             {"failure": Prediction.Failure.INVALID_INPUT},
             {"may_pass": True},
         ]
-        execution.settle(
+        settlement.settle(
             claim,
-            [execution.Outcome(row, **self._chance.choice(chances)) for row in claim.rows],
+            [scoring.Outcome(row, **self._chance.choice(chances)) for row in claim.rows],
         )
 
-    def _die(self, claim: execution.Claim) -> None:
+    def _die(self, claim: claims.Claim) -> None:
         """Settle after the lease has run out, or never."""
         keys = [row.id for row in claim.rows]
         Prediction.objects.filter(pk__in=keys).update(lease_expires_at=LONG_AGO)
@@ -430,4 +431,4 @@ class Storm:
             self._settle(claim)
 
     def _sweep(self) -> None:
-        execution.recover()
+        recovery.recover()

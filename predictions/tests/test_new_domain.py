@@ -9,13 +9,14 @@ from django.test import Client
 from rest_framework.test import APIClient
 
 from accounts.models import User
-from mlmodels import catalogue, training
+from mlmodels.catalogue import pricing, publishing
+from mlmodels.training import train
 from mlmodels.domains import DOMAINS
 from mlmodels.domains.base import Domain, FeatureSpec, PredictorSpec
 from mlmodels.domains.units import INCHES
 from mlmodels.models import Predictor
-from mlmodels.validation import Plan
-from predictions import execution
+from mlmodels.training.cross_validation import Plan
+from predictions.execution import runner
 from predictions.models import Prediction
 
 pytestmark = pytest.mark.django_db
@@ -65,9 +66,9 @@ def trees(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Predictor:
     )
     monkeypatch.setitem(DOMAINS, domain.name, domain)
     plan = Plan(3, 1, 2)
-    card = training.train(domain, spec, jobs=1, progress=lambda _: None, plan=plan)
-    catalogue.publish(domain, spec, card)
-    catalogue.price_by_rank(domain.name)
+    card = train.train(domain, spec, jobs=1, progress=lambda _: None, plan=plan)
+    publishing.publish(domain, spec, card)
+    pricing.price_by_rank(domain.name)
     return Predictor.objects.get(name="tree_ridge")
 
 
@@ -79,7 +80,7 @@ def test_it_is_described_sold_scored_and_explained_by_the_api(
 
     sent = api.post("/api/tasks/predict", {**order, "explain": True}, format="json").json()
     assert trees.current_version_id
-    execution.run_waiting(trees.current_version_id)
+    runner.run_waiting(trees.current_version_id)
     task = api.get(f"/api/tasks/{sent['task_id']}").json()
 
     assert [feature["name"] for feature in described["signature"]] == ["kind", "girth"]
@@ -108,7 +109,7 @@ def test_it_has_a_form_a_result_and_a_report(client: Client, user: User, trees: 
     bought = client.post("/estimate/tree_ridge", filled)
     assert bought.status_code == 302, bought.context["form"].errors
     assert trees.current_version_id
-    execution.run_waiting(trees.current_version_id)
+    runner.run_waiting(trees.current_version_id)
 
     assert "Nine times in ten" in client.get(bought["Location"]).content.decode()
     assert "Height of a tree" in client.get("/catalogue").content.decode()

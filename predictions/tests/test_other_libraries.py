@@ -16,10 +16,12 @@ from django.db.models.functions import Now
 
 from accounts.models import User
 from billing.models import CreditAccount
-from mlmodels import catalogue, inference
-from mlmodels.catalogue import PredictorNotFound, find_on_sale
+from mlmodels.catalogue import availability, publishing
+from mlmodels.serving import inference
+from mlmodels.catalogue.queries import PredictorNotFound, find_on_sale
 from mlmodels.models import Predictor, PredictorVersion
-from predictions import execution, worker
+from predictions import worker
+from predictions.execution import claims, compatibility, recovery, runner, scoring, settlement
 from predictions.audit import breaches
 from predictions.models import Prediction
 from predictions.services import cancel, request_prediction
@@ -37,9 +39,9 @@ Submit = Callable[..., Prediction]
 @pytest.fixture(autouse=True)
 def _patience(settings: LazySettings) -> Iterator[None]:
     settings.MODEL_PATIENCE_SECONDS = PATIENCE
-    execution._foreign.clear()
+    compatibility._foreign.clear()
     yield
-    execution._foreign.clear()
+    compatibility._foreign.clear()
 
 
 @pytest.fixture
@@ -48,7 +50,7 @@ def version_id(predictor: Predictor, monkeypatch: pytest.MonkeyPatch) -> UUID:
     assert predictor.current_version_id
     PredictorVersion.objects.filter(pk=predictor.current_version_id).update(sklearn_version="0.1")
     monkeypatch.delitem(inference._loaded, predictor.current_version_id, raising=False)
-    catalogue.note_loadable([predictor.current_version_id])
+    availability.note_loadable([predictor.current_version_id])
     return predictor.current_version_id
 
 
@@ -67,15 +69,15 @@ def state(row: Prediction) -> tuple[str, str, int]:
 
 def score_elsewhere(version_id: UUID) -> None:
     """What a worker that has the library does."""
-    claim = execution.claim_fresh(version_id) or execution.claim_suspect(version_id)
+    claim = claims.claim_fresh(version_id) or claims.claim_suspect(version_id)
     assert claim
-    execution.settle(claim, [execution.Outcome(row, 1.0) for row in claim.rows])
+    settlement.settle(claim, [scoring.Outcome(row, 1.0) for row in claim.rows])
 
 
 def look(*times: float) -> None:
     """Sweep at these times."""
     for now in times:
-        execution.give_up_what_nobody_scores(now)
+        compatibility.give_up_what_nobody_scores(now)
 
 
 WAITING = (Status.QUEUED, "", 0)
@@ -85,7 +87,7 @@ GIVEN_UP = (Status.FAILED, Failure.MODEL_UNAVAILABLE, 0)
 # --- Left alone ----------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("run", [execution.run_fresh, execution.run_suspect, execution.run_waiting])
+@pytest.mark.parametrize("run", [runner.run_fresh, runner.run_suspect, runner.run_waiting])
 def test_a_worker_without_the_library_claims_nothing(
     submit: Submit, version_id: UUID, run: Callable[[UUID], int]
 ) -> None:
@@ -115,7 +117,7 @@ def test_such_a_version_stays_on_sale_while_a_worker_that_can_load_it_is_at_work
     worker.warm_up()
     look(0, PATIENCE + 1)
 
-    assert version_id in execution._foreign
+    assert version_id in compatibility._foreign
     assert find_on_sale(predictor.name).current_version_id == version_id
 
 
@@ -126,7 +128,7 @@ def test_the_other_versions_are_scored(
     other = submit(predictors["linear_regression"])
     assert other.version_id
 
-    execution.run_waiting(other.version_id)
+    runner.run_waiting(other.version_id)
 
     assert state(other)[0] == Status.FINISHED
 
@@ -135,7 +137,7 @@ def test_another_worker_scores_what_this_one_left(
     submit: Submit, version_id: UUID, user: User, predictor: Predictor
 ) -> None:
     row = submit()
-    execution.run_waiting(version_id)
+    runner.run_waiting(version_id)
 
     score_elsewhere(version_id)
 
@@ -150,7 +152,7 @@ def test_what_nobody_scores_fails_uncharged_and_goes_off_sale(
     submit: Submit, version_id: UUID, user: User, predictor: Predictor
 ) -> None:
     rows = [submit(), submit()]
-    execution.run_waiting(version_id)
+    runner.run_waiting(version_id)
 
     look(0, PATIENCE + 1)
 
@@ -165,7 +167,7 @@ def test_what_nobody_scores_fails_uncharged_and_goes_off_sale(
 
 def test_it_is_not_given_up_before_its_time(submit: Submit, version_id: UUID) -> None:
     row = submit()
-    execution.run_waiting(version_id)
+    runner.run_waiting(version_id)
 
     look(0, 10, 20, PATIENCE)
 
@@ -174,7 +176,7 @@ def test_it_is_not_given_up_before_its_time(submit: Submit, version_id: UUID) ->
 
 
 def test_time_counts_from_the_first_look_at_a_row(submit: Submit, version_id: UUID) -> None:
-    execution.leave_to_others(version_id, "reason")
+    compatibility.leave_to_others(version_id, "reason")
     look(0, 1000)
     row = submit()
 
@@ -188,9 +190,9 @@ def test_time_counts_from_the_first_look_at_a_row(submit: Submit, version_id: UU
 def test_all_that_wait_are_given_up_at_once_however_many(
     submit: Submit, version_id: UUID, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(execution, "SWEEP_ROWS", 2)
+    monkeypatch.setattr(recovery, "SWEEP_ROWS", 2)
     rows = [submit() for _ in range(5)]
-    execution.run_waiting(version_id)
+    runner.run_waiting(version_id)
 
     look(0, PATIENCE + 1)
 
@@ -202,13 +204,13 @@ def test_rows_that_another_worker_is_scoring_are_left_to_it(
     submit: Submit, version_id: UUID
 ) -> None:
     running = submit()
-    claim = execution.claim_fresh(version_id)
+    claim = claims.claim_fresh(version_id)
     assert claim
     waiting = submit()
-    execution.run_waiting(version_id)
+    runner.run_waiting(version_id)
 
     look(0, PATIENCE + 1)
-    execution.settle(claim, [execution.Outcome(row, 1.0) for row in claim.rows])
+    settlement.settle(claim, [scoring.Outcome(row, 1.0) for row in claim.rows])
 
     assert state(running)[0] == Status.FINISHED
     assert state(waiting) == GIVEN_UP
@@ -219,7 +221,7 @@ def test_other_versions_are_not_given_up(
     submit: Submit, version_id: UUID, predictors: dict[str, Predictor]
 ) -> None:
     other = submit(predictors["linear_regression"])
-    execution.leave_to_others(version_id, "reason")
+    compatibility.leave_to_others(version_id, "reason")
 
     look(0, PATIENCE + 1)
 
@@ -231,7 +233,7 @@ def test_other_versions_are_not_given_up(
 
 def leave_alone(version_id: UUID) -> None:
     """The other worker has stopped."""
-    gone = Now() - catalogue.NOTED_WITHIN - timedelta(seconds=1)
+    gone = Now() - availability.NOTED_WITHIN - timedelta(seconds=1)
     PredictorVersion.objects.filter(pk=version_id).update(loadable_at=gone)
 
 
@@ -239,7 +241,7 @@ def test_what_no_worker_can_load_goes_off_sale_before_anybody_buys_it(
     predictor: Predictor, version_id: UUID, caplog: pytest.LogCaptureFixture
 ) -> None:
     leave_alone(version_id)
-    execution.look_at_what_is_on_sale()
+    compatibility.look_at_what_is_on_sale()
 
     look(0, PATIENCE, PATIENCE + 1, PATIENCE + 3)
 
@@ -255,7 +257,7 @@ def test_what_was_never_loadable_anywhere_goes_off_sale_too(
     predictor: Predictor, version_id: UUID
 ) -> None:
     PredictorVersion.objects.update(loadable_at=None)
-    execution.look_at_what_is_on_sale()
+    compatibility.look_at_what_is_on_sale()
 
     look(0, PATIENCE + 1)
 
@@ -267,7 +269,7 @@ def test_what_waits_for_it_fails_uncharged_at_once(
     submit: Submit, version_id: UUID, user: User
 ) -> None:
     leave_alone(version_id)
-    execution.look_at_what_is_on_sale()
+    compatibility.look_at_what_is_on_sale()
     look(0, PATIENCE)
     row = submit()
 
@@ -284,10 +286,10 @@ def test_a_worker_that_can_load_it_has_time_to_come_back(
 ) -> None:
     """As when all have waited for the database."""
     leave_alone(version_id)
-    execution.look_at_what_is_on_sale()
+    compatibility.look_at_what_is_on_sale()
 
     look(0, PATIENCE)
-    catalogue.note_loadable([version_id])
+    availability.note_loadable([version_id])
     look(PATIENCE + 1)
     leave_alone(version_id)
     look(PATIENCE + 2, 2 * PATIENCE + 2)
@@ -300,7 +302,7 @@ def test_a_worker_notes_what_it_could_load_and_nothing_else(
 ) -> None:
     PredictorVersion.objects.update(loadable_at=None)
 
-    execution.look_at_what_is_on_sale()
+    compatibility.look_at_what_is_on_sale()
 
     noted = PredictorVersion.objects.filter(loadable_at__isnull=False)
     others = {row.current_version_id for row in predictors.values()} - {version_id}
@@ -311,7 +313,7 @@ def test_it_is_noted_only_now_and_then_by_however_many_workers(version_id: UUID)
     noted = PredictorVersion.objects.get(pk=version_id).loadable_at
 
     for _ in range(3):
-        catalogue.note_loadable([version_id])
+        availability.note_loadable([version_id])
 
     assert PredictorVersion.objects.get(pk=version_id).loadable_at == noted
 
@@ -321,9 +323,9 @@ def test_a_version_published_while_workers_run_is_noticed(
 ) -> None:
     domain, spec, card = next(item for item in trained if item[1].name == predictor.name)
     card = replace(card, artefact_sha256="f" * 64, libraries={**card.libraries, "numpy": "0.1"})
-    newer = catalogue.publish(domain, spec, card)
+    newer = publishing.publish(domain, spec, card)
 
-    execution.look_at_what_is_on_sale()
+    compatibility.look_at_what_is_on_sale()
     look(0, PATIENCE + 1)
 
     newer.refresh_from_db()
@@ -338,7 +340,7 @@ def test_it_is_not_given_up_while_another_worker_moves_it(
 ) -> None:
     settings.CLAIM_ROWS = 1
     rows = [submit() for _ in range(5)]
-    execution.run_waiting(version_id)
+    runner.run_waiting(version_id)
 
     for minute in range(4):
         look(minute * 60)
@@ -353,7 +355,7 @@ def test_it_is_not_given_up_while_another_worker_moves_it(
 
 def test_rows_that_join_its_end_do_not_move_it(submit: Submit, version_id: UUID) -> None:
     rows = [submit()]
-    execution.run_waiting(version_id)
+    runner.run_waiting(version_id)
     look(0)
     rows.append(submit())
     look(PATIENCE / 2)
@@ -370,10 +372,10 @@ def test_a_row_that_waits_to_be_tried_again_is_no_sign_of_standstill(
     """Another worker scores all that comes; only one row waits, for its second try."""
     settings.RETRY_SECONDS = 600
     row = submit()
-    claim = execution.claim_fresh(version_id)
+    claim = claims.claim_fresh(version_id)
     assert claim
-    execution.abandon(claim)
-    execution.run_waiting(version_id)
+    settlement.abandon(claim)
+    runner.run_waiting(version_id)
 
     look(0, PATIENCE + 1, 2 * PATIENCE + 2)
 
@@ -382,7 +384,7 @@ def test_a_row_that_waits_to_be_tried_again_is_no_sign_of_standstill(
 
 def test_an_emptied_queue_starts_anew(submit: Submit, version_id: UUID, user: User) -> None:
     first = submit()
-    execution.run_waiting(version_id)
+    runner.run_waiting(version_id)
     look(0)
     cancel(user=user, prediction_id=str(first.pk))
     look(PATIENCE + 1)
@@ -398,13 +400,13 @@ def test_a_predictor_trained_again_with_the_present_libraries_is_sold_again(
 ) -> None:
     """Even if the artefact is the same to the bit, it is another version that may be loaded."""
     submit()
-    execution.run_waiting(version_id)
+    runner.run_waiting(version_id)
     look(0, PATIENCE + 1)
 
     domain, spec, card = next(item for item in trained if item[1].name == predictor.name)
-    newer = catalogue.publish(domain, spec, card)
+    newer = publishing.publish(domain, spec, card)
 
     row = submit(find_on_sale(predictor.name))
-    execution.run_waiting(newer.pk)
+    runner.run_waiting(newer.pk)
     assert newer.number == 2
     assert state(row)[0] == Status.FINISHED

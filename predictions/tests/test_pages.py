@@ -10,16 +10,17 @@ import pytest
 from django.http import HttpRequest
 from django.test import Client, RequestFactory
 
-from accounts.idempotency import once
+from carprice.idempotency.forms import once
 from accounts.models import IdempotentAnswer, User
 from billing.models import CreditAccount, LedgerEntry
 from billing.services import top_up
-from mlmodels import catalogue
+from mlmodels.catalogue import pricing
 from mlmodels.models import Predictor
-from predictions import execution, services
+from predictions import services
+from predictions.execution import claims, runner, settlement
 from predictions.audit import breaches
-from predictions.execution import Outcome
-from predictions.forms import LONGEST_TEXT
+from predictions.execution.scoring import Outcome
+from predictions.pages.forms import LONGEST_TEXT
 from predictions.models import Prediction
 from predictions.services import request_prediction
 
@@ -63,14 +64,14 @@ def queued(user: User, predictor: Predictor) -> Prediction:
 
 @pytest.fixture
 def finished(queued: Prediction) -> Prediction:
-    execution.run_waiting(queued.version_id)
+    runner.run_waiting(queued.version_id)
     return queued
 
 
 def fail(row: Prediction, failure: str) -> None:
-    claim = execution.claim_fresh(row.version_id)
+    claim = claims.claim_fresh(row.version_id)
     assert claim
-    execution.settle(claim, [Outcome(claim.rows[0], failure=failure)])
+    settlement.settle(claim, [Outcome(claim.rows[0], failure=failure)])
 
 
 def names_of(form: Any) -> list[str]:
@@ -340,7 +341,7 @@ def test_a_draft_says_the_price_of_now(
     browser: Client, user: User, predictor: Predictor, draft_of: Callable[..., Prediction]
 ) -> None:
     draft = draft_of(CAR)
-    catalogue.set_price(predictor_id=predictor.pk, price=77, actor=user)
+    pricing.set_price(predictor_id=predictor.pk, price=77, actor=user)
 
     page = words(browser.get(f"/predictions/{draft.pk}"))
 
@@ -401,7 +402,7 @@ def test_a_draft_is_mended_and_run_at_the_price_of_now(
     browser: Client, user: User, predictor: Predictor, draft_of: Callable[..., Prediction]
 ) -> None:
     draft = draft_of({"horsepower": "many", "nonsense": 1}, explain=True)
-    catalogue.set_price(predictor_id=predictor.pk, price=77, actor=user)
+    pricing.set_price(predictor_id=predictor.pk, price=77, actor=user)
 
     response = browser.post(f"/predictions/{draft.pk}", typed(predictor, horsepower="121"))
 
@@ -663,7 +664,7 @@ def test_a_second_click_on_cancel_says_the_same(browser: Client, queued: Predict
 def test_what_has_started_says_so_kindly(
     browser: Client, user: User, predictor: Predictor, queued: Prediction
 ) -> None:
-    assert execution.claim_fresh(queued.version_id)
+    assert claims.claim_fresh(queued.version_id)
 
     response = browser.post(f"/predictions/{queued.pk}/cancel", follow=True)
 
@@ -689,7 +690,7 @@ def test_the_cancel_button_leaves_when_the_prediction_starts(
     browser: Client, queued: Prediction
 ) -> None:
     waiting = fragment(browser, queued).content.decode()
-    assert execution.claim_fresh(queued.version_id)
+    assert claims.claim_fresh(queued.version_id)
 
     running = fragment(browser, queued).content.decode()
 
@@ -845,13 +846,13 @@ def one_of_each(user: User, predictors: dict[str, Predictor]) -> dict[str, Predi
     """A prediction in each status; two of them by linear regression."""
     cheap, dear = predictors["linear_regression"], predictors["random_forest"]
     rows = {"finished": request_prediction(user=user, predictor=dear, data=CAR)}
-    execution.run_waiting(rows["finished"].version_id)
+    runner.run_waiting(rows["finished"].version_id)
     rows["failed"] = request_prediction(user=user, predictor=dear, data=CAR)
     fail(rows["failed"], Failure.INVALID_INPUT)
     rows["canceled"] = request_prediction(user=user, predictor=cheap, data=CAR)
     services.cancel(user=user, prediction_id=str(rows["canceled"].pk))
     rows["running"] = request_prediction(user=user, predictor=dear, data=CAR)
-    assert execution.claim_fresh(rows["running"].version_id)
+    assert claims.claim_fresh(rows["running"].version_id)
     rows["queued"] = request_prediction(user=user, predictor=dear, data=CAR)
     rows["draft"] = services.create_draft(user=user, predictor=cheap, data=CAR, explain=False)
     return rows

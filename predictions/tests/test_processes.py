@@ -17,19 +17,8 @@ import pytest
 
 from accounts.demo import DEMO_EMAIL
 from mlmodels.domains import predictor_specs
-from predictions.tests.processes import (
-    CREDIT,
-    Customer,
-    Job,
-    Servers,
-    Service,
-    Trained,
-    answers,
-    eventually,
-    needs_redis,
-    real_servers,
-)
-from predictions.tests.stand_ins import DIE, GATED, RAISE
+from testing.processes import CREDIT, Customer, Job, Servers, Service, Trained, answers, eventually, needs_redis, real_servers
+from testing.fakes import DIE, GATED, RAISE
 
 pytestmark = pytest.mark.processes
 

@@ -13,9 +13,10 @@ from rest_framework.test import APIClient
 
 from accounts.models import User
 from billing.models import CreditAccount, LedgerEntry
-from mlmodels.catalogue import signature_of
+from mlmodels.catalogue.queries import signature_of
 from mlmodels.models import Predictor
-from predictions import execution, queue, services
+from predictions import queue, services
+from predictions.execution import claims, recovery, settlement
 from predictions.models import Prediction
 from predictions.services import create_draft, request_prediction, run_draft
 
@@ -56,7 +57,7 @@ def claim(predictor: Predictor) -> Next:
     """Take the next claim; returns the ids of its rows."""
 
     def claim() -> list[UUID]:
-        found = execution.claim_fresh(version_of(predictor))
+        found = claims.claim_fresh(version_of(predictor))
         return [row.id for row in found.rows] if found else []
 
     return claim
@@ -97,7 +98,7 @@ def in_order() -> list[UUID]:
 def lose_the_worker(keys: list[UUID]) -> None:
     """What is left of claimed rows when their worker died."""
     Prediction.objects.filter(pk__in=keys).update(lease_expires_at="2000-01-01T00:00Z")
-    execution.recover()
+    recovery.recover()
 
 
 # --- Turns ---------------------------------------------------------------------------------------
@@ -202,11 +203,11 @@ def test_rows_given_back_keep_their_turn(
     settings.CLAIM_ROWS = 5
     many, other = people(2)
     rows = submit(many, 20)
-    found = execution.claim_fresh(version_of(predictor))
+    found = claims.claim_fresh(version_of(predictor))
     assert found
     submit(other, 20)
 
-    execution.give_back(found)
+    settlement.give_back(found)
 
     assert {row.id for row in found.rows} == set(rows[:5])
     assert rows[0] in in_order()[:1]

@@ -9,7 +9,7 @@ from accounts.models import User
 from billing.models import CreditAccount
 from billing.services import InsufficientCredits
 from mlmodels.models import Predictor
-from predictions import execution
+from predictions.execution import claims, recovery, runner, scoring, settlement
 from predictions.audit import breaches
 from predictions.models import Prediction
 from predictions.services import request_prediction
@@ -45,7 +45,7 @@ def test_workers_share_the_queue_without_taking_a_row_twice(
 
     def drain() -> int:
         rows = 0
-        while claimed := execution.run_waiting(version_id):
+        while claimed := runner.run_waiting(version_id):
             rows += claimed
         return rows
 
@@ -63,13 +63,13 @@ def test_sweeps_and_a_late_worker_end_each_row_once(
     for _ in range(6):
         request_prediction(user=user, predictor=predictor, data=CAR)
     version_id: Any = predictor.current_version_id
-    claim = execution.claim_fresh(version_id)
+    claim = claims.claim_fresh(version_id)
     assert claim
-    outcomes = execution.score(claim)
+    outcomes = scoring.score(claim)
     Prediction.objects.update(attempts=3, lease_expires_at="2000-01-01T00:00Z")
 
-    at_once([lambda: execution.settle(claim, outcomes), *[execution.recover] * 4])
+    at_once([lambda: settlement.settle(claim, outcomes), *[recovery.recover] * 4])
 
-    execution.recover()
+    recovery.recover()
     assert set(Prediction.objects.values_list("status", flat=True)) <= {"finished", "failed"}
     assert not list(breaches())

@@ -13,18 +13,20 @@ from django.db.models import F
 from threadpoolctl import threadpool_limits
 
 from accounts.models import User
-from conftest import Trained
-from mlmodels import artefacts, catalogue, inference
-from mlmodels.artefacts import Artefact
+from testing.fixtures import Trained
+from mlmodels.catalogue import publishing
+from mlmodels.serving import artefacts, inference
+from mlmodels.serving.artefacts import Artefact
 from mlmodels.domains import DOMAINS, predictor_specs
 from mlmodels.models import Predictor, PredictorVersion
 from mlmodels.signature import Signature
 from mlmodels.tests.test_explanations import rows_of
-from predictions import execution, replay, services
+from predictions import replay, services
+from predictions.execution import claims, runner, scoring, settlement
 from predictions.models import Prediction
 from predictions.replay import Replay
 from predictions.services import request_prediction
-from predictions.tests.stand_ins import Obedient
+from testing.fakes import Obedient
 
 pytestmark = pytest.mark.django_db
 
@@ -64,7 +66,7 @@ def buy(rich: User, predictor: Predictor) -> Buy:
 
 
 def score(version: PredictorVersion) -> None:
-    while execution.run_waiting(version.pk):
+    while runner.run_waiting(version.pk):
         pass
 
 
@@ -76,7 +78,7 @@ def succeed_by_another_model(trained: Trained, name: str) -> PredictorVersion:
     """Publish a version of a predictor that tells other values."""
     domain, spec, card = next(entry for entry in trained if entry[1].name == name)
     digest = artefacts.save(Artefact(Obedient(), explains=False))
-    return catalogue.publish(domain, spec, changed(card, artefact_sha256=digest))
+    return publishing.publish(domain, spec, changed(card, artefact_sha256=digest))
 
 
 # --- The same ------------------------------------------------------------------------------------
@@ -137,11 +139,11 @@ def test_a_number_comes_back_from_the_database_as_a_worker_stored_it(
     rich: User, predictor: Predictor, number: float
 ) -> None:
     row = request_prediction(user=rich, predictor=predictor, data={"horsepower": 100})
-    claim = execution.claim_fresh(row.version_id)
+    claim = claims.claim_fresh(row.version_id)
     assert claim
     explanation = {"baseline": number, "contributions": {"x": number / 3}, "comparables": None}
 
-    execution.settle(claim, [execution.Outcome(claim.rows[0], number, explanation)])
+    settlement.settle(claim, [scoring.Outcome(claim.rows[0], number, explanation)])
 
     [stored] = replay._page(Prediction.objects.all(), None)
     assert replay._numbers(stored.value, stored.explanation) == {
@@ -228,13 +230,13 @@ def test_what_is_erased_meanwhile_is_left_out(
 ) -> None:
     _, second = sorted(buy(2), key=lambda row: row.pk.hex)
     monkeypatch.setattr(replay, "PAGE_ROWS", 1)
-    score_rows = execution.score_rows
+    score_rows = scoring.score_rows
 
     def erase_another_and_score(*arguments: Any) -> Any:
         services.erase(user=rich, prediction_id=str(second.pk))
         return score_rows(*arguments)
 
-    monkeypatch.setattr(execution, "score_rows", erase_another_and_score)
+    monkeypatch.setattr(scoring, "score_rows", erase_another_and_score)
 
     [found] = replayed()
 

@@ -9,7 +9,7 @@ from rest_framework.test import APIClient
 
 from accounts.models import User
 from mlmodels.models import Predictor, PredictorVersion
-from predictions import execution
+from predictions.execution import runner
 from predictions.models import Prediction
 
 pytestmark = pytest.mark.django_db
@@ -26,7 +26,7 @@ def predict(
     sent = api.post("/api/tasks/predict", order, format="json")
     assert sent.status_code == 202, sent.content
     assert predictor.current_version_id
-    execution.run_waiting(predictor.current_version_id)
+    runner.run_waiting(predictor.current_version_id)
     task: dict[str, Any] = api.get(f"/api/tasks/{sent.json()['task_id']}").json()
     assert task["status"] == "finished"
     return task
@@ -75,7 +75,7 @@ def test_who_asks_and_who_does_not_are_scored_alike_in_one_claim(
         api.post("/api/tasks/predict", order, format="json").json()["task_id"] for order in orders
     ]
     assert predictor.current_version_id
-    assert execution.run_waiting(predictor.current_version_id) == 2
+    assert runner.run_waiting(predictor.current_version_id) == 2
 
     asked, not_asked = (api.get(f"/api/tasks/{key}").json()["result"] for key in keys)
 
@@ -87,7 +87,8 @@ def test_who_asks_and_who_does_not_are_scored_alike_in_one_claim(
 def test_a_version_that_is_older_than_ranges_still_scores(
     api: APIClient, predictor: Predictor
 ) -> None:
-    from mlmodels import artefacts, catalogue
+    from mlmodels.catalogue import queries
+    from mlmodels.serving import artefacts
 
     version = predictor.current_version
     assert version
@@ -96,10 +97,10 @@ def test_a_version_that_is_older_than_ranges_still_scores(
     PredictorVersion.objects.filter(pk=version.pk).update(
         artefact_sha256=digest, artefact_format=1, calibration=None
     )
-    catalogue.facts_of.cache_clear()
+    queries.facts_of.cache_clear()
 
     result = predict(api, predictor, CAR)["result"]
-    catalogue.facts_of.cache_clear()
+    queries.facts_of.cache_clear()
 
     assert result["value"] > 0
     assert (result["interval"], result["baseline"], result["factors"]) == (None, None, None)
@@ -205,7 +206,7 @@ def test_a_page_shows_the_range_and_the_reasons(
     bought = client.post(f"/estimate/{name}", filled)
     assert bought.status_code == 302, bought.context["form"].errors
     assert predictor.current_version_id
-    execution.run_waiting(predictor.current_version_id)
+    runner.run_waiting(predictor.current_version_id)
     page = client.get(bought["Location"]).content.decode()
 
     assert "Nine times in ten" in page

@@ -20,9 +20,10 @@ from rest_framework.test import APIClient
 from accounts.models import IdempotentAnswer, User
 from billing.models import CreditAccount, LedgerEntry
 from billing.services import set_available
-from carprice.sql import Moment
+from carprice.db.dialect import Moment
 from mlmodels.models import Predictor
-from predictions import execution, services, waiting
+from predictions import services, waiting
+from predictions.execution import claims, recovery, runner, scoring, settlement
 from predictions.audit import breaches
 from predictions.models import Prediction
 
@@ -86,26 +87,26 @@ def make(user: User, predictor: Predictor) -> Make:
         if status in ("running", "finished", "failed"):
             claim = claim_alone(row.pk)
             if status != "running":
-                outcome = execution.Outcome(
+                outcome = scoring.Outcome(
                     claim.rows[0],
                     value=12345.5 if status == "finished" else None,
                     failure="" if status == "finished" else failure,
                 )
-                execution.settle(claim, [outcome])
+                settlement.settle(claim, [outcome])
         return str(row.pk)
 
     return make
 
 
-def claim_alone(key: UUID) -> execution.Claim:
+def claim_alone(key: UUID) -> claims.Claim:
     """Claim a row as a worker does, and leave all others as they were."""
     version_id = Prediction.objects.get(pk=key).version_id
-    claim = execution.claim_fresh(version_id)
+    claim = claims.claim_fresh(version_id)
     assert claim
     own = [row for row in claim.rows if row.id == key]
     others = [row for row in claim.rows if row.id != key]
-    execution.give_back(execution.Claim(claim.token, version_id, others))
-    return execution.Claim(claim.token, version_id, own)
+    settlement.give_back(claims.Claim(claim.token, version_id, others))
+    return claims.Claim(claim.token, version_id, own)
 
 
 def ask(api: APIClient, **changes: Any) -> Any:
@@ -513,7 +514,7 @@ def test_a_draft_is_scored_and_charged_like_any_other(
     key = make("draft")
     run(api, key)
     assert predictor.current_version_id
-    execution.run_waiting(predictor.current_version_id)
+    runner.run_waiting(predictor.current_version_id)
 
     body = read(api, key).json()
 
@@ -849,7 +850,7 @@ def wait_until_awaited(count: int = 1) -> None:
 
 def finish(key: str) -> None:
     claim = claim_alone(UUID(key))
-    execution.settle(claim, [execution.Outcome(claim.rows[0], 1.0)])
+    settlement.settle(claim, [scoring.Outcome(claim.rows[0], 1.0)])
 
 
 NEVER = "30"  # none of these tests takes so long
@@ -870,8 +871,8 @@ def test_a_wait_is_over_as_soon_as_the_task_ends(
     else:
         claim = claim_alone(UUID(key))
         failure = Failure.INVALID_INPUT if end == "failed" else ""
-        outcome = execution.Outcome(claim.rows[0], None if failure else 1.0, failure=failure)
-        execution.settle(claim, [outcome])
+        outcome = scoring.Outcome(claim.rows[0], None if failure else 1.0, failure=failure)
+        settlement.settle(claim, [outcome])
 
     answer, seconds = waiter.result()
     assert (answer.status_code, answer.json()["status"]) == (200, end)
@@ -913,13 +914,13 @@ def test_a_wait_for_a_running_task_outlasts_its_going_back_to_the_queue(
     waiter = aside(timed, read, api, key, NEVER)
     wait_until_awaited()
     Prediction.objects.update(lease_expires_at="2000-01-01T00:00Z")
-    execution.recover()
+    recovery.recover()
     time.sleep(4 * waiting.LOOK_EVERY_SECONDS)
     waits_still = not waiter.done()
 
-    claim = execution.claim_suspect(Prediction.objects.get().version_id)
+    claim = claims.claim_suspect(Prediction.objects.get().version_id)
     assert claim
-    execution.settle(claim, [execution.Outcome(claim.rows[0], 1.0)])
+    settlement.settle(claim, [scoring.Outcome(claim.rows[0], 1.0)])
 
     assert waits_still
     assert waiter.result()[0].json()["status"] == "finished"

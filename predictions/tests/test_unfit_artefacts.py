@@ -16,12 +16,14 @@ from rest_framework.test import APIClient
 
 from accounts.models import User
 from billing.models import CreditAccount
-from conftest import Trained
-from mlmodels import artefacts, catalogue
-from mlmodels.artefacts import ArtefactError
+from testing.fixtures import Trained
+from mlmodels.catalogue import publishing
+from mlmodels.serving import artefacts
+from mlmodels.serving.artefacts import ArtefactError
 from mlmodels.models import PredictorVersion
-from mlmodels.validation import Plan
-from predictions import execution, worker
+from mlmodels.training.cross_validation import Plan
+from predictions import worker
+from predictions.execution import compatibility, runner
 from predictions.audit import breaches
 from predictions.models import Prediction
 
@@ -78,10 +80,10 @@ class Story:
         """Start it, give it what waits, and sweep until its patience is over."""
         worker.warm_up()
         for version_id in Prediction.objects.values_list("version", flat=True).distinct():
-            execution.run_waiting(version_id)
+            runner.run_waiting(version_id)
         for seconds in (0.0, PATIENCE + 1, PATIENCE + 2):
-            execution.look_at_what_is_on_sale()
-            execution.give_up_what_nobody_scores(seconds)
+            compatibility.look_at_what_is_on_sale()
+            compatibility.give_up_what_nobody_scores(seconds)
         worker.warm_up()
 
     def _end_of(self, job_id: str) -> tuple[str, str]:
@@ -126,15 +128,15 @@ def story(
     published = {}
     for domain, spec, card in trained:
         if spec.name in (NAME, OTHER):
-            published[spec.name] = catalogue.publish(domain, spec, card)
+            published[spec.name] = publishing.publish(domain, spec, card)
             shutil.copy(artefacts.path_of(card.artefact_sha256), tmp_path)
     settings.MODELS_DIR = tmp_path
     settings.MODEL_PATIENCE_SECONDS = PATIENCE
     monkeypatch.setattr(Plan, "for_rows", lambda _: Plan(2, 1, 2, by_group=False))
     caplog.set_level(logging.ERROR)
-    execution._foreign.clear()
+    compatibility._foreign.clear()
     yield Story(published[NAME], user, api, caplog)
-    execution._foreign.clear()
+    compatibility._foreign.clear()
 
 
 def test_a_tampered_artefact(story: Story) -> None:

@@ -14,9 +14,10 @@ from rest_framework.test import APIClient
 
 from accounts.models import User
 from billing.models import CreditAccount, LedgerEntry
-from mlmodels import inference
+from mlmodels.serving import inference
 from mlmodels.models import Predictor, PredictorVersion
-from predictions import audit, execution, waiting, what_ifs
+from predictions import audit, waiting, what_ifs
+from predictions.execution import runner, scoring
 from predictions.models import Prediction, WhatIf
 
 pytestmark = pytest.mark.django_db
@@ -45,7 +46,7 @@ def finish(api: APIClient, predictor: Predictor, data: dict[str, Any]) -> str:
     sent = api.post("/api/tasks/predict", order, format="json")
     assert sent.status_code == 202, sent.content
     assert predictor.current_version_id
-    execution.run_waiting(predictor.current_version_id)
+    runner.run_waiting(predictor.current_version_id)
     return str(sent.json()["task_id"])
 
 
@@ -295,7 +296,7 @@ def test_the_first_answer_stays_if_two_workers_score_it(api: APIClient, finished
     row = waiting_one(api, finished)
     claim = what_ifs._pick(row.version_id, "attempts = 0", 1)
     assert claim
-    outcomes = execution.score(claim)
+    outcomes = scoring.score(claim)
     WhatIf.objects.update(value=1.0)
 
     what_ifs._settle(outcomes)

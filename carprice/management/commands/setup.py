@@ -8,7 +8,7 @@ from django.core.management.base import BaseCommand
 from django.db import DatabaseError, connection
 
 from accounts.demo import make_demo_users
-from carprice.sql import lift_statement_timeout
+from carprice.db.snapshots import lift_statement_timeout
 
 
 class Command(BaseCommand):

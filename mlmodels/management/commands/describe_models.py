@@ -5,8 +5,8 @@ from typing import Any
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
 
-from mlmodels.catalogue import PredictorNotFound
-from mlmodels.documentation import Documents
+from mlmodels.catalogue.queries import PredictorNotFound
+from mlmodels.reporting.markdown import Documents
 
 
 class Command(BaseCommand):

@@ -4,9 +4,9 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
 
-from mlmodels import retraining
+from mlmodels.training import runner
 from mlmodels.domains import predictor_specs
-from mlmodels.retraining import Entry
+from mlmodels.training.runner import Entry
 
 
 class Command(BaseCommand):
@@ -27,10 +27,10 @@ class Command(BaseCommand):
     def handle(self, *args: Any, **options: Any) -> None:
         entries = _chosen(options["only"])
         if options["dry_run"]:
-            for step in retraining.plan(entries, missing=options["missing"]):
+            for step in runner.plan(entries, missing=options["missing"]):
                 self._show(str(step))
             return
-        retraining.retrain(
+        runner.retrain(
             entries, missing=options["missing"], jobs=options["jobs"], tell=self._show
         )
 

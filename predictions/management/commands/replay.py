@@ -5,9 +5,9 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
 
-from carprice.sql import lift_statement_timeout
-from mlmodels import catalogue
-from mlmodels.catalogue import PredictorNotFound
+from carprice.db.snapshots import lift_statement_timeout
+from mlmodels.catalogue import queries
+from mlmodels.catalogue.queries import PredictorNotFound
 from mlmodels.models import Predictor
 from predictions.replay import Replay, replay
 
@@ -61,7 +61,7 @@ class Command(BaseCommand):
 
 def _find(name: str) -> Predictor:
     try:
-        return catalogue.find(name)
+        return queries.find(name)
     except PredictorNotFound as error:
         raise CommandError(str(error)) from error
 

@@ -1,0 +1,30 @@
+"""Connections whose state nobody knows any longer."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+from typing import Any, TypeVar
+from uuid import UUID
+
+from django.db import DEFAULT_DB_ALIAS, connection, connections
+from django.db.models import BooleanField, DateTimeField, Field, Model, UUIDField, Value
+
+
+def is_amid_transaction() -> bool:
+    """Whether this thread's connection is within a transaction, known to Django or not."""
+    raw: Any = connection.connection
+    if raw is None or connection.in_atomic_block:
+        return connection.in_atomic_block
+    if connection.vendor == "postgresql":
+        return bool(raw.info.transaction_status)  # 0 is idle
+    return bool(raw.in_transaction)
+
+
+def start_over() -> None:
+    """Forget this thread's connection, whatever state it is in; the next use makes another."""
+    try:
+        connection.close()
+    finally:
+        del connections[DEFAULT_DB_ALIAS]

@@ -1,0 +1,52 @@
+"""SQL that PostgreSQL and SQLite write differently."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+from typing import Any, TypeVar
+from uuid import UUID
+
+from django.db import DEFAULT_DB_ALIAS, connection, connections
+from django.db.models import BooleanField, DateTimeField, Field, Model, UUIDField, Value
+
+
+def values(rows: int, columns: int) -> str:
+    """Placeholders for `rows` rows of a VALUES list."""
+    row = f"({', '.join(['%s'] * columns)})"
+    return ", ".join([row] * rows)
+
+
+def now(offset: timedelta = timedelta()) -> str:
+    """An expression for the database's clock, plus an offset, in whole milliseconds."""
+    milliseconds = round(offset / timedelta(milliseconds=1))
+    if connection.vendor == "postgresql":
+        return f"(STATEMENT_TIMESTAMP() + INTERVAL '{milliseconds} milliseconds')"
+    return f"STRFTIME('%%Y-%%m-%%d %%H:%%M:%%f', 'NOW', '{milliseconds / 1000:+} seconds')"
+
+
+def as_json(expression: str) -> str:
+    """A text as the value of a JSON column."""
+    return f"CAST({expression} AS jsonb)" if connection.vendor == "postgresql" else expression
+
+
+def greatest(*expressions: str) -> str:
+    """The largest of several expressions, none of which is NULL."""
+    function = "GREATEST" if connection.vendor == "postgresql" else "MAX"
+    return f"{function}({', '.join(expressions)})"
+
+
+class Moment(Value):
+    """A time to compare with, or to put into, a column that the database's clock fills.
+
+    SQLite keeps times as text, and where Python writes six decimals its clock writes three: the
+    same time in the other writing would be another time.
+    """
+
+    def __init__(self, moment: datetime) -> None:
+        super().__init__(moment, output_field=DateTimeField())
+
+    def as_sqlite(self, *_: Any, **__: Any) -> tuple[str, tuple[str]]:
+        text = self.value.astimezone(UTC).replace(tzinfo=None).isoformat(" ", "microseconds")
+        return "%s", (text.removesuffix("000"),)

@@ -1,0 +1,79 @@
+"""What every JSON route shares: the order in which requests are refused."""
+
+import logging
+from typing import Any
+
+from csp.constants import HEADER
+from django.conf import settings
+from django.core.exceptions import PermissionDenied, RequestDataTooBig
+from django.db import InterfaceError, OperationalError
+from django.http import Http404
+from rest_framework import exceptions
+from rest_framework.permissions import AllowAny
+from rest_framework.request import Request
+from rest_framework.response import Response
+from rest_framework.views import APIView
+
+from carprice.http import throttling
+from carprice.http.errors import InvalidInput, ServiceError, TryLater
+from carprice.http.parsers import BODY
+from carprice.pages.security_headers import OF_DATA
+
+
+CSP_OF_BROWSABLE_PAGES = {"style-src": ["'self'", "'unsafe-inline'"]}
+
+
+class ApiView(APIView):
+    """Refuses in the contract's order: 401, 405, 413, 415, 429, and what the handler finds."""
+
+    throttle_scope = "other"
+
+    def check_throttles(self, request: Request) -> None:
+        """Run last by `initial`, after authentication; checks what must precede throttling too."""
+        if request.method not in self.allowed_methods:
+            self.http_method_not_allowed(request)
+        length = request.META.get("CONTENT_LENGTH") or "0"
+        self._check_body(request, int(length) if length.isdecimal() else 0)
+        keys = [f"address:{throttling.address(request)}"]
+        if request.user.is_authenticated:
+            keys.append(f"account:{request.user.pk}")
+        throttling.count(self.throttle_scope, *keys)
+        if not length.isdecimal():
+            raise InvalidInput({BODY: ["The length of the body is unknown."]})
+
+    def check_capacity(self, request: Any) -> None:
+        """Raise TryLater if there is no room for what this route makes."""
+
+    def _check_body(self, request: Request, length: int) -> None:
+        if length > settings.BODY_LIMIT_BYTES:
+            raise RequestDataTooBig
+        encoding = request.META.get("HTTP_CONTENT_ENCODING", "identity")
+        parser = self.get_content_negotiator().select_parser(request, self.get_parsers())
+        if (length and parser is None) or encoding.lower() != "identity":
+            raise exceptions.UnsupportedMediaType(request.content_type or "none")
+
+    def finalize_response(
+        self, request: Request, response: Response, *args: Any, **kwargs: Any
+    ) -> Response:
+        response = super().finalize_response(request, response, *args, **kwargs)
+        # What is answered on purpose is no error of ours to log; what failed has been logged.
+        response._has_been_logged = True  # type: ignore[attr-defined]  # noqa: SLF001
+        if request.accepted_renderer.format == "api":  # its pages style some elements inline
+            response._csp_update = CSP_OF_BROWSABLE_PAGES  # type: ignore[attr-defined]  # noqa: SLF001
+        else:
+            response.headers[HEADER] = OF_DATA
+        return response
+
+    def permission_denied(
+        self, request: Request, message: str | None = None, code: str | None = None
+    ) -> Any:
+        if request.authenticators and not request.successful_authenticator:
+            raise exceptions.NotAuthenticated
+        super().permission_denied(request, message, code)
+
+
+class PublicApiView(ApiView):
+    """A route that needs no credential and looks at none."""
+
+    authentication_classes = []
+    permission_classes = [AllowAny]

@@ -1,0 +1,69 @@
+"""What forms share."""
+
+from collections.abc import Callable
+from functools import wraps
+from typing import Any, TypeVar
+from uuid import uuid4
+
+from django import forms
+from django.contrib.auth.decorators import login_required
+from django.http import Http404, HttpRequest, HttpResponse
+from django.http.response import HttpResponseBase
+from django.utils.encoding import iri_to_uri
+from django.utils.http import url_has_allowed_host_and_scheme
+from django.views.generic import FormView
+from django_htmx.http import HttpResponseClientRefresh
+
+from carprice.http import throttling
+from carprice.http.errors import InvalidInput, NotFound, ServiceError, TryLater
+
+
+def add_errors(form: forms.Form, errors: dict[str, list[str]]) -> None:
+    for field, messages in errors.items():
+        for message in messages:
+            known = field if field in form.fields else None
+            form.add_error(known, message if known else f"{field}: {message}")
+
+
+# MERGED
+"""What every page's form asks of its fields: given once, real characters, plain digits."""
+
+from typing import Any
+
+from django import forms
+from django.core.exceptions import ValidationError
+
+
+class StrictForm(forms.Form):
+    """Refuses a field given twice, of which Django would take the last, and what is not UTF-8."""
+
+    def clean(self) -> dict[str, Any] | None:
+        for name in self.fields:
+            values = self._values_of(name)
+            if len(values) > 1:
+                self.add_error(name, "Give this once.")
+            elif any("\N{REPLACEMENT CHARACTER}" in value for value in values):
+                self.add_error(name, "The text contains what is no character.")
+        return super().clean()
+
+    def _values_of(self, name: str) -> list[str]:
+        values = getattr(self.data, "getlist", None)  # a plain mapping holds one of each
+        return values(self.add_prefix(name)) if values else []
+
+
+class _PlainDigits:
+    """For a number field: Python also reads 1_0 and the digits of other scripts as numbers."""
+
+    def to_python(self, value: Any) -> Any:
+        text = str(value)
+        if not text.isascii() or "_" in text:
+            raise ValidationError("Enter a number in the digits 0 to 9.", code="invalid")
+        return super().to_python(value)  # type: ignore[misc]  # of the field it is mixed into
+
+
+class IntegerField(_PlainDigits, forms.IntegerField):
+    pass
+
+
+class FloatField(_PlainDigits, forms.FloatField):
+    pass

@@ -1,0 +1,106 @@
+"""What pages share: a form whose service may refuse, limits, and links that stay on this site."""
+
+from collections.abc import Callable
+from functools import wraps
+from typing import Any, TypeVar
+from uuid import uuid4
+
+from django import forms
+from django.contrib.auth.decorators import login_required
+from django.http import Http404, HttpRequest, HttpResponse
+from django.http.response import HttpResponseBase
+from django.utils.encoding import iri_to_uri
+from django.utils.http import url_has_allowed_host_and_scheme
+from django.views.generic import FormView
+from django_htmx.http import HttpResponseClientRefresh
+
+from carprice.http import throttling
+from carprice.http.errors import InvalidInput, NotFound, ServiceError, TryLater
+from carprice.pages.forms import add_errors
+
+
+R = TypeVar("R", bound=HttpResponseBase)
+
+LONGEST_NEXT = 2000
+
+
+class ServiceFormView(FormView):  # type: ignore[type-arg]  # generic only in the stubs
+    """Calls `submit` with the cleaned form; what the service refuses is shown in the form."""
+
+    http_method_names = ["get", "head", "post", "options"]
+    throttle_scope = "other"
+
+    def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
+        return super().get_context_data(form_key=uuid4(), **kwargs)
+
+    def submit(self, form: Any) -> HttpResponse:
+        raise NotImplementedError
+
+    def post(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
+        form = self.get_form()
+        try:
+            count(request, self.throttle_scope)
+            if form.is_valid():
+                return self.submit(form)
+        except InvalidInput as error:
+            add_errors(form, error.errors)
+        except TryLater as error:
+            form.add_error(None, error.detail)
+            response = self.form_invalid(form, status=429)
+            response["Retry-After"] = str(error.retry_after)
+            return response
+        except ServiceError as error:
+            form.add_error(None, error.detail)
+        return self.form_invalid(form)
+
+    def form_invalid(self, form: Any, status: int = 422) -> HttpResponse:
+        return self.render_to_response(self.get_context_data(form=form), status=status)
+
+
+def is_htmx(request: HttpRequest) -> bool:
+    """Whether htmx asks, for a fragment of a page."""
+    return bool(request.htmx)  # type: ignore[attr-defined]  # set by its middleware
+
+
+def signed_in_fragment(view: Callable[..., HttpResponse]) -> Callable[..., HttpResponse]:
+    """Like login_required; where a session ends while a page polls, the whole page reloads."""
+
+    @wraps(view)
+    def wrapped(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
+        if is_htmx(request) and not request.user.is_authenticated:
+            return HttpResponseClientRefresh()
+        return login_required(view)(request, *args, **kwargs)
+
+    return wrapped
+
+
+def missing_is_404(view: Callable[..., R]) -> Callable[..., R]:
+    """What a service does not find is a page that does not exist."""
+
+    @wraps(view)
+    def wrapped(*args: Any, **kwargs: Any) -> R:
+        try:
+            return view(*args, **kwargs)
+        except NotFound as error:
+            raise Http404 from error
+
+    return wrapped
+
+
+def count(request: HttpRequest, scope: str) -> None:
+    """Count a page's request against the same limits as the API's. Raises TooManyRequests."""
+    keys = [f"address:{throttling.address(request)}"]
+    if request.user.is_authenticated:
+        keys.append(f"account:{request.user.pk}")
+    throttling.count(scope, *keys)
+
+
+def safe_next(request: HttpRequest, default: str) -> str:
+    """Where to go after signing in: the `next` parameter if it is a path of this site."""
+    target = request.POST.get("next") or request.GET.get("next") or ""
+    allowed = url_has_allowed_host_and_scheme(
+        target, allowed_hosts={request.get_host()}, require_https=request.is_secure()
+    )
+    # `redirect` takes what has no slash for the name of a page, and Django refuses a longer one.
+    fits = target.startswith("/") and len(iri_to_uri(target)) <= LONGEST_NEXT
+    return target if allowed and fits else default

@@ -1,0 +1,218 @@
+"""docs/models.md and its charts: every predictor as it was last trained.
+
+Figures are rounded, and nothing tells when or where they were found, so that the document changes
+only when they do.
+"""
+
+import inspect
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from textwrap import fill
+from typing import Any
+
+from django.conf import settings
+
+from mlmodels.serving.artefacts import write_whole
+from mlmodels.catalogue.queries import find_version
+from mlmodels.reporting.charts import Chart
+from mlmodels.domains import DOMAINS
+from mlmodels.domains.base import Domain, PredictorSpec
+from mlmodels.reporting.reports import NO_BREAK, Report
+
+CHARTS = "models"  # their folder, beside the document
+COLUMNS = 120
+FEATURES_TOLD = 10
+
+INTRODUCTION = """\
+# The predictors
+
+What each predictor learnt from, how it is built, and how good it is on cases that it had not seen.
+Its page in the catalogue tells the same of the version that is on sale, and when it was trained.
+
+`make models-doc` trains all of them anew and writes this document, so edit nothing here. The same
+data, libraries and seed give the same figures. How errors and ranges are measured:
+[0011](decisions/0011-accuracy-and-prices.md), [0015](decisions/0015-ranges-and-factors.md).
+"""
+
+
+class Documents:
+    """The document and its charts in a folder, by what the database has of each predictor."""
+
+    def __init__(self, folder: Path) -> None:
+        """Raises PredictorNotFound if one has not been trained."""
+        self._charts = folder / CHARTS
+        self._texts: dict[Path, str] = {}
+        sections, style = [INTRODUCTION], stylesheet()
+        for domain in DOMAINS.values():
+            reports = [Report(find_version(spec.name)) for spec in domain.predictors]
+            sections += [*_of_domain(domain, reports), *map(_of_predictor, reports)]
+            for report in reports:
+                for chart in report.charts:
+                    self._texts[self._charts / _file(report, chart)] = f"{chart.svg(style)}\n"
+        self._texts[folder / "models.md"] = "\n".join(sections).replace(NO_BREAK, " ")
+
+    def outdated(self) -> list[Path]:
+        """The files that do not say this, and the charts that are no more."""
+        differing = [path for path, text in self._texts.items() if _text_of(path) != text]
+        return sorted([*differing, *self._left_over()])
+
+    def write(self) -> None:
+        for path, text in self._texts.items():
+            write_whole(path, text.encode())
+        for path in self._left_over():
+            path.unlink()
+
+    def _left_over(self) -> set[Path]:
+        return set(self._charts.glob("*.svg")) - set(self._texts)
+
+
+def _text_of(path: Path) -> str | None:
+    return path.read_text("utf-8") if path.exists() else None
+
+
+def stylesheet() -> str:
+    """What a chart needs by itself of the site's stylesheet: the palette and its own rules."""
+    whole = (settings.BASE_DIR / "static" / "carprice.css").read_text("utf-8")
+    palette, _, rest = whole.partition("/* Elements */")
+    charts = rest.partition("/* Charts")[2].partition("*/")[2].partition("/*")[0]
+    return f"{palette}{charts.strip()}\n.chart {{ background: var(--surface); }}\n"
+
+
+# --- Markdown ------------------------------------------------------------------------------------
+
+
+def _of_domain(domain: Domain, reports: Sequence[Report]) -> Iterator[str]:
+    version = reports[0].version
+    yield f"## {domain.title}\n"
+    yield _paragraph(domain.caveat)
+    yield from map(_paragraph, domain.source)
+    yield _paragraph(
+        f"{version.metrics['rows']:,} rows of [{domain.data_file}](../mlmodels/data/README.md) are "
+        f"trained on; the file's SHA-256 is `{version.data_sha256}`."
+    )
+    yield "**Faults of the data, and what was done about them**\n"
+    yield _list(domain.faults)
+    yield "**What its predictors must not be used for**\n"
+    yield _list(domain.purpose)
+    names = [measure.name for measure in reports[0].measures]
+    rows = [
+        [f"[{report.predictor.title}](#{report.predictor.name})"]
+        + [measure.figure for measure in report.measures]
+        for report in reports
+    ]
+    yield _table(["Predictor", *names], rows)
+
+
+def _of_predictor(report: Report) -> str:
+    predictor, version = report.predictor, report.version
+    libraries = ", ".join(f"{name} {number}" for name, number in version.libraries.items())
+    group = report.unseen_group
+    measures = [
+        [measure.name, measure.figure, *([measure.of_unseen_groups] if group else [])]
+        for measure in report.measures
+    ]
+    features = [
+        [line.feature.label, line.contribution, line.share]
+        for line in report.features[:FEATURES_TOLD]
+    ]
+    return "\n".join(
+        [
+            f'### <a id="{predictor.name}"></a>{predictor.title}\n',
+            _paragraph(f"`{predictor.name}`: {predictor.algorithm}. {predictor.summary}"),
+            *outline(_spec_of(report).build()),
+            "",
+            _paragraph(
+                f"Measured by {version.metrics['repeats']} × {version.metrics['folds']}-fold "
+                f"cross-validation; seed {version.seed}; {libraries}."
+            ),
+            _table(
+                ["Measure", "Unseen cases", *([f"{group} never seen"] if group else [])], measures
+            ),
+            *(
+                _drawn(report, report.charts[place : place + 2])
+                for place in range(0, len(report.charts), 2)
+            ),
+            _table(["Feature", "Mean contribution", "Share of all"], features),
+        ]
+    )
+
+
+def _spec_of(report: Report) -> PredictorSpec:
+    name = report.predictor.name
+    return next(spec for spec in report.domain.predictors if spec.name == name)
+
+
+def _file(report: Report, chart: Chart) -> str:
+    return f"{report.predictor.name}-{chart.name}.svg"
+
+
+def _drawn(report: Report, charts: Sequence[Chart]) -> str:
+    """Charts side by side, with their words below."""
+    images = [f"![{_cell(c.title)}]({CHARTS}/{_file(report, c)})" for c in charts]
+    words = [_cell(f"{chart.reading} {chart.figures}") for chart in charts]
+    head = [_cell(chart.title) for chart in charts]
+    return _lines([head, ["---"] * len(charts), images, words])
+
+
+def outline(model: Any, name: str = "", features: Any = None, depth: int = 0) -> Iterator[str]:
+    """A nested list of an unfitted model's parts, each with the parameters it was given."""
+    parts, given = [], []
+    for key, value in _parameters(model):
+        if hasattr(value, "get_params"):
+            parts.append((key, value))
+        elif isinstance(value, list) and all(isinstance(item, tuple) for item in value):
+            parts += value
+        else:
+            given.append(f"{key}={getattr(value, '__name__', repr(value))}")
+    kind = model if isinstance(model, str) else f"{type(model).__name__}({', '.join(given)})"
+    words = f"{name}: " if name else ""
+    count = f" of {len(features)} feature{'s' if len(features) > 1 else ''}" if features else ""
+    yield f"{'  ' * depth}- {words}`{kind}`{count}"
+    for part in parts:
+        yield from outline(part[1], part[0], part[2] if len(part) > 2 else None, depth + 1)
+
+
+def _parameters(model: Any) -> Iterator[tuple[str, Any]]:
+    """Those that are not as the class has them by itself."""
+    if isinstance(model, str):  # such as passthrough
+        return
+    defaults = inspect.signature(type(model)).parameters
+    for key, value in model.get_params(deep=False).items():
+        if value is not defaults[key].default and value != defaults[key].default:
+            yield key, value
+
+
+def _paragraph(text: str) -> str:
+    return fill(_escaped(text), COLUMNS, break_long_words=False, break_on_hyphens=False) + "\n"
+
+
+def _list(items: Sequence[str]) -> str:
+    lines = [
+        fill(
+            _escaped(item),
+            COLUMNS,
+            initial_indent="- ",
+            subsequent_indent="  ",
+            break_long_words=False,
+            break_on_hyphens=False,
+        )
+        for item in items
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    rule = ["---", *["--:"] * (len(head) - 1)]
+    return _lines([list(map(_cell, head)), rule, *(list(map(_cell, row)) for row in rows)])
+
+
+def _lines(rows: Sequence[Sequence[str]]) -> str:
+    return "\n".join(f"| {' | '.join(row)} |" for row in rows) + "\n"
+
+
+def _cell(text: str) -> str:
+    return _escaped(text).replace("|", "\\|")
+
+
+def _escaped(text: str) -> str:
+    return text.replace("<", "&lt;").replace("*", "\\*")

@@ -1,0 +1,176 @@
+import math
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+from django.core.validators import EmailValidator
+from django.utils.dateparse import parse_datetime
+from drf_spectacular.types import OpenApiTypes
+from drf_spectacular.utils import extend_schema_field
+from rest_framework import serializers
+from rest_framework.request import Request
+
+
+@extend_schema_field(OpenApiTypes.UUID)
+class IdField(serializers.Field[str, str, str, Any]):
+    """Any JSON string; one that is no id is found nowhere."""
+
+    def to_internal_value(self, data: Any) -> str:
+        if not isinstance(data, str):
+            raise serializers.ValidationError("Not a valid string.")
+        return data
+
+    def to_representation(self, value: str) -> str:
+        return value
+
+
+# MERGED
+"""Root contract: POST and GET /predict, GET /history, GET /running."""
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+from drf_spectacular.types import OpenApiTypes
+from drf_spectacular.utils import (
+    OpenApiExample,
+    OpenApiParameter,
+    extend_schema,
+    extend_schema_field,
+)
+from rest_framework import serializers
+from rest_framework.response import Response
+
+from accounts.authentication import AuthenticatedRequest
+from carprice.idempotency.headers import idempotent
+from carprice.http.views import ApiView
+from carprice.http.errors import InvalidInput
+from carprice.http.schema import IDEMPOTENCY_KEY, errors
+from carprice.http.serializers import StrictSerializer, StringField
+from predictions.api.root_contract.root_contract import IdField
+from mlmodels.catalogue.queries import find_on_sale
+from predictions import queue, services
+from predictions.models import Prediction
+from predictions.api.root_contract.serializers import DataField, VALUE
+
+
+@extend_schema_field(
+    {
+        "type": "object",
+        "additionalProperties": {
+            "oneOf": [
+                *VALUE["oneOf"],
+                {"type": "array", "items": VALUE, "minItems": 1, "maxItems": 1},
+            ]
+        },
+        "minProperties": 1,
+        "description": "Feature values; each may be wrapped in a one-item list.",
+    }
+)
+class RowField(DataField):
+    """As the predictor wants it once it is unwrapped."""
+
+
+class PredictRequest(StrictSerializer):
+    model_name = StringField(max_length=60)
+    data = RowField()  # type: ignore[assignment]  # shadows a property; never read
+
+
+EXAMPLE = OpenApiExample(
+    "A car",
+    {"model_name": "random_forest", "data": {"brand": ["bmw"], "horsepower": [121]}},
+    request_only=True,
+)
+
+
+class JobId(StrictSerializer):
+    job_id = IdField()
+
+
+class Job(serializers.Serializer[Any]):
+    job_id = serializers.UUIDField()
+    status = serializers.ChoiceField(choices=Prediction.Status.values)
+    model_name = serializers.CharField()
+    created_at = serializers.CharField(help_text="Day/month/year, time; UTC.")
+    finished_at = serializers.CharField(allow_null=True)
+    result = serializers.FloatField(allow_null=True)
+
+
+class JobIds(serializers.Serializer[Any]):
+    job_ids = serializers.ListField(child=serializers.UUIDField())
+
+
+class PredictView(ApiView):
+    def initial(self, request: Any, *args: Any, **kwargs: Any) -> None:
+        self.throttle_scope = "submit" if request.method == "POST" else "other"
+        super().initial(request, *args, **kwargs)
+
+    def check_capacity(self, request: Any) -> None:
+        queue.refuse_if_full(request.user)
+
+    @extend_schema(
+        parameters=[IDEMPOTENCY_KEY],
+        request=PredictRequest,
+        examples=[EXAMPLE],
+        responses={202: JobId, **errors(400, 401, 402, 404, 422, 429)},
+    )
+    @idempotent
+    def post(self, request: AuthenticatedRequest) -> Response:
+        """Queue a prediction. Its price is held now and charged only when it succeeds."""
+        queue.refuse_if_full(request.user)
+        serializer = PredictRequest(data=request.data)
+        serializer.is_valid(raise_exception=True)
+        predictor = find_on_sale(serializer.validated_data["model_name"])
+        data = one_row(serializer.validated_data["data"])
+        prediction = services.request_prediction(user=request.user, predictor=predictor, data=data)
+        return Response({"job_id": str(prediction.pk)}, 202)
+
+    @extend_schema(
+        parameters=[OpenApiParameter("job_id", OpenApiTypes.UUID, required=True)],
+        responses={200: Job, **errors(400, 401, 404, 429)},
+    )
+    def get(self, request: AuthenticatedRequest) -> Response:
+        """Status and result of one job; `job_id` may also be sent in a JSON body."""
+        serializer = JobId(data=request.data or request.query_params.dict())
+        serializer.is_valid(raise_exception=True)
+        row = services.find(request.user, serializer.validated_data["job_id"])
+        return Response(
+            {
+                "job_id": str(row.pk),
+                "status": row.status,
+                "model_name": row.predictor.name,
+                "created_at": _day_first(row.created_at),
+                "finished_at": _day_first(row.finished_at) if row.finished_at else None,
+                "result": row.value,
+            }
+        )
+
+
+class HistoryView(ApiView):
+    @extend_schema(responses={200: JobIds, **errors(401, 429)})
+    def get(self, request: AuthenticatedRequest) -> Response:
+        """Every job ever submitted, newest first."""
+        rows = Prediction.objects.of(request.user).submitted()
+        return Response({"job_ids": [str(key) for key in rows.values_list("pk", flat=True)]})
+
+
+class RunningView(ApiView):
+    @extend_schema(responses={200: JobIds, **errors(401, 429)})
+    def get(self, request: AuthenticatedRequest) -> Response:
+        """Jobs that are queued or running, newest first."""
+        rows = Prediction.objects.of(request.user).active().submitted()
+        return Response({"job_ids": [str(key) for key in rows.values_list("pk", flat=True)]})
+
+
+def one_row(data: Any) -> Any:
+    """Take each feature out of its one-item list. Raises InvalidInput for more or fewer rows."""
+    if not isinstance(data, Mapping):
+        return data
+    bad = [name for name, value in data.items() if isinstance(value, list) and len(value) != 1]
+    if bad:
+        raise InvalidInput({name: ["Give exactly one value."] for name in bad})
+    return {name: value[0] if isinstance(value, list) else value for name, value in data.items()}
+
+
+def _day_first(moment: datetime) -> str:
+    return moment.astimezone(UTC).strftime("%d/%m/%Y, %H:%M:%S")

@@ -1,0 +1,215 @@
+"""/api/tasks: predictions with drafts, a bounded wait, cancel and delete."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict
+from datetime import UTC, datetime
+from typing import Any
+
+from django.db.models import QuerySet
+from drf_spectacular.types import OpenApiTypes
+from drf_spectacular.utils import (
+    OpenApiExample,
+    OpenApiParameter,
+    extend_schema,
+    extend_schema_field,
+)
+from rest_framework import serializers
+from rest_framework.response import Response
+
+from accounts.authentication import AuthenticatedRequest
+from carprice.idempotency.headers import idempotent
+from carprice.http.views import ApiView
+from carprice.http.pagination import CursorPages, DatedPageQuery, PageQuery, created_between, page_of
+from carprice.http.schema import IDEMPOTENCY_KEY, errors
+from carprice.http.queries import OneOfField, QuerySerializer, SecondsField
+from carprice.http.serializers import BooleanField, StrictSerializer, StringField
+from mlmodels.catalogue import queries
+from mlmodels.domains import DOMAINS
+from predictions import queue, results, services, waiting, what_ifs
+from predictions.models import Prediction
+from predictions.api.root_contract.serializers import DraftChange, DraftRequest, Task, TaskQuery, TaskRequest, WaitQuery, WhatIfAnswer, WhatIfRequest, describe_all
+
+
+def answer(request: AuthenticatedRequest, task_id: str, status: int = 200) -> Response:
+    """A task as it is now."""
+    row = services.find(request.user, task_id)
+    [body] = describe_all([row])
+    headers = {"Location": f"/api/tasks/{row.pk}"} if status in (201, 202) else None
+    return Response(body, status, headers=headers)
+
+
+def checked(serializer: serializers.Serializer[Any]) -> dict[str, Any]:
+    serializer.is_valid(raise_exception=True)
+    return dict(serializer.validated_data)
+
+
+# --- Routes --------------------------------------------------------------------------------------
+
+PAGES = CursorPages("tasks", order=("created_at", "id"))
+
+TASK_PAGE = page_of(Task)
+
+LOCATION = OpenApiParameter(
+    "Location",
+    OpenApiTypes.URI_REF,
+    OpenApiParameter.HEADER,
+    required=True,
+    description="Of the task.",
+    response=[201, 202],
+)
+
+EXAMPLE = OpenApiExample(
+    "A car",
+    {
+        "model_name": "random_forest",
+        "data": {"brand": "bmw", "horsepower": 121, "fueltype": "gas"},
+        "explain": True,
+    },
+    request_only=True,
+)
+
+
+class SubmittingView(ApiView):
+    """A view whose POST counts as a submission."""
+
+    def initial(self, request: Any, *args: Any, **kwargs: Any) -> None:
+        self.throttle_scope = "submit" if request.method == "POST" else "other"
+        super().initial(request, *args, **kwargs)
+
+    def check_capacity(self, request: Any) -> None:
+        queue.refuse_if_full(request.user)
+
+
+class PredictTaskView(SubmittingView):
+    @extend_schema(
+        parameters=[IDEMPOTENCY_KEY, LOCATION],
+        examples=[EXAMPLE],
+        request=TaskRequest,
+        responses={202: Task, **errors(400, 401, 402, 404, 422, 429)},
+    )
+    @idempotent
+    def post(self, request: AuthenticatedRequest) -> Response:
+        """Queue a prediction. Its price is held now and charged only when it succeeds."""
+        queue.refuse_if_full(request.user)
+        sent = checked(TaskRequest(data=request.data))
+        predictor = queries.find_on_sale(sent.pop("model_name"))
+        row = services.request_prediction(user=request.user, predictor=predictor, **sent)
+        return answer(request, str(row.pk), 202)
+
+
+class TasksView(SubmittingView):
+    @extend_schema(
+        operation_id="api_tasks_list",
+        parameters=[TaskQuery],
+        responses={200: TASK_PAGE, **errors(400, 401, 404, 429)},
+    )
+    def get(self, request: AuthenticatedRequest) -> Response:
+        """Every task that was not deleted, drafts too, newest first."""
+        return list_tasks(request)
+
+    @extend_schema(
+        parameters=[LOCATION],
+        examples=[EXAMPLE],
+        request=DraftRequest,
+        responses={201: Task, **errors(400, 401, 404, 429)},
+    )
+    def post(self, request: AuthenticatedRequest) -> Response:
+        """Keep a draft: its data may be absent, incomplete or wrong. Nothing is held."""
+        sent = checked(DraftRequest(data=request.data))
+        predictor = queries.find_on_sale(sent.pop("model_name"))
+        row = services.create_draft(user=request.user, predictor=predictor, **sent)
+        return answer(request, str(row.pk), 201)
+
+
+def list_tasks(request: AuthenticatedRequest) -> Response:
+    query = TaskQuery.check(request)
+    rows = created_between(Prediction.objects.of(request.user).for_display(), query)
+    return PAGES.respond(request, _chosen(rows, query), query, describe_all)
+
+
+def _chosen(rows: QuerySet[Prediction], query: dict[str, Any]) -> QuerySet[Prediction]:
+    if query["status"]:
+        rows = rows.filter(status=query["status"])
+    if query["model_name"]:
+        rows = rows.filter(predictor=queries.find(query["model_name"]))
+    if query["domain"]:
+        rows = rows.filter(predictor__domain=query["domain"])
+    return rows
+
+
+class TaskHistoryView(ApiView):
+    @extend_schema(parameters=[TaskQuery], responses={200: TASK_PAGE, **errors(400, 401, 404, 429)})
+    def get(self, request: AuthenticatedRequest) -> Response:
+        """The same as `GET /api/tasks`."""
+        return list_tasks(request)
+
+
+class RunningTasksView(ApiView):
+    @extend_schema(parameters=[PageQuery], responses={200: TASK_PAGE, **errors(400, 401, 429)})
+    def get(self, request: AuthenticatedRequest) -> Response:
+        """Tasks that are queued or running, newest first."""
+        query = PageQuery.check(request)
+        rows = Prediction.objects.of(request.user).active().for_display()
+        return PAGES.respond(request, rows, query, describe_all)
+
+
+class TaskView(ApiView):
+    @extend_schema(parameters=[WaitQuery], responses={200: Task, **errors(400, 401, 404, 429)})
+    def get(self, request: AuthenticatedRequest, task_id: str) -> Response:
+        """One task: as soon as it ends, or when the wait is over."""
+        seconds = WaitQuery.check(request)["wait"]
+        row = services.find(request.user, task_id)
+        if seconds and not row.has_ended:
+            waiting.for_end_of(row, seconds)
+        return answer(request, task_id)
+
+    @extend_schema(request=DraftChange, responses={200: Task, **errors(400, 401, 404, 409, 429)})
+    def patch(self, request: AuthenticatedRequest, task_id: str) -> Response:
+        """Change a draft: `data` replaces the whole of it."""
+        changes = checked(DraftChange(data=request.data))
+        services.edit_draft(user=request.user, prediction_id=task_id, changes=changes)
+        return answer(request, task_id)
+
+    @extend_schema(responses={204: None, **errors(401, 404, 409, 429)})
+    def delete(self, request: AuthenticatedRequest, task_id: str) -> Response:
+        """Erase the inputs and the result of a draft or an ended task; its charge stays."""
+        services.erase(user=request.user, prediction_id=task_id)
+        return Response(status=204)
+
+
+class RunTaskView(SubmittingView):
+    @extend_schema(
+        parameters=[IDEMPOTENCY_KEY, LOCATION],
+        request=None,
+        responses={202: Task, **errors(400, 401, 402, 404, 409, 422, 429)},
+    )
+    @idempotent
+    def post(self, request: AuthenticatedRequest, task_id: str) -> Response:
+        """Queue a draft at the current price, which is held."""
+        queue.refuse_if_full(request.user)
+        checked(StrictSerializer(data=request.data))
+        services.run_draft(user=request.user, prediction_id=task_id)
+        return answer(request, task_id, 202)
+
+
+class CancelTaskView(ApiView):
+    @extend_schema(request=None, responses={200: Task, **errors(400, 401, 404, 409, 429)})
+    def post(self, request: AuthenticatedRequest, task_id: str) -> Response:
+        """Take back a draft or a task that still waits; its hold is released."""
+        checked(StrictSerializer(data=request.data))
+        services.cancel(user=request.user, prediction_id=task_id)
+        return answer(request, task_id)
+
+
+class WhatIfView(SubmittingView):
+    @extend_schema(
+        request=WhatIfRequest,
+        responses={200: WhatIfAnswer, **errors(400, 401, 404, 409, 429, 504)},
+    )
+    def post(self, request: AuthenticatedRequest, task_id: str) -> Response:
+        """Score a finished task with some features changed. Free, at most 20 for a task."""
+        sent = checked(WhatIfRequest(data=request.data))
+        answered = what_ifs.ask(user=request.user, prediction_id=task_id, changes=sent["data"])
+        left = what_ifs.left(answered.prediction)
+        return Response({**what_ifs.describe(answered), "left": left})

@@ -1,0 +1,74 @@
+"""One pass of a worker: claim rows, score them as one array, settle."""
+
+import json
+import logging
+import uuid
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from itertools import chain
+from typing import Any
+from uuid import UUID
+
+from celery.exceptions import SoftTimeLimitExceeded
+from django.conf import settings
+from django.db import OperationalError, close_old_connections, connection, transaction
+from django.db.models import F, Min
+from django.db.models.functions import Now
+
+from billing.services import resolve_holds
+pass
+from mlmodels.serving import artefacts, inference
+from mlmodels.serving.artefacts import ArtefactError, OtherLibrary
+from predictions import notifications, queue
+from predictions.models import Prediction, PredictionQuerySet
+from predictions.execution.claims import Claim, claim_fresh, claim_suspect
+from predictions.execution.compatibility import is_for_us
+from predictions.execution.scoring import score
+from predictions.execution.settlement import abandon, give_back, settle
+
+
+logger = logging.getLogger(__name__)
+
+
+def run_waiting(version_id: UUID) -> int:
+    """Score up to CLAIM_ROWS waiting rows, or one that has lost a worker before.
+
+    Returns how many were claimed. Raises ScoringStopped after handing the rows back.
+    """
+    return run_fresh(version_id) or run_suspect(version_id)
+
+
+def run_fresh(version_id: UUID) -> int:
+    return _run(claim_fresh(version_id)) if is_for_us(version_id) else 0
+
+
+def run_suspect(version_id: UUID) -> int:
+    return _run(claim_suspect(version_id)) if is_for_us(version_id) else 0
+
+
+class ScoringStopped(Exception):
+    """The scoring of a whole claim was cut short; its rows will be tried again, each alone.
+
+    It stands for its cause because Celery ends the worker if a task raises MemoryError.
+    """
+
+
+def _run(claim: Claim | None) -> int:
+    if claim is None:
+        return 0
+    try:
+        outcomes = score(claim)
+    except Exception as error:  # out of time, memory or files: what the rows may be guilty of
+        abandon(claim)
+        raise ScoringStopped(f"{len(claim.rows)} rows: {error!r}") from error
+    except BaseException:  # told to stop: nobody else need wait for the lease
+        give_back(claim)
+        raise
+    try:
+        settle(claim, outcomes)
+    except OperationalError as error:  # a lost connection: whether it committed, the fence knows
+        logger.warning("Settling again: %s", error)
+        close_old_connections()
+        settle(claim, outcomes)
+    return len(claim.rows)

@@ -1,0 +1,100 @@
+"""Scoring a claim's rows. Nothing is read or written in the database meanwhile."""
+
+import json
+import logging
+import uuid
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from itertools import chain
+from typing import Any
+from uuid import UUID
+
+from celery.exceptions import SoftTimeLimitExceeded
+from django.conf import settings
+from django.db import OperationalError, close_old_connections, connection, transaction
+from django.db.models import F, Min
+from django.db.models.functions import Now
+
+from billing.services import resolve_holds
+pass
+from mlmodels.catalogue import availability
+from mlmodels.serving import artefacts, inference
+from mlmodels.serving.artefacts import ArtefactError, OtherLibrary
+from predictions import notifications, queue
+from predictions.models import Prediction, PredictionQuerySet
+from predictions.execution.claims import Claim, Row
+
+
+logger = logging.getLogger(__name__)
+
+Failure = Prediction.Failure
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How scoring one row went: a value, a failure for good, or one that may pass."""
+
+    row: Row
+    value: float | None = None
+    explanation: dict[str, Any] | None = None
+    failure: str = ""
+    may_pass: bool = False
+
+
+# What says more about the moment than about the row.
+PASSING = (MemoryError, OSError)
+
+
+# --- Score ---------------------------------------------------------------------------------------
+
+
+def score(claim: Claim) -> list[Outcome]:
+    """Score a claim's rows as one array; if that fails, one by one, so that only bad ones fail.
+
+    Raises SoftTimeLimitExceeded.
+    """
+    try:
+        scorer = inference.scorer(claim.version_id)
+    except ArtefactError as error:
+        availability.report_fault(claim.version_id, str(error))
+        return [Outcome(row, failure=Failure.MODEL_UNAVAILABLE) for row in claim.rows]
+    return score_rows(scorer, claim.rows)
+
+
+def score_rows(scorer: inference.Scorer, rows: Sequence[Row]) -> list[Outcome]:
+    """One outcome for each row, in their order. Raises SoftTimeLimitExceeded."""
+    try:
+        return _score_together(scorer, rows)
+    except SoftTimeLimitExceeded:
+        raise
+    except Exception:
+        logger.warning("Scoring %s rows failed; one by one now.", len(rows), exc_info=True)
+    return [_score_alone(scorer, row) for row in rows]
+
+
+def _score_together(scorer: inference.Scorer, rows: Sequence[Row]) -> list[Outcome]:
+    values = scorer.predict([row.data for row in rows])
+    asked = [row for row in rows if row.explain]
+    found = scorer.explain([row.data for row in asked]) if asked else []
+    explanations = {row.id: each for row, each in zip(asked, found, strict=True)}
+    return [
+        Outcome(row, value, explanations.get(row.id))
+        for row, value in zip(rows, values, strict=True)
+    ]
+
+
+def _score_alone(scorer: inference.Scorer, row: Row) -> Outcome:
+    try:
+        return _score_together(scorer, [row])[0]
+    except SoftTimeLimitExceeded:
+        raise
+    except (ValueError, TypeError, inference.ScoringError):
+        logger.warning("Prediction %s cannot be scored.", row.id, exc_info=True)
+        return Outcome(row, failure=Failure.INVALID_INPUT)
+    except PASSING as error:
+        logger.warning("Prediction %s is tried again later: %r", row.id, error)
+        return Outcome(row, may_pass=True)
+    except Exception:
+        logger.exception("Prediction %s failed.", row.id)
+        return Outcome(row, failure=Failure.INTERNAL_ERROR)

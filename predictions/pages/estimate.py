@@ -1,0 +1,90 @@
+"""Describe a case, see the price of its prediction, and ask for it or keep a draft."""
+
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from functools import wraps
+from typing import Any
+from uuid import uuid4
+
+from django.contrib import messages
+from django.contrib.auth.mixins import LoginRequiredMixin
+from django.contrib.auth.views import redirect_to_login
+from django.http import Http404, HttpRequest, HttpResponse
+from django.http.response import HttpResponseBase
+from django.shortcuts import redirect, render
+from django.urls import reverse
+from django.utils.cache import patch_vary_headers
+from django.utils.decorators import method_decorator
+from django.utils.functional import cached_property
+from django.views.decorators.http import require_http_methods, require_POST, require_safe
+
+from accounts.authentication import signed_in
+from carprice.idempotency.forms import once
+from carprice.http.errors import InvalidInput, NotFound, WrongState
+from carprice.pages.views import ServiceFormView, is_htmx, missing_is_404, signed_in_fragment
+from carprice.http.pagination import CursorPages, Page
+from mlmodels.serving import input_warnings
+from mlmodels.catalogue.queries import PredictorNotFound, find_on_sale, signature_of
+from mlmodels.domains import DOMAINS
+from mlmodels.domains.base import Domain
+from mlmodels.models import Predictor
+from mlmodels.signature import Feature, Signature
+from predictions import queue, results, services, what_ifs
+from predictions.pages.forms import FeaturesForm, Given, HistoryFilter
+from predictions.models import Prediction, PredictionQuerySet, WhatIf
+from predictions.pages.common import SAVED, _address, _given
+
+
+@method_decorator(missing_is_404, name="dispatch")
+class EstimatePage(LoginRequiredMixin, ServiceFormView):
+    """Fill in the features, see the price of the answer, and ask for it or keep a draft."""
+
+    template_name = "predictions/estimate.html"
+    throttle_scope = "submit"
+
+    @cached_property
+    def predictor(self) -> Predictor:
+        try:
+            return find_on_sale(self.kwargs["model_name"])
+        except PredictorNotFound as error:
+            raise Http404 from error
+
+    def get_form(self, form_class: Any = None) -> FeaturesForm:
+        version_id = self.predictor.current_version_id
+        assert version_id is not None  # noqa: S101  # on sale means it has one
+        signature = signature_of(version_id)
+        like = self.request.GET.get("like")
+        if like and self.request.method != "POST":
+            row = services.find(signed_in(self.request), like)
+            return FeaturesForm.of(signature, _given(row, signature))
+        return FeaturesForm(signature, **self.get_form_kwargs())
+
+    def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
+        predictor = self.predictor
+        others = Predictor.objects.on_sale().filter(domain=predictor.domain)
+        return super().get_context_data(
+            predictor=predictor, domain=DOMAINS[predictor.domain], others=others, **kwargs
+        )
+
+    def submit(self, form: FeaturesForm) -> HttpResponse:
+        is_draft = "save" in self.request.POST
+        work = self._save if is_draft else self._buy
+        address, is_first = once(self.request, lambda: work(form.given))
+        if is_draft:
+            messages.success(self.request, SAVED)
+        elif not is_first:
+            messages.info(self.request, "You sent this form twice; it was bought once.")
+        return redirect(address)
+
+    def _buy(self, data: dict[str, Any]) -> str:
+        user = signed_in(self.request)
+        queue.refuse_if_full(user)
+        row = services.request_prediction(
+            user=user, predictor=self.predictor, data=data, explain=True
+        )
+        return _address(row)
+
+    def _save(self, data: dict[str, Any]) -> str:
+        user = signed_in(self.request)
+        row = services.create_draft(user=user, predictor=self.predictor, data=data, explain=True)
+        return _address(row)

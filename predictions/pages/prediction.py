@@ -1,0 +1,167 @@
+"""One prediction: its state, its result, and what a person does to it."""
+
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from functools import wraps
+from typing import Any
+from uuid import uuid4
+
+from django.contrib import messages
+from django.contrib.auth.mixins import LoginRequiredMixin
+from django.contrib.auth.views import redirect_to_login
+from django.http import Http404, HttpRequest, HttpResponse
+from django.http.response import HttpResponseBase
+from django.shortcuts import redirect, render
+from django.urls import reverse
+from django.utils.cache import patch_vary_headers
+from django.utils.decorators import method_decorator
+from django.utils.functional import cached_property
+from django.views.decorators.http import require_http_methods, require_POST, require_safe
+
+from accounts.authentication import signed_in
+from carprice.idempotency.forms import once
+from carprice.http.errors import InvalidInput, NotFound, WrongState
+from carprice.pages.views import ServiceFormView, is_htmx, missing_is_404, signed_in_fragment
+from carprice.http.pagination import CursorPages, Page
+from mlmodels.serving import input_warnings
+from mlmodels.catalogue.queries import PredictorNotFound, find_on_sale, signature_of
+from mlmodels.domains import DOMAINS
+from mlmodels.domains.base import Domain
+from mlmodels.models import Predictor
+from mlmodels.signature import Feature, Signature
+from predictions import queue, results, services, what_ifs
+from predictions.pages.forms import FeaturesForm, Given, HistoryFilter
+from predictions.models import Prediction, PredictionQuerySet, WhatIf
+from predictions.pages.common import OfPrediction, SAVED, _by_its_owner, _given
+from predictions.pages.presentation import _context
+
+
+Status = Prediction.Status
+
+
+@method_decorator(missing_is_404, name="dispatch")
+class PredictionPage(OfPrediction):
+    """One prediction: its state and its result, or while it is a draft, its form."""
+
+    template_name = "predictions/draft.html"
+
+    @cached_property
+    def signature(self) -> Signature:
+        return signature_of(self.row.predictor.current_version_id or self.row.version_id)
+
+    @cached_property
+    def given(self) -> Given:
+        return _given(self.row, self.signature)
+
+    def get(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
+        try:
+            row = self.row
+        except NotFound:
+            if services.was_erased(signed_in(request), self.kwargs["prediction_id"]):
+                return render(request, "predictions/erased.html", status=404)
+            raise
+        if row.status == Status.DRAFT:
+            return super().get(request, *args, **kwargs)
+        return render(request, "predictions/prediction.html", _context(row))
+
+    def post(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
+        if self.row.status != Status.DRAFT:
+            return self._no_longer_a_draft()
+        return super().post(request, *args, **kwargs)
+
+    def get_form(self, form_class: Any = None) -> FeaturesForm:
+        if self.request.method == "POST":
+            return FeaturesForm(
+                self.signature, kept=self.given.shown.keys(), **self.get_form_kwargs()
+            )
+        form = FeaturesForm.of(self.signature, self.given)
+        form.check()
+        return form
+
+    def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
+        return super().get_context_data(
+            prediction=self.row,
+            domain=self.domain,
+            given=self.given,
+            **kwargs,
+        )
+
+    def submit(self, form: FeaturesForm) -> HttpResponse:
+        work = self._save if "save" in self.request.POST else self._run
+        try:
+            work(form.given)
+        except WrongState:  # it was run in another tab, or by the first of two clicks
+            return self._no_longer_a_draft()
+        return redirect("prediction", self.row.pk)
+
+    def _save(self, data: dict[str, Any]) -> None:
+        services.edit_draft(
+            user=signed_in(self.request), prediction_id=str(self.row.pk), changes={"data": data}
+        )
+        messages.success(self.request, SAVED)
+
+    def _run(self, data: dict[str, Any]) -> None:
+        user = signed_in(self.request)
+        queue.refuse_if_full(user)
+        services.run_draft_with(user=user, prediction_id=str(self.row.pk), data=data)
+
+    def _no_longer_a_draft(self) -> HttpResponse:
+        messages.info(self.request, "This is no longer a draft; nothing was bought twice.")
+        return redirect("prediction", self.row.pk)
+
+
+@require_POST
+@_by_its_owner
+def cancel(request: HttpRequest, prediction_id: str) -> HttpResponse:
+    """Take back what still waits; where it no longer does, its page says so."""
+    user = signed_in(request)
+    with suppress(WrongState):
+        services.cancel(user=user, prediction_id=prediction_id)
+    row = services.find(user, prediction_id)
+    if row.status == Status.CANCELED:  # by now, or by the first of two clicks
+        messages.success(request, "Canceled. What was held for it is available again.")
+    elif row.has_ended:
+        messages.info(request, "It had ended already, so there was nothing to cancel.")
+    else:
+        messages.info(request, "It had started already, so it could not be canceled.")
+    return redirect("prediction", prediction_id)
+
+
+@require_http_methods(["GET", "HEAD", "POST"])
+@_by_its_owner
+def delete(request: HttpRequest, prediction_id: str) -> HttpResponse:
+    """Ask whether to delete a draft or an ended prediction, and do it."""
+    user = signed_in(request)
+
+    def erase() -> str:
+        services.erase(user=user, prediction_id=prediction_id)
+        return reverse("predictions")
+
+    if request.method != "POST":
+        row = services.find(user, prediction_id)
+        if row.is_active:
+            return _not_yet(request, prediction_id)
+        return render(request, "predictions/delete.html", {"prediction": row, "form_key": uuid4()})
+    try:
+        address, _ = once(request, erase)
+    except WrongState:
+        return _not_yet(request, prediction_id)
+    messages.success(request, "Deleted.")
+    return redirect(address)
+
+
+def _not_yet(request: HttpRequest, prediction_id: str) -> HttpResponse:
+    messages.info(request, "It can be deleted once it has ended.")
+    return redirect("prediction", prediction_id)
+
+
+# --- Fragments and lists -------------------------------------------------------------------------
+
+
+@require_safe
+@signed_in_fragment
+@missing_is_404
+def status(request: HttpRequest, prediction_id: str) -> HttpResponse:
+    """The part of a prediction's page that changes while it runs."""
+    row = services.find(signed_in(request), prediction_id)
+    return render(request, "predictions/_status.html", _context(row))

@@ -1,0 +1,163 @@
+"""What the tests of bad input share: a world with something of everything, and what is in it."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from django.conf import settings
+from django.contrib.admin.models import LogEntry
+from django.contrib.sessions.models import Session
+from django.db import connection, models, transaction
+from django.test import Client
+
+from accounts.models import IdempotentAnswer, TokenSession, User
+from accounts.services import end_session
+from accounts.tokens import SessionAccessToken, SessionRefreshToken, open_session
+from billing.models import CreditAccount, LedgerEntry
+from billing.services import set_available
+from testing.fixtures import CREDITS, PASSWORD, Trained
+from mlmodels.catalogue import publishing, queries
+from mlmodels.models import Predictor, PriceChange
+from predictions import services, what_ifs
+from predictions.execution import runner
+from predictions.models import Prediction, WhatIf
+
+MODEL = "random_forest"
+CAR = {"brand": "bmw", "horsepower": 110}
+VARIED = {"horsepower": 120}  # of what has finished; it has been answered
+NO_ID = "00000000-0000-4000-8000-000000000000"
+KEPT: list[type[models.Model]] = [
+    User,
+    Session,
+    TokenSession,
+    IdempotentAnswer,
+    CreditAccount,
+    LedgerEntry,
+    Prediction,
+    WhatIf,
+    Predictor,
+    PriceChange,
+    LogEntry,
+]
+# None of these belongs in what a stranger is told.
+SECRETS = [
+    "Traceback",
+    'File "',
+    ".py",
+    "SELECT ",
+    "INSERT ",
+    "UPDATE ",
+    "psycopg",
+    "sqlite",
+    "argon2",
+    PASSWORD,
+    str(settings.BASE_DIR),
+    str(settings.VAR_DIR),
+    settings.SECRET_KEY,
+    settings.JWT_SIGNING_KEY,
+]
+
+
+class World:
+    """A user with a draft, a queued, an ended, a finished and an erased task; others."""
+
+    def __init__(self, trained: Trained) -> None:
+        for domain, spec, card in trained:
+            publishing.publish(domain, spec, card)
+        self.user = User.objects.create_user("ada@example.com", PASSWORD, name="Ada")
+        self.stranger = self._like("eve@example.com")
+        self.operator = self._like("root@example.com", is_staff=True, is_superuser=True)
+        self.session = open_session(self.user, refreshable=True)
+        self.token = str(SessionAccessToken.for_session(self.session))
+        self.refresh_token = str(SessionRefreshToken.for_session(self.session))
+        self.browser = signed_in(self.user)
+        for user in (self.user, self.stranger):  # with two movements each, for two pages
+            set_available(user_id=user.pk, new_amount=CREDITS + 1)
+            set_available(user_id=user.pk, new_amount=CREDITS)
+        finished = self._finished()
+        self.ids = {
+            "finished": finished,
+            "draft": self._draft(self.user),
+            "queued": self._queued(self.user),
+            "ended": self._canceled(self.user),
+            "erased": self._erased(),
+            "theirs": self._draft(self.stranger),
+            "their_queued": self._queued(self.stranger),
+        }
+        self.entry = LedgerEntry.objects.filter(account=self.user.pk).latest("pk").pk
+        self.predictor = Predictor.objects.get(name=MODEL)
+
+    def token_of(self, user: User) -> str:
+        return str(SessionAccessToken.for_session(open_session(user)))
+
+    def ended_token(self) -> str:
+        session = open_session(self.user)
+        end_session(session.pk)
+        return str(SessionAccessToken.for_session(session))
+
+    def _like(self, email: str, **fields: Any) -> User:
+        return User.objects.create(email=email, password=self.user.password, **fields)
+
+    def _draft(self, user: User) -> str:
+        predictor = queries.find_on_sale(MODEL)
+        row = services.create_draft(user=user, predictor=predictor, data=CAR, explain=False)
+        return str(row.pk)
+
+    def _queued(self, user: User) -> str:
+        predictor = queries.find_on_sale(MODEL)
+        return str(services.request_prediction(user=user, predictor=predictor, data=CAR).pk)
+
+    def _finished(self) -> str:
+        key = self._queued(self.user)
+        version_id = queries.find_on_sale(MODEL).current_version_id
+        assert version_id
+        runner.run_waiting(version_id)
+        what_ifs._queue(self.user, key, VARIED)
+        what_ifs.run_waiting(version_id)
+        return key
+
+    def _canceled(self, user: User) -> str:
+        key = self._queued(user)
+        services.cancel(user=user, prediction_id=key)
+        return key
+
+    def _erased(self) -> str:
+        key = self._canceled(self.user)
+        services.erase(user=self.user, prediction_id=key)
+        return key
+
+
+def signed_in(user: User, **options: Any) -> Client:
+    client = Client(**options)
+    client.force_login(user)
+    return client
+
+
+@contextmanager
+def built(trained: Trained) -> Iterator[World]:
+    """A world that is gone afterwards."""
+    with transaction.atomic():
+        yield World(trained)
+        transaction.set_rollback(True)
+
+
+def everything() -> dict[str, list[tuple[Any, ...]]]:
+    """Every row that a request could change."""
+    found = {}
+    with connection.cursor() as cursor:
+        for kind in KEPT:
+            cursor.execute(f"SELECT * FROM {kind._meta.db_table} ORDER BY 1")
+            found[kind.__name__] = cursor.fetchall()
+    return found
+
+
+def changed(before: dict[str, list[tuple[Any, ...]]]) -> list[str]:
+    """The kinds of rows that are no longer as they were."""
+    now = everything()
+    return [name for name, rows in before.items() if now[name] != rows]
+
+
+def leaks(response: Any) -> list[str]:
+    """What an answer tells that is nobody's business."""
+    text = response.content.decode(errors="replace")
+    return [secret for secret in SECRETS if secret in text]
