@@ -37,7 +37,7 @@ bench-models: .venv/dev.stamp
 
 # MINUTES (30), SEED (a new one), STACK (redis, or rabbitmq, or embedded): see bench/README.md.
 chaos: .venv/dev.stamp
-	@PYTHONPATH=.:bench $(BIN)/python -m chaos $(if $(MINUTES),--minutes $(MINUTES)) \
+	@$(BIN)/python -m testing.chaos $(if $(MINUTES),--minutes $(MINUTES)) \
 		$(if $(SEED),--seed $(SEED)) $(if $(STACK),--stack $(STACK)) $(ARGS)
 
 # Trains all predictors in a scratch directory, which takes some minutes, and describes them in docs/.

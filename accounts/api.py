@@ -10,14 +10,14 @@ from rest_framework.response import Response
 
 from accounts import services
 from accounts.authentication import AuthenticatedRequest
+from accounts.fields import EmailAddressField, NameField
 from accounts.models import TokenSession
 from accounts.tokens import SessionAccessToken, SessionRefreshToken, open_session
 from carprice.http import throttling
-from carprice.http.views import ApiView, PublicApiView
 from carprice.http.parsers import StrictFormParser, StrictJSONParser
 from carprice.http.schema import errors
-from accounts.fields import EmailAddressField, NameField
 from carprice.http.serializers import StrictSerializer, StringField
+from carprice.http.views import ApiView, PublicApiView
 
 
 @extend_schema_field(
@@ -55,7 +55,7 @@ class AccessGrant(Profile):
 
 
 class SignUpView(PublicApiView):
-    throttle_scope = "sign_up"
+    throttle_scopes = {"POST": "sign_up"}
 
     @extend_schema(request=SignUpRequest, responses={201: Profile, **errors(400, 409, 429)})
     def post(self, request: Request) -> Response:
@@ -67,7 +67,7 @@ class SignUpView(PublicApiView):
 
 
 class SignInView(PublicApiView):
-    throttle_scope = "sign_in"
+    throttle_scopes = {"POST": "sign_in"}
 
     @extend_schema(request=SignInRequest, responses={200: AccessGrant, **errors(400, 401, 429)})
     def post(self, request: Request) -> Response:
@@ -121,7 +121,7 @@ class RefreshRequest(StrictSerializer):
 
 @extend_schema(tags=["auth"])
 class RegisterView(PublicApiView):
-    throttle_scope = "sign_up"
+    throttle_scopes = {"POST": "sign_up"}
 
     @extend_schema(request=RegisterRequest, responses={201: UserProfile, **errors(409)})
     def post(self, request: Request) -> Response:
@@ -134,7 +134,7 @@ class RegisterView(PublicApiView):
 
 @extend_schema(tags=["auth"])
 class LoginView(PublicApiView):
-    throttle_scope = "sign_in"
+    throttle_scopes = {"POST": "sign_in"}
     parser_classes = [StrictJSONParser, StrictFormParser]
 
     @extend_schema(

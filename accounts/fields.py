@@ -1,16 +1,10 @@
 """A person's name and e-mail address, as the API takes them."""
 
-import math
-from collections.abc import Sequence
-from datetime import UTC, datetime
 from typing import Any
 
 from django.core.validators import EmailValidator
-from django.utils.dateparse import parse_datetime
-from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import extend_schema_field
-from rest_framework import serializers
-from rest_framework.request import Request
+
 from carprice.http.serializers import StringField
 
 

@@ -80,31 +80,3 @@ class TokenSession(models.Model):
             and self.user.is_active
             and constant_time_compare(self.password_digest, self.user.get_session_auth_hash())
         )
-
-
-class IdempotentAnswer(models.Model):
-    """The first answer to a request that named an Idempotency-Key, kept to be given again.
-
-    Written in the transaction that does the work, so there is never one without the other.
-    """
-
-    user = models.ForeignKey(User, models.CASCADE, db_index=False, related_name="+")
-    key = models.CharField(max_length=255)
-    fingerprint = models.CharField(max_length=64, help_text="SHA-256 of method, path and body.")
-    status = models.PositiveSmallIntegerField(default=0)
-    body = models.TextField(blank=True)
-    location = models.CharField(max_length=200, blank=True)
-    task_id = models.UUIDField(null=True, help_text="The prediction whose inputs it repeats.")
-    created_at = models.DateTimeField(db_default=Now())
-
-    class Meta:
-        indexes = [
-            models.Index(fields=["created_at"], name="answer_age"),
-            models.Index(
-                fields=["task_id"], name="answer_of_task", condition=models.Q(task_id__isnull=False)
-            ),
-        ]
-        constraints = [models.UniqueConstraint(name="answer_once_per_key", fields=["user", "key"])]
-
-    def __str__(self) -> str:
-        return self.key

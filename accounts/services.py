@@ -21,14 +21,17 @@ CLOCK_TOLERANCE = timedelta(hours=1)  # tokens are dated by web processes, sessi
 
 class EmailTaken(ServiceError):
     code = "email_taken"
+    status = 409
 
 
 class InvalidCredentials(ServiceError):
     code = "invalid_credentials"
+    status = 401
 
 
 class RefreshRefused(ServiceError):
     code = "not_authenticated"
+    status = 401
 
 
 def sign_up(*, email: str, password: str, name: str = "") -> User:

@@ -23,9 +23,9 @@ django.setup()
 from django.core.management import call_command  # noqa: E402  # all of these read the settings
 from threadpoolctl import threadpool_limits  # noqa: E402
 
-from mlmodels.serving import inference  # noqa: E402
 from mlmodels.domains import DOMAINS  # noqa: E402
 from mlmodels.models import Predictor  # noqa: E402
+from mlmodels.serving import inference  # noqa: E402
 
 ROWS = 64  # as many as a worker claims at once
 ROUNDS = 30

@@ -13,10 +13,9 @@ from django.utils.html import format_html
 
 from billing import services
 from billing.models import CreditAccount, LedgerEntry
-from carprice.pages.admin import ReadOnlyAdmin
 from carprice.http.errors import InvalidInput, ServiceError
-from carprice.pages.forms import IntegerField, StrictForm
-from carprice.pages.forms import add_errors
+from carprice.pages.admin import ReadOnlyAdmin
+from carprice.pages.forms import IntegerField, StrictForm, add_errors
 
 
 class ReasonForm(StrictForm):

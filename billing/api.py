@@ -9,14 +9,14 @@ from rest_framework import serializers
 from rest_framework.response import Response
 
 from accounts.authentication import AuthenticatedRequest
-from carprice.idempotency.headers import idempotent
 from billing import services
 from billing.models import CreditAccount, LedgerEntry
-from carprice.http.views import ApiView
 from carprice.http.pagination import CursorPages, DatedPageQuery, created_between, page_of
-from carprice.http.schema import IDEMPOTENCY_KEY, errors
 from carprice.http.queries import OneOfField
+from carprice.http.schema import errors
 from carprice.http.serializers import IntegerField, StrictSerializer
+from carprice.http.views import ApiView
+from carprice.idempotency import headers as idempotency
 
 Kind = LedgerEntry.Kind
 KINDS = {
@@ -38,9 +38,7 @@ class Amount(serializers.Serializer[Any]):
 
 
 class BalanceView(ApiView):
-    def initial(self, request: Any, *args: Any, **kwargs: Any) -> None:
-        self.throttle_scope = "top_up" if request.method == "POST" else "other"
-        super().initial(request, *args, **kwargs)
+    throttle_scopes = {"POST": "top_up"}
 
     @extend_schema(responses={200: Amount, **errors(401, 429)})
     def get(self, request: AuthenticatedRequest) -> Response:
@@ -98,16 +96,18 @@ class WalletView(ApiView):
 
 
 class TopUpView(ApiView):
-    throttle_scope = "top_up"
+    throttle_scopes = {"POST": "top_up"}
 
     @extend_schema(
-        parameters=[IDEMPOTENCY_KEY],
+        parameters=idempotency.PARAMETERS,
         request=TopUp,
         responses={201: ToppedUp, **errors(400, 401, 422, 429)},
     )
-    @idempotent
     def post(self, request: AuthenticatedRequest) -> Response:
         """Add credits. No payment is taken."""
+        return idempotency.respond_once(request, lambda: self._top_up(request))
+
+    def _top_up(self, request: AuthenticatedRequest) -> Response:
         serializer = TopUp(data=request.data)
         serializer.is_valid(raise_exception=True)
         entry = services.top_up(user_id=request.user.pk, **serializer.validated_data)

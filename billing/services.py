@@ -11,15 +11,16 @@ from django.db import transaction
 
 from accounts.models import User
 from billing.models import CreditAccount, LedgerEntry
-from carprice.http.errors import InvalidInput, ServiceError, WrongState
 from carprice.db.cursors import execute, fetch_all, fetch_one
 from carprice.db.dialect import values
+from carprice.http.errors import InvalidInput, ServiceError, WrongState
 
 Kind = LedgerEntry.Kind
 
 
 class InsufficientCredits(ServiceError):
     code = "insufficient_credits"
+    status = 402
 
     def __init__(self, *, required: int, available: int) -> None:
         super().__init__(

@@ -8,10 +8,10 @@ from django.shortcuts import redirect
 from django.urls import reverse
 
 from accounts.authentication import signed_in
-from carprice.idempotency.forms import once
 from billing import services
 from billing.forms import TopUpForm
 from billing.models import LedgerEntry
+from carprice.idempotency.forms import submit_once
 from carprice.pages.views import ServiceFormView
 
 PAGE_SIZE = 25
@@ -36,7 +36,7 @@ class WalletPage(LoginRequiredMixin, ServiceFormView):
             services.top_up(user_id=signed_in(self.request).pk, amount=amount)
             return reverse("wallet")
 
-        address, is_first = once(self.request, top_up)
+        address, is_first = submit_once(self.request, top_up)
         if is_first:
             messages.success(self.request, f"{amount:,} credits added.")
         else:

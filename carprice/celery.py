@@ -37,10 +37,10 @@ def begin_with_a_good_connection(**_: Any) -> None:
     """Connections are kept between tasks; one that broke or grew old is replaced first."""
     from django.db import close_old_connections
 
-    from carprice.db import connections
+    from carprice.db import connection_state
 
-    if connections.is_amid_transaction():  # a time limit came between two tasks
-        connections.start_over()
+    if connection_state.is_in_transaction():  # a time limit came between two tasks
+        connection_state.discard_connection()
     close_old_connections()
 
 
@@ -51,7 +51,7 @@ def leave_no_transaction_open(state: str, **_: Any) -> None:
     Its time limit is an exception that a signal raises, be it within a BEGIN. The transaction would
     stay open while the process waits for its next task, and on SQLite keep everybody from writing.
     """
-    from carprice.db import connections
+    from carprice.db import connection_state
 
     if state != SUCCESS:
-        connections.start_over()
+        connection_state.discard_connection()

@@ -6,8 +6,8 @@ import os
 
 from gunicorn.workers.gthread import ThreadWorker
 
-from carprice.settings import PORT, WEB_PROCESSES, WEB_THREADS, WEB_WAITERS
 from carprice.server.threads import Pool
+from carprice.settings import PORT, WEB_PROCESSES, WEB_THREADS, WEB_WAITERS
 
 
 class Worker(ThreadWorker):

@@ -78,6 +78,7 @@ ADMIN_PATH = env.url_path("ADMIN_PATH", "admin")
 
 INSTALLED_APPS = [
     "carprice",
+    "carprice.idempotency",
     "accounts",
     "billing",
     "mlmodels",
@@ -318,12 +319,14 @@ SPECTACULAR_SETTINGS = {
     "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
     "REDOC_DIST": "SIDECAR",
     "COMPONENT_SPLIT_REQUEST": True,
+    "POSTPROCESSING_HOOKS": [
+        "drf_spectacular.hooks.postprocess_schema_enums",
+        "carprice.http.schema.complete",
+    ],
     "ENUM_GENERATE_CHOICE_DESCRIPTION": False,  # the words say it
 }
 
-LOG_LEVEL = env.one_of(
-    "LOG_LEVEL", "INFO", ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
-)
+LOG_LEVEL = env.one_of("LOG_LEVEL", "INFO", ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"))
 LOGGING = {
     "version": 1,
     "disable_existing_loggers": False,

@@ -8,9 +8,9 @@ from rest_framework import serializers
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from carprice.http.views import ApiView
-from carprice.http.schema import errors
 from carprice.http.queries import OneOfField, QuerySerializer
+from carprice.http.schema import errors
+from carprice.http.views import ApiView
 from mlmodels.catalogue.queries import find_described, signature_of
 from mlmodels.domains import DOMAINS
 from mlmodels.models import Predictor

@@ -86,7 +86,9 @@ class PredictorVersion(models.Model):
     unit = models.CharField(max_length=30)
     signature = models.JSONField()
     metrics = models.JSONField()
-    calibration = models.JSONField(null=True, help_text="Of ranges; see mlmodels.serving.intervals.")
+    calibration = models.JSONField(
+        null=True, help_text="Of ranges; see mlmodels.serving.intervals."
+    )
     report = models.JSONField(default=dict, help_text="What the page about the predictor draws.")
     artefact_sha256 = models.CharField(max_length=64)
     artefact_format = models.PositiveIntegerField()

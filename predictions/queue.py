@@ -15,7 +15,7 @@ from django.conf import settings
 
 from accounts.models import User
 from carprice.db import cursors, dialect
-from carprice.http.errors import TryLater
+from carprice.http.errors import RetryLater
 from predictions.models import Prediction
 
 ORDER = "turn, queued_at, id"
@@ -86,7 +86,7 @@ COUNT_IS_GOOD_FOR_SECONDS = 1.0
 NEAR = 1000  # rows from the limit, where each submission counts anew
 
 
-class QueueFull(TryLater):
+class QueueFull(RetryLater):
     code = "queue_full"
 
 

@@ -14,9 +14,9 @@ from django.conf import settings
 from threadpoolctl import threadpool_limits
 
 from carprice.db import dialect
+from mlmodels.models import Predictor, PredictorVersion
 from mlmodels.serving import inference
 from mlmodels.serving.artefacts import ArtefactError
-from mlmodels.models import Predictor, PredictorVersion
 from predictions.execution import scoring
 from predictions.execution.claims import Row
 from predictions.execution.scoring import Outcome

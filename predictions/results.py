@@ -7,10 +7,10 @@ from dataclasses import asdict
 from typing import Any
 
 from mlmodels.catalogue import queries
-from mlmodels.serving import input_warnings
 from mlmodels.domains import DOMAINS
-from mlmodels.serving.intervals import Interval
+from mlmodels.serving import input_warnings
 from mlmodels.serving.input_warnings import Warning  # noqa: A004  # the contract's word
+from mlmodels.serving.intervals import Interval
 from predictions.models import Prediction
 
 

@@ -14,11 +14,11 @@ from django.conf import settings
 from django.db import transaction
 from django.db.models.functions import Now
 
-from carprice.idempotency import keys
 from accounts.models import User
 from billing.services import place_hold, resolve_holds
 from carprice.db import cursors, dialect
 from carprice.http.errors import InvalidInput, NotFound, WrongState
+from carprice.idempotency import keys
 from mlmodels.catalogue.queries import check_inputs, find_on_sale
 from mlmodels.models import Predictor
 from mlmodels.signature import Inputs
@@ -26,6 +26,15 @@ from predictions import notifications, queue
 from predictions.models import Prediction
 
 Status = Prediction.Status
+
+# What a stored answer to a task's submission repeats of its inputs.
+REDACTED: dict[str, Any] = {
+    "data": {},
+    "defaulted": [],
+    "entered": {},
+    "warnings": [],
+    "validation_errors": {},
+}
 
 _QUEUE = """
     INSERT INTO predictions_prediction (id, user_id, predictor_id, version_id, status, price,
@@ -189,7 +198,7 @@ def erase(*, user: User, prediction_id: str) -> None:
             data={}, defaulted=[], entered=None, value=None, explanation=None, erased_at=Now()
         )
         row.what_ifs.all().delete()
-        keys.blank_out(row.pk)
+        keys.redact(row.pk, REDACTED)
     else:
         raise WrongState(f"It cannot be deleted while it is {row.status}; cancel it first.")
 

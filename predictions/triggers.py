@@ -28,11 +28,3 @@ def create(apps: object, schema_editor: BaseDatabaseSchemaEditor) -> None:
     on_postgresql = schema_editor.connection.vendor == "postgresql"
     for statement in POSTGRESQL if on_postgresql else SQLITE:
         schema_editor.execute(statement)
-
-
-def restore(apps: object, schema_editor: BaseDatabaseSchemaEditor) -> None:
-    """Make again what SQLite drops along with a table that a migration rebuilds."""
-    if schema_editor.connection.vendor == "sqlite":
-        for name in NAMES:
-            schema_editor.execute(f"DROP TRIGGER IF EXISTS {name}")
-        create(apps, schema_editor)

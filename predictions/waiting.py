@@ -10,8 +10,8 @@ from uuid import UUID
 from django.conf import settings
 from django.db import DatabaseError, InterfaceError, connection
 
+from carprice.http.errors import RetryLater
 from carprice.server import slots
-from carprice.http.errors import TryLater
 from predictions.models import Prediction, WhatIf
 
 logger = logging.getLogger(__name__)
@@ -23,7 +23,7 @@ LOOK_AGAIN_AFTER_SECONDS = 1.0  # after the database failed
 _places = threading.BoundedSemaphore(settings.WEB_WAITERS)
 
 
-class NoPlace(TryLater):
+class NoPlace(RetryLater):
     """Too many wait already: threads must be left for other requests."""
 
     code = "too_many_requests"

@@ -17,10 +17,10 @@ from django.db.models.functions import Now
 
 from accounts.models import User
 from carprice.db import cursors, dialect
-from carprice.http.errors import InvalidInput, NotFound, ServiceError, TryLater, WrongState
+from carprice.http.errors import InvalidInput, NotFound, RetryLater, ServiceError, WrongState
 from mlmodels.catalogue import queries
-from mlmodels.serving import input_warnings
 from mlmodels.domains import DOMAINS
+from mlmodels.serving import input_warnings
 from predictions import notifications, waiting
 from predictions.execution import compatibility, scoring
 from predictions.execution.claims import Claim, Row
@@ -38,10 +38,12 @@ Failure = Prediction.Failure
 
 class Timeout(ServiceError):
     code = "timeout"
+    status = 504
 
 
-class Unavailable(TryLater):
+class Unavailable(RetryLater):
     code = "unavailable"
+    status = 503
 
 
 # --- What a user asks for ------------------------------------------------------------------------

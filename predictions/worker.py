@@ -17,12 +17,12 @@ from django.conf import settings
 from django.db import DatabaseError, close_old_connections, connections
 from threadpoolctl import threadpool_limits
 
-from carprice.idempotency import keys
 from accounts.services import forget_old_sessions
+from carprice.idempotency import keys
 from mlmodels.catalogue import availability
+from mlmodels.models import Predictor
 from mlmodels.serving import explanations, inference
 from mlmodels.serving.artefacts import ArtefactError, OtherLibrary
-from mlmodels.models import Predictor
 from predictions import notifications, what_ifs
 from predictions.execution import compatibility, recovery
 
@@ -97,7 +97,7 @@ class Sweeper(threading.Thread):
             compatibility.look_at_what_is_on_sale()
         if time.monotonic() >= self._next_tidying:
             self._next_tidying = time.monotonic() + TIDY_SECONDS
-            keys.forget_old_answers()
+            keys.purge_expired()
             forget_old_sessions()
             what_ifs.forget_unanswered()
 

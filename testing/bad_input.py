@@ -10,17 +10,18 @@ from django.contrib.sessions.models import Session
 from django.db import connection, models, transaction
 from django.test import Client
 
-from accounts.models import IdempotentAnswer, TokenSession, User
+from accounts.models import TokenSession, User
 from accounts.services import end_session
 from accounts.tokens import SessionAccessToken, SessionRefreshToken, open_session
 from billing.models import CreditAccount, LedgerEntry
 from billing.services import set_available
-from testing.fixtures import CREDITS, PASSWORD, Trained
+from carprice.idempotency.models import IdempotencyKey
 from mlmodels.catalogue import publishing, queries
 from mlmodels.models import Predictor, PriceChange
 from predictions import services, what_ifs
 from predictions.execution import runner
 from predictions.models import Prediction, WhatIf
+from testing.fixtures import CREDITS, PASSWORD, Trained
 
 MODEL = "random_forest"
 CAR = {"brand": "bmw", "horsepower": 110}
@@ -30,7 +31,7 @@ KEPT: list[type[models.Model]] = [
     User,
     Session,
     TokenSession,
-    IdempotentAnswer,
+    IdempotencyKey,
     CreditAccount,
     LedgerEntry,
     Prediction,

@@ -29,11 +29,11 @@ from django.conf import settings
 from django.core.management import call_command
 
 from mlmodels.catalogue import pricing, publishing
-from mlmodels.serving import artefacts
-from mlmodels.serving.artefacts import Artefact
+from mlmodels.catalogue.card import Card
 from mlmodels.domains import DOMAINS, predictor_specs
 from mlmodels.domains.base import Domain, PredictorSpec
-from mlmodels.catalogue.card import Card
+from mlmodels.serving import artefacts
+from mlmodels.serving.artefacts import Artefact
 from testing import fakes
 
 T = TypeVar("T")
@@ -47,7 +47,7 @@ CREDIT = 10_000
 
 WEB = ["-m", "gunicorn", "-c", "python:carprice.gunicorn", "carprice.wsgi"]
 WORKER = ["-m", "celery", "--quiet", "-A", "carprice", "worker", "--loglevel", "WARNING"]
-FURNISH = "from predictions.tests import processes; processes.furnish_here()"
+FURNISH = "from testing import processes; processes.furnish_here()"
 
 needs_redis = pytest.mark.skipif(
     settings.BROKER_KIND != "redis" and not os.environ.get("REQUIRE_ALL"),

@@ -52,15 +52,15 @@ def _entry(name: str) -> tuple[Any, Any]:
 def _points() -> dict[str, tuple[Any, str]]:
     """Where a training may be killed: before these are called."""
     from mlmodels.catalogue import publishing
+    from mlmodels.models import Predictor
     from mlmodels.serving import artefacts
     from mlmodels.training import train
-    from mlmodels.models import Predictor
 
     return {
-        "before fitting": (training, "fit"),
+        "before fitting": (train, "fit"),
         "amid the artefact": (os, "fsync"),
         "between artefact and card": (artefacts, "save_card"),
-        "before publishing": (catalogue, "publish"),
+        "before publishing": (publishing, "publish"),
         "amid publishing": (Predictor, "save"),
     }
 
@@ -144,8 +144,8 @@ def _wait_until(question: Callable[[], bool]) -> None:
 
 def _state(name: str) -> dict[str, Any]:
     """What the database and the models directory have."""
-    from mlmodels.serving import artefacts
     from mlmodels.models import Predictor
+    from mlmodels.serving import artefacts
 
     predictor = Predictor.objects.on_sale().filter(name=name).select_related("current_version")
     version = predictor.get().current_version

@@ -18,8 +18,8 @@ from billing.models import CreditAccount, LedgerEntry
 from carprice.http.errors import ServiceError
 from mlmodels.catalogue import pricing, queries
 from mlmodels.models import Predictor
-from predictions.execution import runner, settlement
 from predictions.audit import breaches
+from predictions.execution import runner, settlement
 from predictions.models import Prediction
 from predictions.services import request_prediction
 
@@ -268,9 +268,7 @@ class Office:
         services.set_available(user_id=self.customer.pk, new_amount=number(amount))
 
     def change_price(self, price: str) -> None:
-        pricing.set_price(
-            predictor_id=self.predictor.pk, price=number(price), actor=self.operator
-        )
+        pricing.set_price(predictor_id=self.predictor.pk, price=number(price), actor=self.operator)
 
     def ask(self, price: str) -> None:
         self.change_price(price)

@@ -2,17 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from datetime import UTC, datetime, timedelta
-from typing import Any, TypeVar
-from uuid import UUID
+from typing import Any
 
 from django.db import DEFAULT_DB_ALIAS, connection, connections
-from django.db.models import BooleanField, DateTimeField, Field, Model, UUIDField, Value
 
 
-def is_amid_transaction() -> bool:
+def is_in_transaction() -> bool:
     """Whether this thread's connection is within a transaction, known to Django or not."""
     raw: Any = connection.connection
     if raw is None or connection.in_atomic_block:
@@ -22,8 +17,8 @@ def is_amid_transaction() -> bool:
     return bool(raw.in_transaction)
 
 
-def start_over() -> None:
-    """Forget this thread's connection, whatever state it is in; the next use makes another."""
+def discard_connection() -> None:
+    """Drop this thread's connection, whatever state it is in; the next use makes another."""
     try:
         connection.close()
     finally:

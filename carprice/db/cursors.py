@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from datetime import UTC, datetime, timedelta
+from collections.abc import Sequence
 from typing import Any, TypeVar
 from uuid import UUID
 
-from django.db import DEFAULT_DB_ALIAS, connection, connections
-from django.db.models import BooleanField, DateTimeField, Field, Model, UUIDField, Value
-from carprice.db.dialect import values
-
+from django.db import connection
+from django.db.models import BooleanField, Field, Model, UUIDField
 
 M = TypeVar("M", bound=Model)
 

@@ -1,4 +1,4 @@
-"""What a service refuses, in the domain's terms; `carprice.api` gives each code its status."""
+"""What a service refuses, in the domain's terms. Each error carries its code and HTTP status."""
 
 from typing import Any, ClassVar
 
@@ -7,6 +7,7 @@ class ServiceError(Exception):
     """A request that was refused and changed nothing. `extra` joins the error body."""
 
     code: ClassVar[str]
+    status: ClassVar[int]
 
     def __init__(self, detail: str, **extra: Any) -> None:
         super().__init__(detail)
@@ -18,6 +19,7 @@ class InvalidInput(ServiceError):
     """Input that breaks a rule; `errors` maps each field's name to its messages."""
 
     code = "invalid_request"
+    status = 400
 
     def __init__(self, errors: dict[str, list[str]]) -> None:
         super().__init__("The input is not valid.", errors=errors)
@@ -26,14 +28,18 @@ class InvalidInput(ServiceError):
 
 class NotFound(ServiceError):
     code = "not_found"
+    status = 404
 
 
 class WrongState(ServiceError):
     code = "wrong_state"
+    status = 409
 
 
-class TryLater(ServiceError):
-    """`retry_after` is in whole seconds."""
+class RetryLater(ServiceError):
+    """What may succeed later, after `retry_after` whole seconds."""
+
+    status = 429
 
     def __init__(self, detail: str, retry_after: int) -> None:
         super().__init__(detail)

@@ -1,96 +1,73 @@
-"""Errors turned into HTTP answers: one body for all of them."""
+"""Errors turned into HTTP answers: every refusal has the same body."""
 
 import logging
+from dataclasses import dataclass
 from typing import Any
 
-from csp.constants import HEADER
-from django.conf import settings
 from django.core.exceptions import PermissionDenied, RequestDataTooBig
 from django.db import InterfaceError, OperationalError
 from django.http import Http404
 from rest_framework import exceptions
-from rest_framework.permissions import AllowAny
-from rest_framework.request import Request
 from rest_framework.response import Response
-from rest_framework.views import APIView
 
-from carprice.http import throttling
-from carprice.http.errors import InvalidInput, ServiceError, TryLater
+from carprice.http.errors import RetryLater, ServiceError
 from carprice.http.parsers import BODY
-from carprice.pages.security_headers import OF_DATA
-
 
 logger = logging.getLogger(__name__)
-
-STATUS_OF_CODE = {
-    "invalid_request": 400,
-    "not_authenticated": 401,
-    "invalid_credentials": 401,
-    "insufficient_credits": 402,
-    "permission_denied": 403,
-    "not_found": 404,
-    "predictor_not_found": 404,
-    "method_not_allowed": 405,
-    "email_taken": 409,
-    "wrong_state": 409,
-    "body_too_large": 413,
-    "unsupported_media_type": 415,
-    "idempotency_key_reused": 422,
-    "too_many_requests": 429,
-    "queue_full": 429,
-    "unavailable": 503,
-    "timeout": 504,
-}
-
-CODE_OF_EXCEPTION: list[tuple[type[Exception], str]] = [
-    (exceptions.NotAuthenticated, "not_authenticated"),
-    (exceptions.AuthenticationFailed, "not_authenticated"),
-    (exceptions.PermissionDenied, "permission_denied"),
-    (PermissionDenied, "permission_denied"),
-    (exceptions.NotFound, "not_found"),
-    (Http404, "not_found"),
-    (exceptions.MethodNotAllowed, "method_not_allowed"),
-    (exceptions.UnsupportedMediaType, "unsupported_media_type"),
-    (RequestDataTooBig, "body_too_large"),
-]
-
-SENTENCES = {
-    "invalid_request": "The request is not valid.",
-    "not_authenticated": "Sign in and send a valid access token.",
-    "permission_denied": "This is not allowed.",
-    "not_found": "There is nothing here.",
-    "body_too_large": "The body is too large.",
-    "unavailable": "The service is unavailable for a moment; try again.",
-    "internal_error": "Something went wrong on our side; it has been logged.",
-}
 
 RETRY_AFTER_OUTAGE_SECONDS = 2
 
 
+@dataclass(frozen=True)
+class Refusal:
+    """An error that no service raises. Without a sentence, the exception's own words are told."""
+
+    code: str
+    status: int
+    sentence: str = ""
+
+
+INVALID_REQUEST = Refusal("invalid_request", 400, "The request is not valid.")
+NOT_AUTHENTICATED = Refusal("not_authenticated", 401, "Sign in and send a valid access token.")
+PERMISSION_DENIED = Refusal("permission_denied", 403, "This is not allowed.")
+NOT_FOUND = Refusal("not_found", 404, "There is nothing here.")
+BODY_TOO_LARGE = Refusal("body_too_large", 413, "The body is too large.")
+INTERNAL_ERROR = Refusal(
+    "internal_error", 500, "Something went wrong on our side; it has been logged."
+)
+UNAVAILABLE = Refusal("unavailable", 503, "The service is unavailable for a moment; try again.")
+
+REFUSAL_OF_EXCEPTION: list[tuple[type[Exception], Refusal]] = [
+    (exceptions.NotAuthenticated, NOT_AUTHENTICATED),
+    (exceptions.AuthenticationFailed, NOT_AUTHENTICATED),
+    (exceptions.PermissionDenied, PERMISSION_DENIED),
+    (PermissionDenied, PERMISSION_DENIED),
+    (exceptions.NotFound, NOT_FOUND),
+    (Http404, NOT_FOUND),
+    (exceptions.MethodNotAllowed, Refusal("method_not_allowed", 405)),
+    (RequestDataTooBig, BODY_TOO_LARGE),
+    (exceptions.UnsupportedMediaType, Refusal("unsupported_media_type", 415)),
+]
+
+
 def exception_handler(error: Exception, context: dict[str, Any]) -> Response | None:
-    """The one error body for every refusal; None lets an unexpected error surface as a 500."""
-    headers: dict[str, str] = {}
-    extra: dict[str, Any] = {}
+    """The answer to a refusal; None lets an unexpected error surface as a 500."""
     if isinstance(error, ServiceError):
-        code, detail, extra = error.code, error.detail, error.extra
-        if isinstance(error, TryLater):
-            headers["Retry-After"] = str(error.retry_after)
-    elif isinstance(error, exceptions.ValidationError):
-        code, detail = "invalid_request", SENTENCES["invalid_request"]
-        extra = {"errors": flatten(error.detail)}
-    elif isinstance(error, OperationalError | InterfaceError):
+        return _service_error_response(error)
+    if isinstance(error, exceptions.ValidationError):
+        errors = flatten(error.detail)
+        return _response(INVALID_REQUEST, errors=errors)
+    if isinstance(error, OperationalError | InterfaceError):
         logger.error("The database failed a request: %s", error)
-        code, detail = "unavailable", SENTENCES["unavailable"]
-        headers["Retry-After"] = str(RETRY_AFTER_OUTAGE_SECONDS)
-    else:
-        known = next((code for kind, code in CODE_OF_EXCEPTION if isinstance(error, kind)), None)
-        if known is None:
-            return None
-        code, detail = known, SENTENCES.get(known) or str(getattr(error, "detail", error))
-    if STATUS_OF_CODE[code] == 401:
-        headers["WWW-Authenticate"] = "Bearer"
-    body = error_body(code, detail, **extra)
-    return Response(body, status=STATUS_OF_CODE[code], headers=headers)
+        response = _response(UNAVAILABLE)
+        response["Retry-After"] = str(RETRY_AFTER_OUTAGE_SECONDS)
+        return response
+    for kind, refusal in REFUSAL_OF_EXCEPTION:
+        if isinstance(error, kind):
+            return _response(
+                refusal, detail=refusal.sentence or str(getattr(error, "detail", error))
+            )
+    return None
 
 
 def error_body(code: str, detail: str, **extra: Any) -> dict[str, Any]:
@@ -110,3 +87,21 @@ def flatten(detail: Any, field: str = BODY) -> dict[str, list[str]]:
         messages = [text for item in detail for text in flatten(item, field)[field]]
         return {field: messages}
     return {field: [str(detail)]}
+
+
+def _service_error_response(error: ServiceError) -> Response:
+    response = Response(error_body(error.code, error.detail, **error.extra), status=error.status)
+    if isinstance(error, RetryLater):
+        response["Retry-After"] = str(error.retry_after)
+    return _with_challenge(response)
+
+
+def _response(refusal: Refusal, detail: str = "", **extra: Any) -> Response:
+    body = error_body(refusal.code, detail or refusal.sentence, **extra)
+    return _with_challenge(Response(body, status=refusal.status))
+
+
+def _with_challenge(response: Response) -> Response:
+    if response.status_code == 401:
+        response["WWW-Authenticate"] = "Bearer"
+    return response

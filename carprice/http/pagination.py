@@ -34,10 +34,10 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.utils.urls import replace_query_param
 
+from carprice.db.dialect import Moment
 from carprice.http.errors import InvalidInput
 from carprice.http.queries import CountField, QuerySerializer, TimeField
 from carprice.http.serializers import StringField
-from carprice.db.dialect import Moment
 
 PAGE_SIZE = 50
 MAX_PAGE_SIZE = 100

@@ -5,14 +5,12 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any
 
-from django.core.validators import EmailValidator
 from django.utils.dateparse import parse_datetime
-from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 from rest_framework.request import Request
-from carprice.http.serializers import StrictSerializer
 
+from carprice.http.serializers import StrictSerializer
 
 # --- Query strings -------------------------------------------------------------------------------
 

@@ -1,12 +1,15 @@
-"""Descriptions shared by every route in the OpenAPI document."""
+"""What is the same for every route in the OpenAPI document, so that its annotations need not say it.
 
+Views describe themselves by `extend_schema`. `ApiSchema` names and groups them; `complete` is run
+on the finished document and adds what all routes have.
+"""
+
+from collections.abc import Iterator
 from http import HTTPStatus
 from typing import Any
 
-from drf_spectacular import authentication
-from drf_spectacular.extensions import OpenApiAuthenticationExtension
 from drf_spectacular.openapi import AutoSchema
-from drf_spectacular.utils import Direction, OpenApiParameter, OpenApiResponse
+from drf_spectacular.utils import Direction, OpenApiResponse
 from rest_framework import serializers
 
 from carprice.http.serializers import StrictSerializer
@@ -45,22 +48,13 @@ REASONS = {
     504: "No answer in time; try again.",
 }
 HEADERS: dict[str, dict[str, Any]] = {
-    "WWW-Authenticate": {"type": "string", "enum": ["Bearer"]},
-    "Allow": {"type": "string", "description": "The methods it has."},
-    "Retry-After": {"type": "integer", "minimum": 1, "description": "Seconds."},
-}
-HEADER_OF_STATUS = {
-    "401": "WWW-Authenticate",
-    "405": "Allow",
-    "429": "Retry-After",
-    "503": "Retry-After",
-}
-REPLAYED: dict[str, Any] = {
-    "schema": {"type": "string", "enum": ["true"]},
-    "description": "Only if this is the first answer to its Idempotency-Key, given again.",
+    "401": {"WWW-Authenticate": {"type": "string", "enum": ["Bearer"]}},
+    "405": {"Allow": {"type": "string", "description": "The methods it has."}},
+    "429": {"Retry-After": {"type": "integer", "minimum": 1, "description": "Seconds."}},
+    "503": {"Retry-After": {"type": "integer", "minimum": 1, "description": "Seconds."}},
 }
 OPERATIONS = {"healthz", "readyz"}
-ALWAYS = {400, 405, 413, 415, 429, 503}  # what `carprice.api` refuses before any handler runs
+ALWAYS = {400, 405, 413, 415, 429, 503}  # what `ApiView` refuses before any handler runs
 
 
 def errors(*statuses: int) -> dict[int, Any]:
@@ -73,17 +67,7 @@ def errors(*statuses: int) -> dict[int, Any]:
     }
 
 
-IDEMPOTENCY_KEY = OpenApiParameter(
-    "Idempotency-Key",
-    {"type": "string", "minLength": 1, "maxLength": 255, "pattern": "^[!-~]+$"},
-    OpenApiParameter.HEADER,
-    description="Sent again with the same body, it gives the first answer again. Kept 24 hours.",
-)
-
-
 class ApiSchema(AutoSchema):
-    """Tells of each route what is true of all of them, so that its annotations need not."""
-
     def get_tags(self) -> list[str]:
         first, *rest = self.path.strip("/").split("/")
         if first == "api":
@@ -105,71 +89,64 @@ class ApiSchema(AutoSchema):
         name = super().get_serializer_name(serializer, direction)
         return name.removesuffix("Request") if direction == "request" else name
 
-    def _map_basic_serializer(
-        self, serializer: serializers.Serializer[Any], direction: Direction
-    ) -> dict[str, Any]:
-        schema: dict[str, Any] = super()._map_basic_serializer(serializer, direction)  # type: ignore[no-untyped-call]
-        if not vars(type(serializer)).get("__doc__"):
-            schema.pop("description", None)  # that of its base class
-        if isinstance(serializer, StrictSerializer):
-            schema["additionalProperties"] = False
-        if self.method == "PATCH" and direction == "request":
-            schema["minProperties"] = 1
-        return schema
 
-    def _get_request_body(self, direction: Direction = "request") -> dict[str, Any] | None:
-        """Every body is needed. But of one with several types this is not said, because clients
-        that openapi-python-client 0.29 makes then fail to import.
-        """
-        body: dict[str, Any] | None = super()._get_request_body(direction)  # type: ignore[no-untyped-call]
-        if body:
-            body["required"] = len(body["content"]) == 1
-        return body
-
-    def _get_response_bodies(self, direction: Direction = "response") -> dict[str, Any]:
-        bodies = super()._get_response_bodies(direction)
-        for status in self._refusals_of_strangers():
-            if status not in bodies:
-                response = errors(int(status))[int(status)]
-                bodies[status] = self._get_response_for_code(response, status)  # type: ignore[no-untyped-call]
-        for status, body in bodies.items():
-            body["description"] = body["description"] or HTTPStatus(int(status)).phrase
-        return dict(sorted(bodies.items()))
-
-    def _refusals_of_strangers(self) -> list[str]:
-        if not self.view.get_authenticators():
-            return []
-        return ["401"] if self.method == "GET" else ["401", "403"]
-
-    def _get_response_headers_for_code(
-        self, status_code: str, direction: Direction = "response"
-    ) -> dict[str, Any]:
-        headers = super()._get_response_headers_for_code(status_code, direction)
-        name = HEADER_OF_STATUS.get(status_code)
-        if name:
-            headers[name] = {"schema": HEADERS[name], "required": True}
-        handler = getattr(self.view, self.method.lower())
-        if status_code < "300" and getattr(handler, "honours_idempotency_key", False):
-            headers["Idempotent-Replayed"] = REPLAYED
-        return headers
+# --- The finished document -----------------------------------------------------------------------
 
 
-class SessionScheme(authentication.SessionScheme):  # type: ignore[no-untyped-call]
-    target_class = "accounts.authentication.SignedInSession"
+def complete(result: dict[str, Any], generator: Any, request: Any, public: bool) -> dict[str, Any]:
+    """drf-spectacular's postprocessing hook: add what is true of all routes and bodies."""
+    bodies = result["components"]["schemas"]
+    _complete_bodies(bodies)
+    for item in result["paths"].values():
+        for method, operation in item.items():
+            _complete_request(method, operation, bodies)
+            _complete_responses(method, operation)
+    return result
 
 
-class BearerScheme(OpenApiAuthenticationExtension):  # type: ignore[no-untyped-call]
-    """One access token, described twice: pasted in, or fetched by the docs page's Authorize."""
+def _complete_bodies(bodies: dict[str, Any]) -> None:
+    """Of a strict body no other member is taken, and no class has its base class's description."""
+    for serializer in _subclasses(serializers.Serializer):
+        name = serializer.__name__
+        for component in (name, f"{name}Request", f"Patched{name}", f"Patched{name}Request"):
+            if body := bodies.get(component):
+                if not vars(serializer).get("__doc__"):
+                    body.pop("description", None)
+                if issubclass(serializer, StrictSerializer):
+                    body["additionalProperties"] = False
 
-    target_class = "accounts.authentication.BearerAuthentication"
-    name = ["bearer", "password"]
 
-    def get_security_requirement(self, auto_schema: AutoSchema) -> list[dict[str, list[Any]]]:
-        return [{name: []} for name in self.name]  # either of them
+def _subclasses(parent: type[Any]) -> Iterator[type[Any]]:
+    for child in parent.__subclasses__():
+        yield child
+        yield from _subclasses(child)
 
-    def get_security_definition(self, auto_schema: AutoSchema) -> list[dict[str, Any]]:
-        password = {"tokenUrl": "/api/auth/login", "scopes": {}}
-        return [
-            {"type": "http", "scheme": "bearer", "bearerFormat": "JWT"},
-            {"type": "oauth2", "flows": {"password": password}},
-        ]
+
+def _complete_request(method: str, operation: dict[str, Any], bodies: dict[str, Any]) -> None:
+    """Every body is needed. But of one with several types this is not said, because clients
+    that openapi-python-client 0.29 makes then fail to import.
+    """
+    sent = operation.get("requestBody")
+    if not sent:
+        return
+    sent["required"] = len(sent["content"]) == 1
+    if method == "patch":
+        for kind in sent["content"].values():
+            bodies[kind["schema"]["$ref"].rpartition("/")[2]]["minProperties"] = 1
+
+
+def _complete_responses(method: str, operation: dict[str, Any]) -> None:
+    responses = operation["responses"]
+    if operation.get("security"):
+        for status in ["401"] if method == "get" else ["401", "403"]:
+            responses.setdefault(status, _error_response(int(status)))
+    for status, response in responses.items():
+        response["description"] = response.get("description") or HTTPStatus(int(status)).phrase
+        for name, schema in HEADERS.get(status, {}).items():
+            response.setdefault("headers", {})[name] = {"schema": schema, "required": True}
+    operation["responses"] = dict(sorted(responses.items()))
+
+
+def _error_response(status: int) -> dict[str, Any]:
+    schema = {"$ref": f"#/components/schemas/{ErrorBody.__name__}"}
+    return {"content": {"application/json": {"schema": schema}}, "description": REASONS[status]}

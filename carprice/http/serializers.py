@@ -1,16 +1,8 @@
 """Serializer fields that take JSON types as they are: "1" is no integer, true is no number."""
 
-import math
-from collections.abc import Sequence
-from datetime import UTC, datetime
 from typing import Any
 
-from django.core.validators import EmailValidator
-from django.utils.dateparse import parse_datetime
-from drf_spectacular.types import OpenApiTypes
-from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
-from rest_framework.request import Request
 
 
 class StrictSerializer(serializers.Serializer[Any]):

@@ -18,7 +18,7 @@ from limits.errors import StorageError
 from limits.storage import storage_from_string
 from limits.strategies import FixedWindowRateLimiter
 
-from carprice.http.errors import TryLater
+from carprice.http.errors import RetryLater
 
 logger = logging.getLogger(__name__)
 
@@ -26,7 +26,7 @@ OUTAGE_SECONDS = 5  # how long counting pauses after the store failed
 STORE_TIMEOUT_SECONDS = 0.3
 
 
-class TooManyRequests(TryLater):
+class TooManyRequests(RetryLater):
     code = "too_many_requests"
 
     def __init__(self, retry_after: int) -> None:
@@ -37,6 +37,14 @@ def count(scope: str, *keys: str) -> None:
     """Count one request of `scope` for each key. Raises TooManyRequests past the limit."""
     for key in keys:
         _refuse_unless(_limiter().hit, scope, key)
+
+
+def count_request(request: HttpRequest, scope: str) -> None:
+    """Count a request by its address and its account. Raises TooManyRequests past the limit."""
+    keys = [f"address:{address(request)}"]
+    if request.user.is_authenticated:
+        keys.append(f"account:{request.user.pk}")
+    count(scope, *keys)
 
 
 def check(scope: str, key: str) -> None:

@@ -1,13 +1,10 @@
 """What every JSON route shares: the order in which requests are refused."""
 
-import logging
-from typing import Any
+from typing import Any, ClassVar
 
-from csp.constants import HEADER
+from csp.constants import HEADER as CSP_HEADER
 from django.conf import settings
-from django.core.exceptions import PermissionDenied, RequestDataTooBig
-from django.db import InterfaceError, OperationalError
-from django.http import Http404
+from django.core.exceptions import RequestDataTooBig
 from rest_framework import exceptions
 from rest_framework.permissions import AllowAny
 from rest_framework.request import Request
@@ -15,18 +12,18 @@ from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from carprice.http import throttling
-from carprice.http.errors import InvalidInput, ServiceError, TryLater
+from carprice.http.errors import InvalidInput
 from carprice.http.parsers import BODY
-from carprice.pages.security_headers import OF_DATA
 
-
-CSP_OF_BROWSABLE_PAGES = {"style-src": ["'self'", "'unsafe-inline'"]}
+# A browser that shows an answer of data as a page lets it do nothing.
+DATA_POLICY = "default-src 'none'; frame-ancestors 'none'"
+BROWSABLE_PAGES_POLICY = {"style-src": ["'self'", "'unsafe-inline'"]}
 
 
 class ApiView(APIView):
-    """Refuses in the contract's order: 401, 405, 413, 415, 429, and what the handler finds."""
+    """Refuses in the contract's order: 401, 405, 413, 415, 429, and what the handler refuses."""
 
-    throttle_scope = "other"
+    throttle_scopes: ClassVar[dict[str, str]] = {}  # by method; all others count as "other"
 
     def check_throttles(self, request: Request) -> None:
         """Run last by `initial`, after authentication; checks what must precede throttling too."""
@@ -34,15 +31,9 @@ class ApiView(APIView):
             self.http_method_not_allowed(request)
         length = request.META.get("CONTENT_LENGTH") or "0"
         self._check_body(request, int(length) if length.isdecimal() else 0)
-        keys = [f"address:{throttling.address(request)}"]
-        if request.user.is_authenticated:
-            keys.append(f"account:{request.user.pk}")
-        throttling.count(self.throttle_scope, *keys)
+        throttling.count_request(request, self.throttle_scopes.get(request.method or "", "other"))
         if not length.isdecimal():
             raise InvalidInput({BODY: ["The length of the body is unknown."]})
-
-    def check_capacity(self, request: Any) -> None:
-        """Raise TryLater if there is no room for what this route makes."""
 
     def _check_body(self, request: Request, length: int) -> None:
         if length > settings.BODY_LIMIT_BYTES:
@@ -59,9 +50,9 @@ class ApiView(APIView):
         # What is answered on purpose is no error of ours to log; what failed has been logged.
         response._has_been_logged = True  # type: ignore[attr-defined]  # noqa: SLF001
         if request.accepted_renderer.format == "api":  # its pages style some elements inline
-            response._csp_update = CSP_OF_BROWSABLE_PAGES  # type: ignore[attr-defined]  # noqa: SLF001
+            response._csp_update = BROWSABLE_PAGES_POLICY  # type: ignore[attr-defined]  # noqa: SLF001
         else:
-            response.headers[HEADER] = OF_DATA
+            response.headers[CSP_HEADER] = DATA_POLICY
         return response
 
     def permission_denied(

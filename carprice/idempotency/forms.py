@@ -1,65 +1,55 @@
-"""A page's form sent twice is done once."""
+"""The pages' adapter: a key in a hidden field, made with each form that is shown."""
 
 import hashlib
 import json
 from collections.abc import Callable
-from datetime import timedelta
-from functools import wraps
-from typing import Any
 from uuid import UUID
 
 from django.core.exceptions import BadRequest
 from django.db import transaction
-from django.db.models.functions import Now
 from django.http import HttpRequest
-from rest_framework.response import Response
-from rest_framework.utils.encoders import JSONEncoder
 
-from accounts.authentication import AuthenticatedRequest, signed_in
-from accounts.models import IdempotentAnswer
-from carprice.db import cursors
-from carprice.http.errors import InvalidInput, ServiceError
-from carprice.idempotency.keys import _STORE, _take
+from carprice.idempotency import keys
+
+FORM_KEY = "form_key"
+_UNCOMPARED = {FORM_KEY, "csrfmiddlewaretoken"}
 
 
-# --- Pages ---------------------------------------------------------------------------------------
-
-FORM_KEY = "form_key"  # a hidden field, made with each form that is shown
-
-_NOT_OF_THE_FORM = {FORM_KEY, "csrfmiddlewaretoken"}
-
-
-def once(request: HttpRequest, work: Callable[[], str]) -> tuple[str, bool]:
-    """Do what a page's form asks for, unless that very form was sent before.
+def submit_once(
+    request: HttpRequest, work: Callable[[], str], *, admit: Callable[[], None] = lambda: None
+) -> tuple[str, bool]:
+    """Do what a signed-in person's form asks for, unless that very form was sent before.
 
     `work` returns the address to go to. The result is that address, of now or of the first time,
     and whether it is of now. A form is the same if its key and its values are: who goes back,
     changes a value and sends it again asks for something else. Without a key it is always done.
-    Key and work are in one transaction, so that a crash leaves both or neither.
+    `admit` is as in `headers.respond_once`.
     """
-    sent = request.POST.get(FORM_KEY)
-    if not sent:
+    form_key = request.POST.get(FORM_KEY)
+    if not form_key:
+        admit()
         return work(), True
-    user_id = signed_in(request).pk
-    fingerprint = _fingerprint_of_form(request)
-    key = f"form {_form_key(sent)} {fingerprint}"  # with its blanks it is no client's own key
+    user_id: UUID = request.user.pk  # type: ignore[assignment]  # the page asks for a user
+    fingerprint = _fingerprint(request)
+    key = f"form {_parse(form_key)} {fingerprint}"  # with its blanks it is no client's own key
     with transaction.atomic():
-        if not _take(user_id, key, fingerprint):
-            return IdempotentAnswer.objects.get(user_id=user_id, key=key).location, False
+        if not keys.take(user_id, key, fingerprint):
+            return keys.find(user_id, key).location, False
+        admit()
         address = work()
-        cursors.execute(_STORE, 302, "", address, None, user_id, key)
+        keys.store_answer(user_id, key, status=302, location=address)
     return address, True
 
 
-def _form_key(sent: str) -> UUID:
+def _parse(form_key: str) -> UUID:
     try:
-        return UUID(sent)
+        return UUID(form_key)
     except ValueError:
         raise BadRequest("The form's key is not one of ours.") from None
 
 
-def _fingerprint_of_form(request: HttpRequest) -> str:
+def _fingerprint(request: HttpRequest) -> str:
     """Equal for forms of one page with equal values."""
-    fields = sorted(set(request.POST) - _NOT_OF_THE_FORM)
+    fields = sorted(set(request.POST) - _UNCOMPARED)
     values = [(name, request.POST.getlist(name)) for name in fields]
     return hashlib.sha256(json.dumps([request.path, values]).encode()).hexdigest()

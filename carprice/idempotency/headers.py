@@ -1,71 +1,94 @@
-"""`Idempotency-Key`: a request sent again gets its first answer again, and has no second effect."""
+"""The API's adapter: the header `Idempotency-Key`, and answers that are given again."""
 
 import hashlib
 import json
 from collections.abc import Callable
-from datetime import timedelta
-from functools import wraps
 from typing import Any
 from uuid import UUID
 
-from django.core.exceptions import BadRequest
 from django.db import transaction
-from django.db.models.functions import Now
-from django.http import HttpRequest
+from drf_spectacular.utils import OpenApiParameter
+from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.utils.encoders import JSONEncoder
 
-from accounts.authentication import AuthenticatedRequest, signed_in
-from accounts.models import IdempotentAnswer
-from carprice.db import cursors
 from carprice.http.errors import InvalidInput, ServiceError
-from carprice.idempotency.keys import _STORE, _take
-
+from carprice.idempotency import keys
 
 HEADER = "Idempotency-Key"
-
 REPLAYED = "Idempotent-Replayed"
+MAX_KEY_LENGTH = 255
 
-LONGEST_KEY = 255
-
-Handler = Callable[..., Response]
+# For `extend_schema(parameters=...)` of a view that answers by `respond_once`.
+PARAMETERS = [
+    OpenApiParameter(
+        HEADER,
+        {"type": "string", "minLength": 1, "maxLength": MAX_KEY_LENGTH, "pattern": "^[!-~]+$"},
+        OpenApiParameter.HEADER,
+        description="Sent again with the same body, it gives the first answer again. "
+        "Kept 24 hours.",
+    ),
+    OpenApiParameter(
+        REPLAYED,
+        {"type": "string", "enum": ["true"]},
+        OpenApiParameter.HEADER,
+        description="Only if this is the first answer to its Idempotency-Key, given again.",
+        response=[201, 202],
+    ),
+]
 
 
 class IdempotencyKeyReused(ServiceError):
     code = "idempotency_key_reused"
+    status = 422
 
 
-def idempotent(handler: Handler) -> Handler:
-    """For an API view's method: honour the request's Idempotency-Key, if it has one."""
+def respond_once(
+    request: Request,
+    respond: Callable[[], Response],
+    *,
+    admit: Callable[[], None] = lambda: None,
+    subject: str | None = None,
+) -> Response:
+    """The answer of `respond`, or the stored one if the request's key was used before.
 
-    @wraps(handler)
-    def wrapped(view: Any, request: AuthenticatedRequest, *args: Any, **kwargs: Any) -> Response:
-        key = request.headers.get(HEADER)
-        if key is None:
-            return handler(view, request, *args, **kwargs)
-        try:
-            _check(key)
-            fingerprint = _fingerprint(request)
-        except InvalidInput:
-            view.check_capacity(request)  # the contract has 429 before 400
-            raise
-        with transaction.atomic():
-            if not _take(request.user.pk, key, fingerprint):
-                return _replay(request.user.pk, key, fingerprint)
-            response = handler(view, request, *args, **kwargs)
-            _store(request.user.pk, key, response)
-        return response
-
-    wrapped.honours_idempotency_key = True  # type: ignore[attr-defined]  # for the API's schema
-    return wrapped
+    `admit` raises RetryLater where there is no room for new work. The contract has that before
+    anything that is wrong with the request, but a stored answer is given all the same. `subject`
+    names the member of the body that has the id of the object whose data it repeats.
+    """
+    key = request.headers.get(HEADER)
+    if key is None:
+        admit()
+        return respond()
+    try:
+        _check(key)
+        fingerprint = _fingerprint(request)
+    except InvalidInput:
+        admit()
+        raise
+    user_id: UUID = request.user.pk  # type: ignore[assignment]  # the route asks for a user
+    with transaction.atomic():
+        if not keys.take(user_id, key, fingerprint):
+            return _replay(user_id, key, fingerprint)
+        admit()
+        response = respond()
+        keys.store_answer(
+            user_id,
+            key,
+            status=response.status_code,
+            body=json.dumps(response.data, cls=JSONEncoder),
+            location=response.headers.get("Location", ""),
+            subject_id=UUID(str(response.data[subject])) if subject else None,
+        )
+    return response
 
 
 def _check(key: str) -> None:
-    if not (1 <= len(key) <= LONGEST_KEY and all("!" <= char <= "~" for char in key)):
-        raise InvalidInput({HEADER: [f"Send 1 to {LONGEST_KEY} visible ASCII characters."]})
+    if not (1 <= len(key) <= MAX_KEY_LENGTH and all("!" <= char <= "~" for char in key)):
+        raise InvalidInput({HEADER: [f"Send 1 to {MAX_KEY_LENGTH} visible ASCII characters."]})
 
 
-def _fingerprint(request: AuthenticatedRequest) -> str:
+def _fingerprint(request: Request) -> str:
     """Equal for requests of one route whose bodies are equal as JSON values."""
     body = json.dumps(_canonical(request.data), sort_keys=True)
     text = f"{request.method} {request.path}\n{body}"
@@ -81,21 +104,8 @@ def _canonical(value: Any) -> Any:
     return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
-def _store(user_id: UUID, key: str, response: Response) -> None:
-    task_id = response.data.get("task_id") if isinstance(response.data, dict) else None
-    cursors.execute(
-        _STORE,
-        response.status_code,
-        json.dumps(response.data, cls=JSONEncoder),
-        response.headers.get("Location", ""),
-        UUID(task_id) if task_id else None,
-        user_id,
-        key,
-    )
-
-
 def _replay(user_id: UUID, key: str, fingerprint: str) -> Response:
-    answer = IdempotentAnswer.objects.get(user_id=user_id, key=key)
+    answer = keys.find(user_id, key)
     if answer.fingerprint != fingerprint:
         raise IdempotencyKeyReused("This Idempotency-Key was used for another request.")
     headers = {REPLAYED: "true"}

@@ -1,75 +1,70 @@
-"""Keys in the database."""
+"""Taking a key, and keeping the answer of the request that took it."""
 
-import hashlib
 import json
-from collections.abc import Callable
+from collections.abc import Mapping
 from datetime import timedelta
-from functools import wraps
 from typing import Any
 from uuid import UUID
 
-from django.core.exceptions import BadRequest
-from django.db import transaction
 from django.db.models.functions import Now
-from django.http import HttpRequest
-from rest_framework.response import Response
-from rest_framework.utils.encoders import JSONEncoder
 
-from accounts.authentication import AuthenticatedRequest, signed_in
-from accounts.models import IdempotentAnswer
 from carprice.db import cursors, dialect
-from carprice.http.errors import InvalidInput, ServiceError
-
+from carprice.idempotency.models import IdempotencyKey
 
 KEPT_FOR = timedelta(hours=24)
+PURGED_AT_ONCE = 1000
 
-FORGOTTEN_AT_ONCE = 1000
-
-BLANK: dict[str, Any] = {
-    "data": {},
-    "defaulted": [],
-    "entered": {},
-    "warnings": [],
-    "validation_errors": {},
-}
-
-
-def blank_out(task_id: UUID) -> None:
-    """Take a task's inputs out of the answers that repeat them."""
-    for answer in IdempotentAnswer.objects.filter(task_id=task_id):
-        body = {**json.loads(answer.body), **BLANK}
-        # A request that takes the key over meanwhile makes the answer that of another task.
-        same = IdempotentAnswer.objects.filter(pk=answer.pk, task_id=task_id)
-        same.update(body=json.dumps(body))
-
-
-def forget_old_answers() -> None:
-    """Delete some of the answers that are kept no longer."""
-    old = IdempotentAnswer.objects.filter(created_at__lt=Now() - KEPT_FOR).order_by("created_at")
-    keys = list(old.values_list("pk", flat=True)[:FORGOTTEN_AT_ONCE])
-    if keys:
-        IdempotentAnswer.objects.filter(pk__in=keys, created_at__lt=Now() - KEPT_FOR).delete()
-
-
-# Waits for a request with the same key that is being answered; an old answer makes room.
+# Waits for a request with the same key that is being answered; an expired key makes room.
 _TAKE = """
-    INSERT INTO accounts_idempotentanswer
+    INSERT INTO idempotency_idempotencykey
         (user_id, key, fingerprint, status, body, location, created_at)
     VALUES (%s, %s, %s, 0, '', '', {now})
     ON CONFLICT (user_id, key) DO UPDATE
-    SET fingerprint = excluded.fingerprint, status = 0, body = '', location = '', task_id = NULL,
+    SET fingerprint = excluded.fingerprint, status = 0, body = '', location = '', subject_id = NULL,
         created_at = {now}
-    WHERE accounts_idempotentanswer.created_at <= {then}
+    WHERE idempotency_idempotencykey.created_at <= {expired}
     RETURNING id
 """
 
-_STORE = """
-    UPDATE accounts_idempotentanswer SET status = %s, body = %s, location = %s, task_id = %s
-    WHERE user_id = %s AND key = %s
-"""
 
-
-def _take(user_id: UUID, key: str, fingerprint: str) -> bool:
-    """Whether the key was free."""
-    statement = _TAKE.format(now=dialect.now(), then=dialect.now(-KEPT_FOR))
+def take(user_id: UUID, key: str, fingerprint: str) -> bool:
+    """Whether the key was free, and is now this transaction's."""
+    statement = _TAKE.format(now=dialect.now(), expired=dialect.now(-KEPT_FOR))
     return cursors.fetch_one(statement, user_id, key, fingerprint) is not None
+
+
+def find(user_id: UUID, key: str) -> IdempotencyKey:
+    """A key that another request has taken."""
+    return IdempotencyKey.objects.get(user_id=user_id, key=key)
+
+
+def store_answer(
+    user_id: UUID,
+    key: str,
+    *,
+    status: int,
+    body: str = "",
+    location: str = "",
+    subject_id: UUID | None = None,
+) -> None:
+    """Keep the answer with a key that this transaction has taken."""
+    IdempotencyKey.objects.filter(user_id=user_id, key=key).update(
+        status=status, body=body, location=location, subject_id=subject_id
+    )
+
+
+def redact(subject_id: UUID, replacements: Mapping[str, Any]) -> None:
+    """Replace members of the stored bodies that repeat an object's data."""
+    for row in IdempotencyKey.objects.filter(subject_id=subject_id):
+        body = {**json.loads(row.body), **replacements}
+        # A request that takes the key over meanwhile makes the answer that of another object.
+        same = IdempotencyKey.objects.filter(pk=row.pk, subject_id=subject_id)
+        same.update(body=json.dumps(body))
+
+
+def purge_expired() -> None:
+    """Delete some of the keys that are kept no longer."""
+    expired = IdempotencyKey.objects.filter(created_at__lt=Now() - KEPT_FOR)
+    oldest = expired.order_by("created_at").values_list("pk", flat=True)[:PURGED_AT_ONCE]
+    if primary_keys := list(oldest):
+        expired.filter(pk__in=primary_keys).delete()

@@ -1,31 +1,3 @@
-"""What forms share."""
-
-from collections.abc import Callable
-from functools import wraps
-from typing import Any, TypeVar
-from uuid import uuid4
-
-from django import forms
-from django.contrib.auth.decorators import login_required
-from django.http import Http404, HttpRequest, HttpResponse
-from django.http.response import HttpResponseBase
-from django.utils.encoding import iri_to_uri
-from django.utils.http import url_has_allowed_host_and_scheme
-from django.views.generic import FormView
-from django_htmx.http import HttpResponseClientRefresh
-
-from carprice.http import throttling
-from carprice.http.errors import InvalidInput, NotFound, ServiceError, TryLater
-
-
-def add_errors(form: forms.Form, errors: dict[str, list[str]]) -> None:
-    for field, messages in errors.items():
-        for message in messages:
-            known = field if field in form.fields else None
-            form.add_error(known, message if known else f"{field}: {message}")
-
-
-# MERGED
 """What every page's form asks of its fields: given once, real characters, plain digits."""
 
 from typing import Any
@@ -67,3 +39,10 @@ class IntegerField(_PlainDigits, forms.IntegerField):
 
 class FloatField(_PlainDigits, forms.FloatField):
     pass
+
+
+def add_errors(form: forms.Form, errors: dict[str, list[str]]) -> None:
+    for field, messages in errors.items():
+        for message in messages:
+            known = field if field in form.fields else None
+            form.add_error(known, message if known else f"{field}: {message}")

@@ -5,7 +5,6 @@ from functools import wraps
 from typing import Any, TypeVar
 from uuid import uuid4
 
-from django import forms
 from django.contrib.auth.decorators import login_required
 from django.http import Http404, HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
@@ -15,9 +14,8 @@ from django.views.generic import FormView
 from django_htmx.http import HttpResponseClientRefresh
 
 from carprice.http import throttling
-from carprice.http.errors import InvalidInput, NotFound, ServiceError, TryLater
+from carprice.http.errors import InvalidInput, NotFound, RetryLater, ServiceError
 from carprice.pages.forms import add_errors
-
 
 R = TypeVar("R", bound=HttpResponseBase)
 
@@ -39,12 +37,12 @@ class ServiceFormView(FormView):  # type: ignore[type-arg]  # generic only in th
     def post(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
         form = self.get_form()
         try:
-            count(request, self.throttle_scope)
+            throttling.count_request(request, self.throttle_scope)
             if form.is_valid():
                 return self.submit(form)
         except InvalidInput as error:
             add_errors(form, error.errors)
-        except TryLater as error:
+        except RetryLater as error:
             form.add_error(None, error.detail)
             response = self.form_invalid(form, status=429)
             response["Retry-After"] = str(error.retry_after)
@@ -85,14 +83,6 @@ def missing_is_404(view: Callable[..., R]) -> Callable[..., R]:
             raise Http404 from error
 
     return wrapped
-
-
-def count(request: HttpRequest, scope: str) -> None:
-    """Count a page's request against the same limits as the API's. Raises TooManyRequests."""
-    keys = [f"address:{throttling.address(request)}"]
-    if request.user.is_authenticated:
-        keys.append(f"account:{request.user.pk}")
-    throttling.count(scope, *keys)
 
 
 def safe_next(request: HttpRequest, default: str) -> str:

@@ -17,16 +17,17 @@ import pytest
 from django.conf import LazySettings, settings
 from django.db import transaction
 from django.test import Client
-from django.urls import URLPattern, get_resolver, resolve
+from django.urls import resolve
 from rest_framework.test import APIClient
 
 from accounts.models import User
 from accounts.tokens import SessionAccessToken
 from carprice.http import throttling
 from carprice.server.chunked_bodies import KnownLength
-from testing.bad_input import CAR, MODEL, NO_ID, VARIED, World, changed, everything, leaks
 from carprice.tests.test_bad_input import BROKEN_BODIES
+from testing.bad_input import CAR, MODEL, NO_ID, VARIED, World, changed, everything, leaks
 from testing.fixtures import PASSWORD
+from testing.routes import api_routes
 
 pytestmark = pytest.mark.django_db
 
@@ -203,13 +204,12 @@ def refuse(world: World, route: Route, asks: dict[str, Ask], status: int, code: 
 def json_routes() -> set[tuple[str, str]]:
     """Name and method of every route that answers JSON below /api/."""
     found = set()
-    for pattern in get_resolver().url_patterns:
-        view = getattr(getattr(pattern, "callback", None), "cls", None)
-        if view is None or not isinstance(pattern, URLPattern) or pattern.name in FOR_OPERATORS:
+    for route in api_routes():
+        if route.name in FOR_OPERATORS or not str(route.pattern).startswith("api/"):
             continue
-        if str(pattern.pattern).startswith("api/"):
-            methods = {"get", "post", "put", "patch", "delete"}
-            found |= {(str(pattern.name), name.upper()) for name in methods if hasattr(view, name)}
+        view = route.callback.view_class  # type: ignore[attr-defined]
+        methods = {"get", "post", "put", "patch", "delete"}
+        found |= {(str(route.name), name.upper()) for name in methods if hasattr(view, name)}
     return found
 
 

@@ -11,9 +11,9 @@ from rest_framework.test import APIClient
 
 from accounts.models import User
 from billing.models import CreditAccount, LedgerEntry
-from testing.fixtures import PASSWORD
 from mlmodels.models import Predictor
 from predictions.models import Prediction
+from testing.fixtures import PASSWORD
 
 pytestmark = pytest.mark.django_db
 

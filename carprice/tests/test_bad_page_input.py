@@ -15,10 +15,20 @@ from django.test import Client
 from django.urls import resolve
 
 from accounts.models import User
-from carprice import urls
-from testing.bad_input import CAR, MODEL, NO_ID, VARIED, World, changed, everything, leaks, signed_in
-from testing.fixtures import PASSWORD
 from mlmodels.catalogue.queries import signature_of
+from testing.bad_input import (
+    CAR,
+    MODEL,
+    NO_ID,
+    VARIED,
+    World,
+    changed,
+    everything,
+    leaks,
+    signed_in,
+)
+from testing.fixtures import PASSWORD
+from testing.routes import page_routes
 
 pytestmark = pytest.mark.django_db
 
@@ -191,7 +201,7 @@ def messages(response: Any) -> dict[str, Any]:
 def test_every_form_is_in_the_table() -> None:
     named = {
         pattern.name
-        for pattern in urls.pages
+        for pattern in page_routes()
         if hasattr(getattr(pattern.callback, "view_class", None), "form_class")
     }
 
@@ -203,7 +213,7 @@ def test_every_page_is_in_one_of_the_tables(world: World) -> None:
 
     covered = {resolve(path).url_name for path in paths}
 
-    assert covered == {pattern.name for pattern in urls.pages}
+    assert covered == {pattern.name for pattern in page_routes()}
 
 
 @each(FORMS)

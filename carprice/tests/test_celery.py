@@ -8,7 +8,7 @@ from celery.exceptions import SoftTimeLimitExceeded
 from django.db import connection, connections, transaction
 
 from accounts.models import User
-from carprice.db import connections
+from carprice.db import connection_state
 from predictions.execution import runner
 from predictions.models import Heartbeat
 from predictions.tasks import beat, score_waiting
@@ -57,7 +57,7 @@ def test_a_task_cut_short_leaves_no_transaction_open(
 
     assert score_waiting.apply((str(uuid.uuid4()),)).state == "FAILURE"
 
-    assert not connections.is_amid_transaction()
+    assert not connection_state.is_in_transaction()
     another_process_writes(user)
 
 

@@ -26,24 +26,20 @@ from schemathesis.specs.openapi.checks import positive_data_acceptance
 
 from accounts.models import User
 from accounts.tokens import SessionAccessToken, open_session
-from carprice.urls import api_contract, operations, root_contract
 from carprice.wsgi import django_application
-from testing.fixtures import PASSWORD
 from mlmodels.models import Predictor
 from predictions import services
 from predictions.execution import runner
 from predictions.models import Heartbeat, Prediction
+from testing.fixtures import PASSWORD
+from testing.routes import api_routes
 
 Document = dict[str, Any]
 Checks = list[Callable[[CheckContext, Response, Case[Any]], bool | None]]
 
 DOCUMENT: Document = SchemaGenerator().get_schema(public=True)  # type: ignore[no-untyped-call]
 NOT_DESCRIBED = {"api-schema", "api-docs"}  # the document itself, and the page that shows it
-ROUTES = [
-    route
-    for route in [*root_contract, *api_contract, *operations]
-    if route.name not in NOT_DESCRIBED
-]
+ROUTES = [route for route in api_routes() if route.name not in NOT_DESCRIBED]
 PUBLIC = {"/sign_up", "/sign_in", "/api/auth/register", "/api/auth/login", "/api/auth/refresh"}
 UNWATCHED = {"/healthz", "/readyz"}
 IDEMPOTENT = {

@@ -17,10 +17,10 @@ from rest_framework.test import APIRequestFactory, force_authenticate
 from accounts.models import User
 from billing import services
 from billing.models import LedgerEntry
+from carprice.db.dialect import Moment
 from carprice.http.errors import InvalidInput
 from carprice.http.pagination import CursorPages, DatedPageQuery, PageQuery, created_between
 from carprice.http.queries import OneOfField
-from carprice.db.dialect import Moment
 
 pytestmark = pytest.mark.django_db
 BY_ID = CursorPages("entries", order=("id",))

@@ -17,12 +17,12 @@ from accounts.models import User
 from billing.models import CreditAccount, LedgerEntry
 from billing.services import set_available
 from carprice.http import throttling
-from testing.fixtures import PASSWORD
 from mlmodels.models import Predictor
 from predictions import notifications
 from predictions.execution import claims, runner
 from predictions.models import Prediction
 from predictions.services import request_prediction
+from testing.fixtures import PASSWORD
 
 pytestmark = pytest.mark.django_db
 

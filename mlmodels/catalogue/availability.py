@@ -1,30 +1,16 @@
 """Which versions can be sold, because a worker can load them."""
 
-import json
 import logging
-import re
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable
 from datetime import timedelta
-from functools import lru_cache
-from typing import Any
 from uuid import UUID
 
 from django.db import transaction
-from django.db.models import F, Q, QuerySet
+from django.db.models import Q, QuerySet
 from django.db.models.functions import Now
 
-from accounts.models import User
-from carprice.http.errors import InvalidInput, ServiceError
-from carprice.db.cursors import fetch_one, instance
-from mlmodels.domains import DOMAINS
-from mlmodels.domains.base import Domain, PredictorSpec
-from mlmodels.serving.intervals import Calibration, Interval
-from mlmodels.models import Predictor, PredictorVersion, PriceChange
-from mlmodels.signature import Inputs, Signature
-from mlmodels.catalogue.card import Card
 from mlmodels.catalogue.queries import name_of
-
+from mlmodels.models import Predictor, PredictorVersion
 
 logger = logging.getLogger(__name__)
 

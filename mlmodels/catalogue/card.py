@@ -2,21 +2,32 @@
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import asdict, dataclass
-from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from datetime import datetime
+from typing import Any
 
-from mlmodels.serving import artefacts, explanations
-from mlmodels.serving.artefacts import Artefact
-from mlmodels.serving.comparables import KnownCases
-from mlmodels.domains.base import Domain, FeatureSpec, PredictorSpec
-from mlmodels.signature import Feature, Signature, Value
-from mlmodels.catalogue.card import Metrics
-from mlmodels.training.cross_validation import Assessment, Plan, Progress, SEED, assess
 
-if TYPE_CHECKING:
-    import pandas as pd
+@dataclass(frozen=True)
+class Metrics:
+    """Accuracy on rows the model had not seen, pooled over all folds and repeats.
+
+    mae and rmse are in the target's unit; mape is a fraction; r2 has no unit. `coverage` is how
+    often ranges held the true value of rows that neither model nor range had seen, also by thirds
+    of the predicted value, from the lowest; `range_width` their mean width in the target's unit.
+    """
+
+    r2: float
+    mae: float
+    rmse: float
+    mape: float
+    rows: int
+    folds: int
+    repeats: int
+    seed: int
+    coverage: float | None = None
+    coverage_by_third: list[float] | None = None
+    range_width: float | None = None
+    unseen_groups: Metrics | None = None  # where each group was predicted by models without it
 
 
 @dataclass(frozen=True)
@@ -44,46 +55,3 @@ class Card:
 
     def to_json(self) -> dict[str, Any]:
         return {**asdict(self), "trained_at": self.trained_at.isoformat()}
-
-
-# MERGED
-from __future__ import annotations
-
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
-from itertools import chain, islice
-from typing import TYPE_CHECKING, Any
-
-from mlmodels.serving.intervals import Calibration, THIRDS
-
-if TYPE_CHECKING:
-    import numpy as np
-    import pandas as pd
-    from numpy.typing import NDArray
-
-    FloatArray = NDArray[np.float64]
-    Rows = NDArray[np.int64]
-    Split = tuple[Rows, Rows]
-
-
-@dataclass(frozen=True)
-class Metrics:
-    """Accuracy on rows the model had not seen, pooled over all folds and repeats.
-
-    mae and rmse are in the target's unit; mape is a fraction; r2 has no unit. `coverage` is how
-    often ranges held the true value of rows that neither model nor range had seen, also by thirds
-    of the predicted value, from the lowest; `range_width` their mean width in the target's unit.
-    """
-
-    r2: float
-    mae: float
-    rmse: float
-    mape: float
-    rows: int
-    folds: int
-    repeats: int
-    seed: int
-    coverage: float | None = None
-    coverage_by_third: list[float] | None = None
-    range_width: float | None = None
-    unseen_groups: Metrics | None = None  # where each group was predicted by models without it

@@ -1,29 +1,12 @@
 """What predictors cost: first prices by accuracy, then an operator's."""
 
-import json
-import logging
-import re
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
-from datetime import timedelta
-from functools import lru_cache
-from typing import Any
-from uuid import UUID
+from collections.abc import Sequence
 
 from django.db import transaction
-from django.db.models import F, Q, QuerySet
-from django.db.models.functions import Now
 
 from accounts.models import User
-from carprice.http.errors import InvalidInput, ServiceError
-from carprice.db.cursors import fetch_one, instance
-from mlmodels.domains import DOMAINS
-from mlmodels.domains.base import Domain, PredictorSpec
-from mlmodels.serving.intervals import Calibration, Interval
-from mlmodels.models import Predictor, PredictorVersion, PriceChange
-from mlmodels.signature import Inputs, Signature
-from mlmodels.catalogue.card import Card
-
+from carprice.http.errors import InvalidInput
+from mlmodels.models import Predictor, PriceChange
 
 PRICE_BY_RANK = (10, 25, 40)  # credits, from the largest cross-validated error to the smallest
 

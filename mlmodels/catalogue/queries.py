@@ -1,32 +1,25 @@
 """Reading the catalogue: what is on sale, what a version takes and promises."""
 
-import json
-import logging
 import re
-from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from datetime import timedelta
 from functools import lru_cache
 from typing import Any
 from uuid import UUID
 
-from django.db import transaction
-from django.db.models import F, Q, QuerySet
-from django.db.models.functions import Now
+from django.db.models import F
 
-from accounts.models import User
-from carprice.http.errors import InvalidInput, ServiceError
 from carprice.db.cursors import fetch_one, instance
+from carprice.http.errors import InvalidInput, ServiceError
 from mlmodels.domains import DOMAINS
-from mlmodels.domains.base import Domain, PredictorSpec
+from mlmodels.domains.base import Domain
+from mlmodels.models import Predictor, PredictorVersion
 from mlmodels.serving.intervals import Calibration, Interval
-from mlmodels.models import Predictor, PredictorVersion, PriceChange
 from mlmodels.signature import Inputs, Signature
-from mlmodels.catalogue.card import Card
 
 
 class PredictorNotFound(ServiceError):
     code = "predictor_not_found"
+    status = 404
 
 
 _FOUND_FIELDS = ["id", "name", "domain", "title", "price", "current_version_id"]

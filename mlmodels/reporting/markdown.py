@@ -12,12 +12,12 @@ from typing import Any
 
 from django.conf import settings
 
-from mlmodels.serving.artefacts import write_whole
 from mlmodels.catalogue.queries import find_version
-from mlmodels.reporting.charts import Chart
 from mlmodels.domains import DOMAINS
 from mlmodels.domains.base import Domain, PredictorSpec
+from mlmodels.reporting.charts import Chart
 from mlmodels.reporting.reports import NO_BREAK, Report
+from mlmodels.serving.artefacts import write_whole
 
 CHARTS = "models"  # their folder, beside the document
 COLUMNS = 120

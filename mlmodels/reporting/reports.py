@@ -11,12 +11,12 @@ from functools import cached_property
 from itertools import pairwise
 from statistics import fmean, median
 
-from mlmodels.reporting import charts
-from mlmodels.reporting.charts import Bar, Chart, Point
 from mlmodels.domains import DOMAINS
 from mlmodels.domains.base import Domain
-from mlmodels.serving.intervals import COVERAGE, Calibration
 from mlmodels.models import PredictorVersion
+from mlmodels.reporting import charts
+from mlmodels.reporting.charts import Bar, Chart, Point
+from mlmodels.serving.intervals import COVERAGE, Calibration
 from mlmodels.signature import Feature, Signature
 
 FIFTHS = 5

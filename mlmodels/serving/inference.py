@@ -6,9 +6,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 from uuid import UUID
 
+from mlmodels.models import PredictorVersion
 from mlmodels.serving import artefacts, explanations, row_sums
 from mlmodels.serving.artefacts import Artefact
-from mlmodels.models import PredictorVersion
 from mlmodels.signature import Feature, Signature
 
 KEPT = 16  # loaded pipelines per process

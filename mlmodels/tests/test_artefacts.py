@@ -18,10 +18,10 @@ from rest_framework.test import APIClient
 
 from accounts.models import User
 from billing.models import CreditAccount
+from mlmodels.models import Predictor, PredictorVersion
 from mlmodels.serving import artefacts, explanations, inference
 from mlmodels.serving.artefacts import Artefact, ArtefactError
 from mlmodels.serving.inference import Scorer, ScoringError
-from mlmodels.models import Predictor, PredictorVersion
 from mlmodels.signature import Feature
 from predictions.execution import runner
 from predictions.models import Prediction

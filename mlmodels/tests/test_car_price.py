@@ -9,7 +9,7 @@ from sklearn.pipeline import Pipeline
 from carprice.http.errors import InvalidInput
 from mlmodels.domains.base import PredictorSpec
 from mlmodels.domains.car_price import DOMAIN, FEATURES, INVENTED_PRICES, clean_brand
-from mlmodels.training.train.train import describe
+from mlmodels.training.train import describe
 
 if TYPE_CHECKING:
     import pandas as pd

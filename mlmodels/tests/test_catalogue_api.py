@@ -14,7 +14,7 @@ from carprice.http.errors import InvalidInput
 from mlmodels.domains.car_price import BRAND_REPAIRS, DOMAIN
 from mlmodels.models import Predictor, PredictorVersion
 from mlmodels.signature import Feature, Signature
-from mlmodels.training.train.train import describe
+from mlmodels.training.train import describe
 from predictions.models import Prediction
 
 LINE = [

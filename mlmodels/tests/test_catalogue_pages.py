@@ -7,9 +7,9 @@ import pytest
 from django.test import Client
 
 from accounts.models import User
-from testing.fixtures import PLAN
 from mlmodels.catalogue import availability, pricing
 from mlmodels.models import Predictor, PredictorVersion
+from testing.fixtures import PLAN
 
 pytestmark = pytest.mark.django_db
 

@@ -9,9 +9,9 @@ import pytest
 from django.conf import settings
 from django.core.management import CommandError, call_command
 
-from mlmodels.reporting.markdown import outline
 from mlmodels.domains import DOMAINS, predictor_specs
 from mlmodels.models import Predictor, PredictorVersion
+from mlmodels.reporting.markdown import outline
 
 pytestmark = pytest.mark.django_db
 

@@ -6,11 +6,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from mlmodels.serving import explanations, inference
 from mlmodels.domains import predictor_specs
 from mlmodels.domains.base import Domain
-from mlmodels.serving.explanations import Unexplainable
 from mlmodels.models import Predictor
+from mlmodels.serving import explanations, inference
+from mlmodels.serving.explanations import Unexplainable
 from mlmodels.signature import Signature
 
 ENTRIES = [pytest.param(domain, spec.name, id=spec.name) for domain, spec in predictor_specs()]

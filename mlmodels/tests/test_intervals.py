@@ -5,9 +5,9 @@ from dataclasses import replace
 
 import pytest
 
-from mlmodels.training import train
 from mlmodels.domains import predictor_specs
 from mlmodels.serving.intervals import Calibration
+from mlmodels.training import train
 from mlmodels.training.cross_validation import Plan
 
 

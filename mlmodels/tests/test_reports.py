@@ -13,13 +13,13 @@ from django.urls import reverse
 from rest_framework.test import APIClient
 
 from accounts.models import User
-from testing.fixtures import Trained
 from mlmodels.catalogue import publishing, queries
 from mlmodels.catalogue.queries import PredictorNotFound
 from mlmodels.domains import DOMAINS, predictor_specs
 from mlmodels.models import Predictor, PredictorVersion
 from mlmodels.reporting.reports import NO_BREAK, Report
 from predictions.services import request_prediction
+from testing.fixtures import Trained
 
 pytestmark = pytest.mark.django_db
 

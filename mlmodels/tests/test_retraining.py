@@ -15,13 +15,13 @@ import pytest
 from django.conf import LazySettings, settings
 from django.core.management import call_command
 
-from testing.fixtures import AtOnce, Trained
 from mlmodels.catalogue import availability, publishing, queries
-from mlmodels.serving import artefacts
-from mlmodels.training import runner, train
 from mlmodels.domains import predictor_specs
 from mlmodels.models import Predictor, PredictorVersion
+from mlmodels.serving import artefacts
+from mlmodels.training import runner
 from mlmodels.training.cross_validation import Plan
+from testing.fixtures import AtOnce, Trained
 
 NAME = "linear_regression"
 POINTS = [
@@ -166,7 +166,7 @@ def test_a_file_that_is_back_from_a_backup_puts_its_predictor_on_sale_without_tr
     version: PredictorVersion, train: Train, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     availability.report_fault(version.pk, "The artefact cannot be read: No such file or directory.")
-    monkeypatch.setattr(train, "train", lambda *_, **__: pytest.fail("it trained"))
+    monkeypatch.setattr(runner, "train", lambda *_, **__: pytest.fail("it trained"))
 
     output = train(missing=True)
 

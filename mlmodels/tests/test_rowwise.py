@@ -13,10 +13,10 @@ from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import StandardScaler
 from threadpoolctl import threadpool_limits
 
-from mlmodels.serving import inference, row_sums
 from mlmodels.domains import predictor_specs
 from mlmodels.domains.base import Domain
 from mlmodels.models import Predictor
+from mlmodels.serving import inference, row_sums
 from mlmodels.signature import Signature
 from mlmodels.tests.test_explanations import rows_of
 

@@ -10,7 +10,7 @@ import pytest
 from carprice.http.errors import InvalidInput
 from mlmodels.domains.car_price import DOMAIN
 from mlmodels.signature import Feature, Signature
-from mlmodels.training.train.train import describe
+from mlmodels.training.train import describe
 
 FUEL = Feature("fuel", "Fuel", "category", "gas", choices=("diesel", "gas"))
 POWER = Feature("power", "Power", "integer", 95, "hp", 1, 2000, (48.0, 262.0))

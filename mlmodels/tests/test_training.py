@@ -11,17 +11,16 @@ from django.core.management import CommandError, call_command
 
 from accounts.models import User
 from carprice.http.errors import InvalidInput
-from testing.fixtures import PLAN
 from mlmodels.catalogue import pricing, publishing, queries
-from mlmodels.serving import artefacts
-from mlmodels.training import cross_validation, train
+from mlmodels.catalogue.card import Card, Metrics
 from mlmodels.catalogue.queries import PredictorNotFound
 from mlmodels.domains import DOMAINS, predictor_specs
 from mlmodels.domains.base import Domain, PredictorSpec
 from mlmodels.models import Predictor, PredictorVersion, PriceChange
-from mlmodels.catalogue.card import Card
-from mlmodels.catalogue.card import Metrics
+from mlmodels.serving import artefacts
+from mlmodels.training import cross_validation, train
 from mlmodels.training.cross_validation import Assessment, Plan
+from testing.fixtures import PLAN
 
 Trained = list[tuple[Domain, PredictorSpec, Card]]
 

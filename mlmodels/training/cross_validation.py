@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from itertools import chain, islice
 from typing import TYPE_CHECKING, Any
 
-from mlmodels.serving.intervals import Calibration, THIRDS
+from mlmodels.serving.intervals import THIRDS, Calibration
 
 if TYPE_CHECKING:
     import numpy as np
@@ -18,7 +18,6 @@ if TYPE_CHECKING:
     Rows = NDArray[np.int64]
     Split = tuple[Rows, Rows]
 from mlmodels.catalogue.card import Metrics
-
 
 SEED = 20260101
 

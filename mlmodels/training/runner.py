@@ -16,11 +16,11 @@ from uuid import UUID
 from django.conf import settings
 
 from mlmodels.catalogue import availability, pricing, publishing
-from mlmodels.serving import artefacts
-from mlmodels.training import train
-from mlmodels.serving.artefacts import ArtefactError
 from mlmodels.domains.base import Domain, PredictorSpec
 from mlmodels.models import Predictor, PredictorVersion
+from mlmodels.serving import artefacts
+from mlmodels.serving.artefacts import ArtefactError
+from mlmodels.training import train
 from mlmodels.training.cross_validation import Progress
 
 LOCK = ".training.lock"

@@ -3,22 +3,19 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
+from mlmodels.domains.base import Domain, FeatureSpec, PredictorSpec
 from mlmodels.serving import artefacts, explanations
 from mlmodels.serving.artefacts import Artefact
 from mlmodels.serving.comparables import KnownCases
-from mlmodels.domains.base import Domain, FeatureSpec, PredictorSpec
 from mlmodels.signature import Feature, Signature, Value
-from mlmodels.catalogue.card import Metrics
-from mlmodels.training.cross_validation import Assessment, Plan, Progress, SEED, assess
+from mlmodels.training.cross_validation import SEED, Assessment, Plan, Progress, assess
 
 if TYPE_CHECKING:
     import pandas as pd
 from mlmodels.catalogue.card import Card
-
 
 RARE_SHARE = 0.01  # of the rows; fewer make a choice a rare one
 

@@ -15,10 +15,10 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from carprice.http.exceptions import RETRY_AFTER_OUTAGE_SECONDS
-from carprice.http.views import PublicApiView
 from carprice.http.schema import errors
-from mlmodels.serving.artefacts import ArtefactError, read_verified
+from carprice.http.views import PublicApiView
 from mlmodels.models import Predictor
+from mlmodels.serving.artefacts import ArtefactError, read_verified
 from predictions.models import Heartbeat
 
 logger = logging.getLogger(__name__)

@@ -1,30 +1,3 @@
-import math
-from collections.abc import Sequence
-from datetime import UTC, datetime
-from typing import Any
-
-from django.core.validators import EmailValidator
-from django.utils.dateparse import parse_datetime
-from drf_spectacular.types import OpenApiTypes
-from drf_spectacular.utils import extend_schema_field
-from rest_framework import serializers
-from rest_framework.request import Request
-
-
-@extend_schema_field(OpenApiTypes.UUID)
-class IdField(serializers.Field[str, str, str, Any]):
-    """Any JSON string; one that is no id is found nowhere."""
-
-    def to_internal_value(self, data: Any) -> str:
-        if not isinstance(data, str):
-            raise serializers.ValidationError("Not a valid string.")
-        return data
-
-    def to_representation(self, value: str) -> str:
-        return value
-
-
-# MERGED
 """Root contract: POST and GET /predict, GET /history, GET /running."""
 
 from collections.abc import Mapping
@@ -42,16 +15,16 @@ from rest_framework import serializers
 from rest_framework.response import Response
 
 from accounts.authentication import AuthenticatedRequest
-from carprice.idempotency.headers import idempotent
-from carprice.http.views import ApiView
 from carprice.http.errors import InvalidInput
-from carprice.http.schema import IDEMPOTENCY_KEY, errors
+from carprice.http.schema import errors
 from carprice.http.serializers import StrictSerializer, StringField
-from predictions.api.root_contract.root_contract import IdField
+from carprice.http.views import ApiView
+from carprice.idempotency import headers as idempotency
 from mlmodels.catalogue.queries import find_on_sale
-from predictions import queue, services
+from predictions import services
+from predictions.api.serializers import VALUE, DataField
+from predictions.api.submission import SubmissionView
 from predictions.models import Prediction
-from predictions.api.root_contract.serializers import DataField, VALUE
 
 
 @extend_schema_field(
@@ -83,6 +56,19 @@ EXAMPLE = OpenApiExample(
 )
 
 
+@extend_schema_field(OpenApiTypes.UUID)
+class IdField(serializers.Field[str, str, str, Any]):
+    """Any JSON string; one that is no id is found nowhere."""
+
+    def to_internal_value(self, data: Any) -> str:
+        if not isinstance(data, str):
+            raise serializers.ValidationError("Not a valid string.")
+        return data
+
+    def to_representation(self, value: str) -> str:
+        return value
+
+
 class JobId(StrictSerializer):
     job_id = IdField()
 
@@ -100,24 +86,18 @@ class JobIds(serializers.Serializer[Any]):
     job_ids = serializers.ListField(child=serializers.UUIDField())
 
 
-class PredictView(ApiView):
-    def initial(self, request: Any, *args: Any, **kwargs: Any) -> None:
-        self.throttle_scope = "submit" if request.method == "POST" else "other"
-        super().initial(request, *args, **kwargs)
-
-    def check_capacity(self, request: Any) -> None:
-        queue.refuse_if_full(request.user)
-
+class PredictView(SubmissionView):
     @extend_schema(
-        parameters=[IDEMPOTENCY_KEY],
+        parameters=idempotency.PARAMETERS,
         request=PredictRequest,
         examples=[EXAMPLE],
         responses={202: JobId, **errors(400, 401, 402, 404, 422, 429)},
     )
-    @idempotent
     def post(self, request: AuthenticatedRequest) -> Response:
         """Queue a prediction. Its price is held now and charged only when it succeeds."""
-        queue.refuse_if_full(request.user)
+        return self.submit(request, lambda: self._predict(request))
+
+    def _predict(self, request: AuthenticatedRequest) -> Response:
         serializer = PredictRequest(data=request.data)
         serializer.is_valid(raise_exception=True)
         predictor = find_on_sale(serializer.validated_data["model_name"])

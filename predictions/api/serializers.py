@@ -6,29 +6,20 @@ from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import Any
 
-from django.db.models import QuerySet
-from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import (
-    OpenApiExample,
-    OpenApiParameter,
-    extend_schema,
     extend_schema_field,
 )
 from rest_framework import serializers
-from rest_framework.response import Response
 
-from accounts.authentication import AuthenticatedRequest
-from carprice.idempotency.headers import idempotent
-from carprice.http.views import ApiView
-from carprice.http.pagination import CursorPages, DatedPageQuery, PageQuery, created_between, page_of
-from carprice.http.schema import IDEMPOTENCY_KEY, errors
+from carprice.http.pagination import (
+    DatedPageQuery,
+)
 from carprice.http.queries import OneOfField, QuerySerializer, SecondsField
 from carprice.http.serializers import BooleanField, StrictSerializer, StringField
 from mlmodels.catalogue import queries
 from mlmodels.domains import DOMAINS
-from predictions import queue, results, services, waiting, what_ifs
+from predictions import queue, results, services
 from predictions.models import Prediction
-
 
 LONGEST_WAIT_SECONDS = 30
 

@@ -1,9 +1,5 @@
 """/api/tasks: predictions with drafts, a bounded wait, cancel and delete."""
 
-import json
-from collections.abc import Sequence
-from dataclasses import asdict
-from datetime import UTC, datetime
 from typing import Any
 
 from django.db.models import QuerySet
@@ -12,23 +8,31 @@ from drf_spectacular.utils import (
     OpenApiExample,
     OpenApiParameter,
     extend_schema,
-    extend_schema_field,
 )
 from rest_framework import serializers
 from rest_framework.response import Response
 
 from accounts.authentication import AuthenticatedRequest
-from carprice.idempotency.headers import idempotent
+from carprice.http.pagination import CursorPages, PageQuery, created_between, page_of
+from carprice.http.schema import errors
+from carprice.http.serializers import StrictSerializer
 from carprice.http.views import ApiView
-from carprice.http.pagination import CursorPages, DatedPageQuery, PageQuery, created_between, page_of
-from carprice.http.schema import IDEMPOTENCY_KEY, errors
-from carprice.http.queries import OneOfField, QuerySerializer, SecondsField
-from carprice.http.serializers import BooleanField, StrictSerializer, StringField
+from carprice.idempotency import headers as idempotency
 from mlmodels.catalogue import queries
-from mlmodels.domains import DOMAINS
-from predictions import queue, results, services, waiting, what_ifs
+from predictions import services, waiting, what_ifs
+from predictions.api.serializers import (
+    DraftChange,
+    DraftRequest,
+    Task,
+    TaskQuery,
+    TaskRequest,
+    WaitQuery,
+    WhatIfAnswer,
+    WhatIfRequest,
+    describe_all,
+)
+from predictions.api.submission import SubmissionView
 from predictions.models import Prediction
-from predictions.api.root_contract.serializers import DraftChange, DraftRequest, Task, TaskQuery, TaskRequest, WaitQuery, WhatIfAnswer, WhatIfRequest, describe_all
 
 
 def answer(request: AuthenticatedRequest, task_id: str, status: int = 200) -> Response:
@@ -70,35 +74,27 @@ EXAMPLE = OpenApiExample(
 )
 
 
-class SubmittingView(ApiView):
-    """A view whose POST counts as a submission."""
-
-    def initial(self, request: Any, *args: Any, **kwargs: Any) -> None:
-        self.throttle_scope = "submit" if request.method == "POST" else "other"
-        super().initial(request, *args, **kwargs)
-
-    def check_capacity(self, request: Any) -> None:
-        queue.refuse_if_full(request.user)
-
-
-class PredictTaskView(SubmittingView):
+class PredictTaskView(SubmissionView):
     @extend_schema(
-        parameters=[IDEMPOTENCY_KEY, LOCATION],
+        parameters=[*idempotency.PARAMETERS, LOCATION],
         examples=[EXAMPLE],
         request=TaskRequest,
         responses={202: Task, **errors(400, 401, 402, 404, 422, 429)},
     )
-    @idempotent
     def post(self, request: AuthenticatedRequest) -> Response:
         """Queue a prediction. Its price is held now and charged only when it succeeds."""
-        queue.refuse_if_full(request.user)
+        return self.submit(request, lambda: self._predict(request), subject="task_id")
+
+    def _predict(self, request: AuthenticatedRequest) -> Response:
         sent = checked(TaskRequest(data=request.data))
         predictor = queries.find_on_sale(sent.pop("model_name"))
         row = services.request_prediction(user=request.user, predictor=predictor, **sent)
         return answer(request, str(row.pk), 202)
 
 
-class TasksView(SubmittingView):
+class TasksView(ApiView):
+    throttle_scopes = {"POST": "submit"}
+
     @extend_schema(
         operation_id="api_tasks_list",
         parameters=[TaskQuery],
@@ -178,16 +174,17 @@ class TaskView(ApiView):
         return Response(status=204)
 
 
-class RunTaskView(SubmittingView):
+class RunTaskView(SubmissionView):
     @extend_schema(
-        parameters=[IDEMPOTENCY_KEY, LOCATION],
+        parameters=[*idempotency.PARAMETERS, LOCATION],
         request=None,
         responses={202: Task, **errors(400, 401, 402, 404, 409, 422, 429)},
     )
-    @idempotent
     def post(self, request: AuthenticatedRequest, task_id: str) -> Response:
         """Queue a draft at the current price, which is held."""
-        queue.refuse_if_full(request.user)
+        return self.submit(request, lambda: self._run(request, task_id), subject="task_id")
+
+    def _run(self, request: AuthenticatedRequest, task_id: str) -> Response:
         checked(StrictSerializer(data=request.data))
         services.run_draft(user=request.user, prediction_id=task_id)
         return answer(request, task_id, 202)
@@ -202,7 +199,9 @@ class CancelTaskView(ApiView):
         return answer(request, task_id)
 
 
-class WhatIfView(SubmittingView):
+class WhatIfView(ApiView):
+    throttle_scopes = {"POST": "submit"}
+
     @extend_schema(
         request=WhatIfRequest,
         responses={200: WhatIfAnswer, **errors(400, 401, 404, 409, 429, 504)},

@@ -1,28 +1,18 @@
 """Claiming rows: a token with a lease, by which one worker alone may settle them."""
 
 import json
-import logging
 import uuid
-from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
-from itertools import chain
+from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
-from celery.exceptions import SoftTimeLimitExceeded
 from django.conf import settings
-from django.db import OperationalError, close_old_connections, connection, transaction
-from django.db.models import F, Min
-from django.db.models.functions import Now
+from django.db import connection
 
-from billing.services import resolve_holds
 from carprice.db import cursors, dialect
-from mlmodels.serving import artefacts, inference
-from mlmodels.serving.artefacts import ArtefactError, OtherLibrary
-from predictions import notifications, queue
+from predictions import queue
 from predictions.models import Prediction, PredictionQuerySet
-
 
 Status = Prediction.Status
 

@@ -1,33 +1,21 @@
 """Versions that need other libraries than this worker has."""
 
-import json
 import logging
-import uuid
-from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
-from itertools import chain
-from typing import Any
 from uuid import UUID
 
-from celery.exceptions import SoftTimeLimitExceeded
 from django.conf import settings
-from django.db import OperationalError, close_old_connections, connection, transaction
-from django.db.models import F, Min
-from django.db.models.functions import Now
+from django.db import transaction
 
-from billing.services import resolve_holds
-pass
 from mlmodels.catalogue import availability, queries
 from mlmodels.serving import artefacts, inference
 from mlmodels.serving.artefacts import ArtefactError, OtherLibrary
-from predictions import notifications, queue
-from predictions.models import Prediction, PredictionQuerySet
+from predictions import queue
 from predictions.execution.claims import _lock
 from predictions.execution.recovery import SWEEP_ROWS
 from predictions.execution.scoring import PASSING
 from predictions.execution.settlement import fail
-
+from predictions.models import Prediction
 
 logger = logging.getLogger(__name__)
 

@@ -1,30 +1,18 @@
 """What every worker's sweep does: end what is late, take back what lost its worker."""
 
-import json
 import logging
-import uuid
-from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import datetime, timedelta
-from itertools import chain
-from typing import Any
 from uuid import UUID
 
-from celery.exceptions import SoftTimeLimitExceeded
 from django.conf import settings
-from django.db import OperationalError, close_old_connections, connection, transaction
-from django.db.models import F, Min
+from django.db import transaction
+from django.db.models import Min
 from django.db.models.functions import Now
 
 from billing.services import resolve_holds
-pass
-from mlmodels.serving import artefacts, inference
-from mlmodels.serving.artefacts import ArtefactError, OtherLibrary
-from predictions import notifications, queue
-from predictions.models import Prediction, PredictionQuerySet
 from predictions.execution.claims import _lock
 from predictions.execution.settlement import fail, retry_or_fail
-
+from predictions.models import Prediction
 
 logger = logging.getLogger(__name__)
 

@@ -1,32 +1,14 @@
 """One pass of a worker: claim rows, score them as one array, settle."""
 
-import json
 import logging
-import uuid
-from collections.abc import Sequence
-from dataclasses import dataclass
-from datetime import datetime, timedelta
-from itertools import chain
-from typing import Any
 from uuid import UUID
 
-from celery.exceptions import SoftTimeLimitExceeded
-from django.conf import settings
-from django.db import OperationalError, close_old_connections, connection, transaction
-from django.db.models import F, Min
-from django.db.models.functions import Now
+from django.db import OperationalError, close_old_connections
 
-from billing.services import resolve_holds
-pass
-from mlmodels.serving import artefacts, inference
-from mlmodels.serving.artefacts import ArtefactError, OtherLibrary
-from predictions import notifications, queue
-from predictions.models import Prediction, PredictionQuerySet
 from predictions.execution.claims import Claim, claim_fresh, claim_suspect
 from predictions.execution.compatibility import is_for_us
 from predictions.execution.scoring import score
 from predictions.execution.settlement import abandon, give_back, settle
-
 
 logger = logging.getLogger(__name__)
 

@@ -1,30 +1,17 @@
 """Scoring a claim's rows. Nothing is read or written in the database meanwhile."""
 
-import json
 import logging
-import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
-from itertools import chain
 from typing import Any
-from uuid import UUID
 
 from celery.exceptions import SoftTimeLimitExceeded
-from django.conf import settings
-from django.db import OperationalError, close_old_connections, connection, transaction
-from django.db.models import F, Min
-from django.db.models.functions import Now
 
-from billing.services import resolve_holds
-pass
 from mlmodels.catalogue import availability
-from mlmodels.serving import artefacts, inference
-from mlmodels.serving.artefacts import ArtefactError, OtherLibrary
-from predictions import notifications, queue
-from predictions.models import Prediction, PredictionQuerySet
+from mlmodels.serving import inference
+from mlmodels.serving.artefacts import ArtefactError
 from predictions.execution.claims import Claim, Row
-
+from predictions.models import Prediction
 
 logger = logging.getLogger(__name__)
 

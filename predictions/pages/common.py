@@ -1,38 +1,23 @@
 """What pages about one prediction share."""
 
-from collections.abc import Callable, Mapping
-from contextlib import suppress
+from collections.abc import Callable
 from functools import wraps
-from typing import Any
-from uuid import uuid4
 
-from django.contrib import messages
 from django.contrib.auth.mixins import LoginRequiredMixin
 from django.contrib.auth.views import redirect_to_login
-from django.http import Http404, HttpRequest, HttpResponse
-from django.http.response import HttpResponseBase
-from django.shortcuts import redirect, render
+from django.http import HttpRequest, HttpResponse
 from django.urls import reverse
-from django.utils.cache import patch_vary_headers
-from django.utils.decorators import method_decorator
 from django.utils.functional import cached_property
-from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
 from accounts.authentication import signed_in
-from carprice.idempotency.forms import once
-from carprice.http.errors import InvalidInput, NotFound, WrongState
-from carprice.pages.views import ServiceFormView, is_htmx, missing_is_404, signed_in_fragment
-from carprice.http.pagination import CursorPages, Page
-from mlmodels.serving import input_warnings
-from mlmodels.catalogue.queries import PredictorNotFound, find_on_sale, signature_of
+from carprice.idempotency.forms import submit_once
+from carprice.pages.views import ServiceFormView, missing_is_404
 from mlmodels.domains import DOMAINS
 from mlmodels.domains.base import Domain
-from mlmodels.models import Predictor
-from mlmodels.signature import Feature, Signature
-from predictions import queue, results, services, what_ifs
-from predictions.pages.forms import FeaturesForm, Given, HistoryFilter
-from predictions.models import Prediction, PredictionQuerySet, WhatIf
-
+from mlmodels.signature import Signature
+from predictions import queue, services
+from predictions.models import Prediction
+from predictions.pages.forms import Given
 
 Status = Prediction.Status
 
@@ -70,8 +55,13 @@ def _by_its_owner(view: View) -> View:
     return wrapped
 
 
-def _address(row: Prediction) -> str:
-    return reverse("prediction", args=[row.pk])
+def buy_once(request: HttpRequest, work: Callable[[], str]) -> tuple[str, bool]:
+    """Like submit_once, for a form that queues a prediction. Raises QueueFull."""
+
+    def admit() -> None:
+        queue.refuse_if_full(signed_in(request))
+
+    return submit_once(request, work, admit=admit)
 
 
 def _given(row: Prediction, signature: Signature) -> Given:

@@ -1,38 +1,26 @@
 """Describe a case, see the price of its prediction, and ask for it or keep a draft."""
 
-from collections.abc import Callable, Mapping
-from contextlib import suppress
-from functools import wraps
+from collections.abc import Callable
 from typing import Any
-from uuid import uuid4
 
 from django.contrib import messages
 from django.contrib.auth.mixins import LoginRequiredMixin
-from django.contrib.auth.views import redirect_to_login
-from django.http import Http404, HttpRequest, HttpResponse
-from django.http.response import HttpResponseBase
-from django.shortcuts import redirect, render
+from django.http import Http404, HttpResponse
+from django.shortcuts import redirect
 from django.urls import reverse
-from django.utils.cache import patch_vary_headers
 from django.utils.decorators import method_decorator
 from django.utils.functional import cached_property
-from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
 from accounts.authentication import signed_in
-from carprice.idempotency.forms import once
-from carprice.http.errors import InvalidInput, NotFound, WrongState
-from carprice.pages.views import ServiceFormView, is_htmx, missing_is_404, signed_in_fragment
-from carprice.http.pagination import CursorPages, Page
-from mlmodels.serving import input_warnings
+from carprice.idempotency.forms import submit_once
+from carprice.pages.views import ServiceFormView, missing_is_404
 from mlmodels.catalogue.queries import PredictorNotFound, find_on_sale, signature_of
 from mlmodels.domains import DOMAINS
-from mlmodels.domains.base import Domain
 from mlmodels.models import Predictor
-from mlmodels.signature import Feature, Signature
-from predictions import queue, results, services, what_ifs
-from predictions.pages.forms import FeaturesForm, Given, HistoryFilter
-from predictions.models import Prediction, PredictionQuerySet, WhatIf
-from predictions.pages.common import SAVED, _address, _given
+from predictions import services
+from predictions.models import Prediction
+from predictions.pages.common import SAVED, _given, buy_once
+from predictions.pages.forms import FeaturesForm
 
 
 @method_decorator(missing_is_404, name="dispatch")
@@ -69,22 +57,20 @@ class EstimatePage(LoginRequiredMixin, ServiceFormView):
     def submit(self, form: FeaturesForm) -> HttpResponse:
         is_draft = "save" in self.request.POST
         work = self._save if is_draft else self._buy
-        address, is_first = once(self.request, lambda: work(form.given))
+        address, is_first = work(form.given)
         if is_draft:
             messages.success(self.request, SAVED)
         elif not is_first:
             messages.info(self.request, "You sent this form twice; it was bought once.")
         return redirect(address)
 
-    def _buy(self, data: dict[str, Any]) -> str:
-        user = signed_in(self.request)
-        queue.refuse_if_full(user)
-        row = services.request_prediction(
-            user=user, predictor=self.predictor, data=data, explain=True
-        )
-        return _address(row)
+    def _buy(self, data: dict[str, Any]) -> tuple[str, bool]:
+        return buy_once(self.request, lambda: self._make(services.request_prediction, data))
 
-    def _save(self, data: dict[str, Any]) -> str:
+    def _save(self, data: dict[str, Any]) -> tuple[str, bool]:
+        return submit_once(self.request, lambda: self._make(services.create_draft, data))
+
+    def _make(self, service: Callable[..., Prediction], data: dict[str, Any]) -> str:
         user = signed_in(self.request)
-        row = services.create_draft(user=user, predictor=self.predictor, data=data, explain=True)
-        return _address(row)
+        row = service(user=user, predictor=self.predictor, data=data, explain=True)
+        return reverse("prediction", args=[row.pk])

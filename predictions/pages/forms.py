@@ -14,8 +14,7 @@ from django import forms
 from django.core.validators import MaxLengthValidator, ProhibitNullCharactersValidator
 
 from carprice.http.errors import InvalidInput
-from carprice.pages.forms import StrictForm
-from carprice.pages.forms import add_errors
+from carprice.pages.forms import StrictForm, add_errors
 from mlmodels.domains import DOMAINS
 from mlmodels.domains.base import Domain
 from mlmodels.models import Predictor

@@ -1,40 +1,28 @@
 """One prediction: its state, its result, and what a person does to it."""
 
-from collections.abc import Callable, Mapping
 from contextlib import suppress
-from functools import wraps
 from typing import Any
 from uuid import uuid4
 
 from django.contrib import messages
-from django.contrib.auth.mixins import LoginRequiredMixin
-from django.contrib.auth.views import redirect_to_login
-from django.http import Http404, HttpRequest, HttpResponse
-from django.http.response import HttpResponseBase
+from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.urls import reverse
-from django.utils.cache import patch_vary_headers
 from django.utils.decorators import method_decorator
 from django.utils.functional import cached_property
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
 from accounts.authentication import signed_in
-from carprice.idempotency.forms import once
-from carprice.http.errors import InvalidInput, NotFound, WrongState
-from carprice.pages.views import ServiceFormView, is_htmx, missing_is_404, signed_in_fragment
-from carprice.http.pagination import CursorPages, Page
-from mlmodels.serving import input_warnings
-from mlmodels.catalogue.queries import PredictorNotFound, find_on_sale, signature_of
-from mlmodels.domains import DOMAINS
-from mlmodels.domains.base import Domain
-from mlmodels.models import Predictor
-from mlmodels.signature import Feature, Signature
-from predictions import queue, results, services, what_ifs
-from predictions.pages.forms import FeaturesForm, Given, HistoryFilter
-from predictions.models import Prediction, PredictionQuerySet, WhatIf
-from predictions.pages.common import OfPrediction, SAVED, _by_its_owner, _given
+from carprice.http.errors import NotFound, WrongState
+from carprice.idempotency.forms import submit_once
+from carprice.pages.views import missing_is_404, signed_in_fragment
+from mlmodels.catalogue.queries import signature_of
+from mlmodels.signature import Signature
+from predictions import services
+from predictions.models import Prediction
+from predictions.pages.common import SAVED, OfPrediction, _by_its_owner, _given, buy_once
+from predictions.pages.forms import FeaturesForm, Given
 from predictions.pages.presentation import _context
-
 
 Status = Prediction.Status
 
@@ -87,9 +75,11 @@ class PredictionPage(OfPrediction):
         )
 
     def submit(self, form: FeaturesForm) -> HttpResponse:
-        work = self._save if "save" in self.request.POST else self._run
         try:
-            work(form.given)
+            if "save" in self.request.POST:
+                self._save(form.given)
+            else:
+                buy_once(self.request, lambda: self._run(form.given))
         except WrongState:  # it was run in another tab, or by the first of two clicks
             return self._no_longer_a_draft()
         return redirect("prediction", self.row.pk)
@@ -100,10 +90,10 @@ class PredictionPage(OfPrediction):
         )
         messages.success(self.request, SAVED)
 
-    def _run(self, data: dict[str, Any]) -> None:
+    def _run(self, data: dict[str, Any]) -> str:
         user = signed_in(self.request)
-        queue.refuse_if_full(user)
         services.run_draft_with(user=user, prediction_id=str(self.row.pk), data=data)
+        return reverse("prediction", args=[self.row.pk])
 
     def _no_longer_a_draft(self) -> HttpResponse:
         messages.info(self.request, "This is no longer a draft; nothing was bought twice.")
@@ -143,7 +133,7 @@ def delete(request: HttpRequest, prediction_id: str) -> HttpResponse:
             return _not_yet(request, prediction_id)
         return render(request, "predictions/delete.html", {"prediction": row, "form_key": uuid4()})
     try:
-        address, _ = once(request, erase)
+        address, _ = submit_once(request, erase)
     except WrongState:
         return _not_yet(request, prediction_id)
     messages.success(request, "Deleted.")

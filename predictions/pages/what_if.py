@@ -1,40 +1,23 @@
 """Change a finished prediction's features, and see its result beside the old one."""
 
-from collections.abc import Callable, Mapping
-from contextlib import suppress
-from functools import wraps
+from collections.abc import Mapping
 from typing import Any
-from uuid import uuid4
 
-from django.contrib import messages
-from django.contrib.auth.mixins import LoginRequiredMixin
-from django.contrib.auth.views import redirect_to_login
-from django.http import Http404, HttpRequest, HttpResponse
+from django.http import HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
-from django.shortcuts import redirect, render
-from django.urls import reverse
-from django.utils.cache import patch_vary_headers
+from django.shortcuts import redirect
 from django.utils.decorators import method_decorator
 from django.utils.functional import cached_property
-from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
 from accounts.authentication import signed_in
-from carprice.idempotency.forms import once
-from carprice.http.errors import InvalidInput, NotFound, WrongState
-from carprice.pages.views import ServiceFormView, is_htmx, missing_is_404, signed_in_fragment
-from carprice.http.pagination import CursorPages, Page
-from mlmodels.serving import input_warnings
-from mlmodels.catalogue.queries import PredictorNotFound, find_on_sale, signature_of
-from mlmodels.domains import DOMAINS
-from mlmodels.domains.base import Domain
-from mlmodels.models import Predictor
-from mlmodels.signature import Feature, Signature
-from predictions import queue, results, services, what_ifs
-from predictions.pages.forms import FeaturesForm, Given, HistoryFilter
-from predictions.models import Prediction, PredictionQuerySet, WhatIf
+from carprice.pages.views import missing_is_404
+from mlmodels.catalogue.queries import signature_of
+from mlmodels.signature import Signature
+from predictions import results, what_ifs
+from predictions.models import Prediction
 from predictions.pages.common import OfPrediction
+from predictions.pages.forms import FeaturesForm, Given
 from predictions.pages.presentation import _what_if
-
 
 Status = Prediction.Status
 

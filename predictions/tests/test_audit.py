@@ -19,8 +19,8 @@ from billing.audit import Invariant
 from billing.models import CreditAccount, LedgerEntry
 from carprice.db import cursors, snapshots
 from mlmodels.models import Predictor
-from predictions.execution import claims, runner, settlement
 from predictions.audit import INVARIANTS, breaches, check
+from predictions.execution import claims, runner, settlement
 from predictions.models import Prediction
 from predictions.services import request_prediction
 

@@ -14,13 +14,14 @@ from django.db import OperationalError, connection
 from django.db.models.functions import Now
 from rest_framework.test import APIClient
 
-from accounts.models import IdempotentAnswer, User
+from accounts.models import User
 from billing.models import CreditAccount, LedgerEntry
-from mlmodels.serving import inference
+from carprice.idempotency.models import IdempotencyKey
 from mlmodels.models import Predictor
+from mlmodels.serving import inference
 from predictions import services
-from predictions.execution import claims, compatibility, recovery, runner, scoring, settlement
 from predictions.audit import breaches
+from predictions.execution import claims, compatibility, recovery, runner, scoring, settlement
 from predictions.models import Prediction
 
 pytestmark = pytest.mark.django_db
@@ -76,7 +77,7 @@ def crash_everywhere(act: Act) -> int:
 def everything() -> dict[str, list[Any]]:
     return {
         model.__name__: list(model._default_manager.order_by("pk").values())
-        for model in (Prediction, LedgerEntry, CreditAccount, IdempotentAnswer)
+        for model in (Prediction, LedgerEntry, CreditAccount, IdempotencyKey)
     }
 
 

@@ -18,8 +18,8 @@ from pytest_django.fixtures import Settings
 
 from predictions import notifications
 from predictions.notifications import ring
-from testing.processes import empty_redis_database, eventually, needs_redis
 from predictions.worker import Backoff
+from testing.processes import empty_redis_database, eventually, needs_redis
 
 AT_ONCE_SECONDS = 0.2  # generous: it takes microseconds
 A, B = uuid.UUID(int=1), uuid.UUID(int=2)
@@ -28,8 +28,8 @@ NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
 RING_AND_END = f"""
 import uuid, django
 django.setup()
-from predictions import doorbell
-doorbell.ring(uuid.UUID("{A}"))
+from predictions import notifications
+notifications.ring(uuid.UUID("{A}"))
 """
 
 

@@ -12,12 +12,12 @@ from django.db.models.functions import Now
 
 from accounts.models import User
 from billing.models import CreditAccount, LedgerEntry
-from mlmodels.serving import inference
-from mlmodels.serving.artefacts import path_of
 from mlmodels.catalogue.queries import PredictorNotFound, find_on_sale
 from mlmodels.models import Predictor
-from predictions.execution import claims, recovery, runner, scoring, settlement
+from mlmodels.serving import inference
+from mlmodels.serving.artefacts import path_of
 from predictions.audit import breaches
+from predictions.execution import claims, recovery, runner, scoring, settlement
 from predictions.models import Prediction
 from predictions.services import request_prediction
 from predictions.tasks import score_waiting

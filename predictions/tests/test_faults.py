@@ -10,12 +10,12 @@ from typing import Any
 
 import psycopg
 import pytest
+
 from testing.chaos.clients import COMMANDS, Load
 from testing.chaos.faults import FAULTS, LINEAR
 from testing.chaos.injection import FENCE_OFF, SWEEP_OFF
 from testing.chaos.stack import Stack
 from testing.chaos.verdict import Verdict, judge
-
 from testing.processes import Trained
 
 # Those that share a stack run in this order; each leaves it as it was, or restarts what it hurt.

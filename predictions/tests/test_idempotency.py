@@ -13,16 +13,17 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.test import APIClient, APIRequestFactory, force_authenticate
 
-from carprice.idempotency import keys
-from carprice.idempotency.headers import idempotent
-from accounts.models import IdempotentAnswer, User
+from accounts.models import User
 from billing.models import CreditAccount, LedgerEntry
 from billing.services import set_available
 from carprice.http.parsers import StrictJSONParser
+from carprice.idempotency import keys
+from carprice.idempotency.headers import respond_once
+from carprice.idempotency.models import IdempotencyKey
 from mlmodels.models import Predictor
 from predictions import services
-from predictions.execution import runner
 from predictions.audit import breaches
+from predictions.execution import runner
 from predictions.models import Prediction
 from testing.lifecycle import overlap
 
@@ -80,7 +81,7 @@ def assert_same_answer(first: Any, again: Any) -> None:
 
 def age(**by: float) -> None:
     """Let every kept answer have been given that long before."""
-    IdempotentAnswer.objects.update(created_at=Now() - timedelta(**by))
+    IdempotencyKey.objects.update(created_at=Now() - timedelta(**by))
 
 
 # --- Replays -------------------------------------------------------------------------------------
@@ -107,7 +108,7 @@ def test_without_a_key_the_work_is_done_each_time(api: APIClient, draft: Predict
 
     assert statuses == [202, 202]
     assert Prediction.objects.exclude(pk=draft.pk).count() == 2
-    assert not IdempotentAnswer.objects.exists()
+    assert not IdempotencyKey.objects.exists()
 
 
 def test_the_first_answer_is_given_again_whatever_became_of_the_task(
@@ -275,7 +276,7 @@ def test_other_routes_take_no_notice_of_a_key(
     response = ask() if method == "get" else ask(format="json")
 
     assert response.status_code == status
-    assert not IdempotentAnswer.objects.exists()
+    assert not IdempotencyKey.objects.exists()
 
 
 # --- Refusals ------------------------------------------------------------------------------------
@@ -313,7 +314,7 @@ def test_any_refusal_frees_the_key(
     refused = send(api, path.format(queued=queued.pk), body)
 
     assert refused.status_code == status
-    assert not IdempotentAnswer.objects.exists()
+    assert not IdempotencyKey.objects.exists()
     assert send(api, "/predict").status_code == 202
 
 
@@ -362,7 +363,7 @@ def test_an_answer_is_kept_for_24_hours(api: APIClient, submission: tuple[str, A
     first = send(api, *submission)
     age(hours=23, minutes=59)
 
-    keys.forget_old_answers()
+    keys.purge_expired()
 
     assert_same_answer(first, send(api, *submission))
 
@@ -374,7 +375,7 @@ def test_then_the_key_is_free_whether_it_is_forgotten_or_not(
     first = send(api, "/predict")
     age(hours=24, seconds=1)
     if forgotten:
-        keys.forget_old_answers()
+        keys.purge_expired()
 
     other = {**ASK, "data": {"horsepower": 60}}
     second, again = (send(api, "/api/tasks/predict", other) for _ in range(2))
@@ -400,19 +401,19 @@ def test_a_refusal_leaves_an_old_answer_old(
 def test_old_answers_are_forgotten_some_at_a_time(
     user: User, make_user: MakeUser, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(keys, "FORGOTTEN_AT_ONCE", 3)
+    monkeypatch.setattr(keys, "PURGED_AT_ONCE", 3)
     for number in range(8):
-        IdempotentAnswer.objects.create(user=user, key=str(number))
+        IdempotencyKey.objects.create(user=user, key=str(number))
     age(hours=25)
-    IdempotentAnswer.objects.create(user=user, key="new")
+    IdempotencyKey.objects.create(user=user, key="new")
 
     counts = []
     for _ in range(4):
-        keys.forget_old_answers()
-        counts.append(IdempotentAnswer.objects.count())
+        keys.purge_expired()
+        counts.append(IdempotencyKey.objects.count())
 
     assert counts == [6, 3, 1, 1]
-    assert IdempotentAnswer.objects.get().key == "new"
+    assert IdempotencyKey.objects.get().key == "new"
 
 
 # --- Crashes -------------------------------------------------------------------------------------
@@ -422,7 +423,7 @@ def call(handler: Callable[..., Response], user: User, key: str = "k") -> Respon
     """Do with a handler what a route of the API does."""
     request = APIRequestFactory().post("/", ASK, format="json", HTTP_IDEMPOTENCY_KEY=key)
     force_authenticate(request, user)
-    return idempotent(handler)(None, Request(request, parsers=[StrictJSONParser()]))
+    return respond_once(Request(request, parsers=[StrictJSONParser()]), handler)
 
 
 def submit(user: User, predictor: Predictor) -> str:
@@ -438,7 +439,7 @@ def end_own_session() -> None:
 def test_an_error_after_the_work_undoes_it(user: User, predictor: Predictor) -> None:
     before = state(user)
 
-    def crash(view: Any, request: Request) -> Response:
+    def crash() -> Response:
         submit(user, predictor)
         raise RuntimeError
 
@@ -446,7 +447,7 @@ def test_an_error_after_the_work_undoes_it(user: User, predictor: Predictor) -> 
         call(crash, user)
 
     assert state(user) == before
-    assert not IdempotentAnswer.objects.exists()
+    assert not IdempotencyKey.objects.exists()
 
 
 def test_an_error_between_the_work_and_keeping_its_answer_undoes_it(
@@ -454,7 +455,7 @@ def test_an_error_between_the_work_and_keeping_its_answer_undoes_it(
 ) -> None:
     before = state(user)
 
-    def answer_what_cannot_be_kept(view: Any, request: Request) -> Response:
+    def answer_what_cannot_be_kept() -> Response:
         submit(user, predictor)
         return Response({"job_id": object()})
 
@@ -462,7 +463,7 @@ def test_an_error_between_the_work_and_keeping_its_answer_undoes_it(
         call(answer_what_cannot_be_kept, user)
 
     assert state(user) == before
-    assert not IdempotentAnswer.objects.exists()
+    assert not IdempotencyKey.objects.exists()
 
 
 @pytest.mark.postgresql
@@ -472,7 +473,7 @@ def test_a_connection_lost_after_the_work_leaves_neither_and_a_free_key(
 ) -> None:
     before = state(user)
 
-    def lose_the_connection(view: Any, request: Request) -> Response:
+    def lose_the_connection() -> Response:
         submit(user, predictor)
         end_own_session()
         return Response({})
@@ -482,9 +483,9 @@ def test_a_connection_lost_after_the_work_leaves_neither_and_a_free_key(
 
     connection.close()
     assert state(user) == before
-    assert not IdempotentAnswer.objects.exists()
-    work = call(lambda view, request: Response({"job_id": submit(user, predictor)}), user)
-    again = call(lambda view, request: Response({"job_id": submit(user, predictor)}), user)
+    assert not IdempotencyKey.objects.exists()
+    work = call(lambda: Response({"job_id": submit(user, predictor)}), user)
+    again = call(lambda: Response({"job_id": submit(user, predictor)}), user)
     assert work.data == again.data
     assert state(user)[1] == 1
     assert not list(breaches())
@@ -531,8 +532,8 @@ def test_eight_keys_at_once_buy_what_the_credits_allow(
 
     statuses = sorted(answer.status_code for answer in answers)
     assert statuses == [202] * 3 + [402] * 5
-    assert IdempotentAnswer.objects.filter(status=202).count() == 3
-    assert IdempotentAnswer.objects.count() == 3
+    assert IdempotencyKey.objects.filter(status=202).count() == 3
+    assert IdempotencyKey.objects.count() == 3
     assert not list(breaches())
 
 

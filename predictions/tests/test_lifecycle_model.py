@@ -28,8 +28,8 @@ from carprice.http.errors import ServiceError
 from mlmodels.catalogue.queries import find_on_sale
 from mlmodels.models import Predictor
 from predictions import services
-from predictions.execution import claims, recovery, scoring, settlement
 from predictions.audit import breaches
+from predictions.execution import claims, recovery, scoring, settlement
 from predictions.models import Prediction
 
 pytestmark = pytest.mark.django_db

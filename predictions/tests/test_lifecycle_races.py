@@ -20,8 +20,8 @@ from billing.services import set_available
 from carprice.http.errors import ServiceError
 from mlmodels.models import Predictor
 from predictions import services
-from predictions.execution import claims, recovery, runner, scoring, settlement
 from predictions.audit import breaches
+from predictions.execution import claims, recovery, runner, scoring, settlement
 from predictions.models import Prediction
 from testing.lifecycle import overlap, race
 

@@ -10,11 +10,11 @@ from rest_framework.test import APIClient
 
 from accounts.models import User
 from mlmodels.catalogue import pricing, publishing
-from mlmodels.training import train
 from mlmodels.domains import DOMAINS
 from mlmodels.domains.base import Domain, FeatureSpec, PredictorSpec
 from mlmodels.domains.units import INCHES
 from mlmodels.models import Predictor
+from mlmodels.training import train
 from mlmodels.training.cross_validation import Plan
 from predictions.execution import runner
 from predictions.models import Prediction

@@ -17,12 +17,12 @@ from django.db.models.functions import Now
 from accounts.models import User
 from billing.models import CreditAccount
 from mlmodels.catalogue import availability, publishing
-from mlmodels.serving import inference
 from mlmodels.catalogue.queries import PredictorNotFound, find_on_sale
 from mlmodels.models import Predictor, PredictorVersion
+from mlmodels.serving import inference
 from predictions import worker
-from predictions.execution import claims, compatibility, recovery, runner, scoring, settlement
 from predictions.audit import breaches
+from predictions.execution import claims, compatibility, recovery, runner, scoring, settlement
 from predictions.models import Prediction
 from predictions.services import cancel, request_prediction
 from predictions.tasks import score_waiting

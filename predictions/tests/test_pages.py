@@ -10,18 +10,19 @@ import pytest
 from django.http import HttpRequest
 from django.test import Client, RequestFactory
 
-from carprice.idempotency.forms import once
-from accounts.models import IdempotentAnswer, User
+from accounts.models import User
 from billing.models import CreditAccount, LedgerEntry
 from billing.services import top_up
+from carprice.idempotency.forms import submit_once
+from carprice.idempotency.models import IdempotencyKey
 from mlmodels.catalogue import pricing
 from mlmodels.models import Predictor
 from predictions import services
-from predictions.execution import claims, runner, settlement
 from predictions.audit import breaches
+from predictions.execution import claims, runner, settlement
 from predictions.execution.scoring import Outcome
-from predictions.pages.forms import LONGEST_TEXT
 from predictions.models import Prediction
+from predictions.pages.forms import LONGEST_TEXT
 from predictions.services import request_prediction
 
 pytestmark = pytest.mark.django_db
@@ -119,7 +120,7 @@ def state() -> tuple[Any, ...]:
         list(Prediction.objects.order_by("pk").values_list("pk", "status", "data", "erased_at")),
         list(CreditAccount.objects.order_by("pk").values_list("pk", "balance", "held")),
         LedgerEntry.objects.count(),
-        IdempotentAnswer.objects.count(),
+        IdempotencyKey.objects.count(),
     )
 
 
@@ -602,11 +603,11 @@ def test_a_crash_leaves_neither_the_key_nor_the_work(user: User, rf: RequestFact
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        once(request, crash)
+        submit_once(request, crash)
 
     assert state() == before
-    assert once(request, lambda: "/done") == ("/done", True)
-    assert once(request, lambda: "/again") == ("/done", False)
+    assert submit_once(request, lambda: "/done") == ("/done", True)
+    assert submit_once(request, lambda: "/again") == ("/done", False)
 
 
 # --- Waiting, and cancel -------------------------------------------------------------------------

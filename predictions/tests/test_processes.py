@@ -17,8 +17,19 @@ import pytest
 
 from accounts.demo import DEMO_EMAIL
 from mlmodels.domains import predictor_specs
-from testing.processes import CREDIT, Customer, Job, Servers, Service, Trained, answers, eventually, needs_redis, real_servers
 from testing.fakes import DIE, GATED, RAISE
+from testing.processes import (
+    CREDIT,
+    Customer,
+    Job,
+    Servers,
+    Service,
+    Trained,
+    answers,
+    eventually,
+    needs_redis,
+    real_servers,
+)
 
 pytestmark = pytest.mark.processes
 

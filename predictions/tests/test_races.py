@@ -9,8 +9,8 @@ from accounts.models import User
 from billing.models import CreditAccount
 from billing.services import InsufficientCredits
 from mlmodels.models import Predictor
-from predictions.execution import claims, recovery, runner, scoring, settlement
 from predictions.audit import breaches
+from predictions.execution import claims, recovery, runner, scoring, settlement
 from predictions.models import Prediction
 from predictions.services import request_prediction
 

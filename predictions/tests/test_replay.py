@@ -13,12 +13,11 @@ from django.db.models import F
 from threadpoolctl import threadpool_limits
 
 from accounts.models import User
-from testing.fixtures import Trained
 from mlmodels.catalogue import publishing
-from mlmodels.serving import artefacts, inference
-from mlmodels.serving.artefacts import Artefact
 from mlmodels.domains import DOMAINS, predictor_specs
 from mlmodels.models import Predictor, PredictorVersion
+from mlmodels.serving import artefacts, inference
+from mlmodels.serving.artefacts import Artefact
 from mlmodels.signature import Signature
 from mlmodels.tests.test_explanations import rows_of
 from predictions import replay, services
@@ -27,6 +26,7 @@ from predictions.models import Prediction
 from predictions.replay import Replay
 from predictions.services import request_prediction
 from testing.fakes import Obedient
+from testing.fixtures import Trained
 
 pytestmark = pytest.mark.django_db
 

@@ -17,14 +17,15 @@ from django.db import connection, connections
 from django.test.utils import CaptureQueriesContext
 from rest_framework.test import APIClient
 
-from accounts.models import IdempotentAnswer, User
+from accounts.models import User
 from billing.models import CreditAccount, LedgerEntry
 from billing.services import set_available
 from carprice.db.dialect import Moment
+from carprice.idempotency.models import IdempotencyKey
 from mlmodels.models import Predictor
 from predictions import services, waiting
-from predictions.execution import claims, recovery, runner, scoring, settlement
 from predictions.audit import breaches
+from predictions.execution import claims, recovery, runner, scoring, settlement
 from predictions.models import Prediction
 
 pytestmark = pytest.mark.django_db
@@ -759,7 +760,7 @@ def test_deleting_takes_inputs_out_of_answers_kept_for_a_key(
     first = ask(api, data={"horsepower": 1357})
     key = first.json()["task_id"]
     services.cancel(user=Prediction.objects.get(pk=key).user, prediction_id=key)
-    assert "IdempotentAnswer" in holds_somewhere("1357")
+    assert "IdempotencyKey" in holds_somewhere("1357")
 
     delete(api, key)
 
@@ -787,7 +788,7 @@ def test_deleting_leaves_other_answers_alone(
 
     delete(api, key)
 
-    bodies = dict(IdempotentAnswer.objects.values_list("key", "body"))
+    bodies = dict(IdempotencyKey.objects.values_list("key", "body"))
     assert json.loads(bodies["run"])["data"] == {}
     assert json.loads(bodies["other"]) == other.json()
 

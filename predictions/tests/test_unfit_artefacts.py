@@ -16,16 +16,16 @@ from rest_framework.test import APIClient
 
 from accounts.models import User
 from billing.models import CreditAccount
-from testing.fixtures import Trained
 from mlmodels.catalogue import publishing
+from mlmodels.models import PredictorVersion
 from mlmodels.serving import artefacts
 from mlmodels.serving.artefacts import ArtefactError
-from mlmodels.models import PredictorVersion
 from mlmodels.training.cross_validation import Plan
 from predictions import worker
-from predictions.execution import compatibility, runner
 from predictions.audit import breaches
+from predictions.execution import compatibility, runner
 from predictions.models import Prediction
+from testing.fixtures import Trained
 
 pytestmark = pytest.mark.django_db
 

@@ -14,8 +14,8 @@ from rest_framework.test import APIClient
 
 from accounts.models import User
 from billing.models import CreditAccount, LedgerEntry
-from mlmodels.serving import inference
 from mlmodels.models import Predictor, PredictorVersion
+from mlmodels.serving import inference
 from predictions import audit, waiting, what_ifs
 from predictions.execution import runner, scoring
 from predictions.models import Prediction, WhatIf

@@ -71,8 +71,8 @@ def attempt(options: argparse.Namespace, seed: int) -> int:
 
 def train() -> "Trained":
     """The real predictors that train in seconds."""
-    from mlmodels.training import train
     from mlmodels.domains import predictor_specs
+    from mlmodels.training import train
     from mlmodels.training.cross_validation import Plan
 
     plan = Plan(3, 1, 2, by_group=False)  # how good they are does not matter here

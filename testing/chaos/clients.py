@@ -20,7 +20,7 @@ from typing import Any, Self
 from urllib.parse import urlsplit
 
 from testing import fakes
-from testing.processes import Customer, PASSWORD
+from testing.processes import PASSWORD, Customer
 
 RICH, POOR = 8, 2
 CREDIT, ALLOWANCE = 500_000_000, 40  # of a rich and of a poor user, in credits

@@ -10,10 +10,10 @@ from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from mlmodels.serving.artefacts import write_whole
 from testing.chaos import injection
 from testing.chaos.injection import DIE, SWEEP_DOUBLED, SWEEP_OFF, WAIT
 from testing.chaos.stack import Program, Stack
-from mlmodels.serving.artefacts import write_whole
 from testing.processes import eventually
 
 ALL, SERVERS = ("redis", "rabbitmq", "embedded"), ("redis", "rabbitmq")

@@ -48,7 +48,7 @@ NAME = os.environ.get("FAULT_NAME", "")
 
 
 class Injection(AppConfig):
-    name = "chaos"
+    name = "testing.chaos"
 
     def ready(self) -> None:
         if NAME.startswith("web"):
@@ -75,20 +75,30 @@ def reach(point: str) -> None:
 
 def _hook_web() -> None:
     _replace("predictions.services", "place_hold", _then(AFTER_HOLD))
-    _replace("accounts.idempotency", "_store", _then(BEFORE_COMMIT))
+    _replace("carprice.idempotency.keys", "store_answer", _then(BEFORE_COMMIT))
     _replace("predictions.notifications", "ring", _first(BEFORE_PUBLISH))
     _replace("predictions.api.root_contract", "PredictView.dispatch", _before_answer)
 
 
 def _hook_worker() -> None:
-    _replace("predictions.execution", "_claim", _then(AFTER_CLAIM, unless=_is_none))
+    _replace("predictions.execution.claims", "_claim", _then(AFTER_CLAIM, unless=_is_none))
     _replace("mlmodels.serving.inference", "Scorer.predict", _first(MID_SCORE))
-    _replace("predictions.execution", "resolve_holds", _then(BEFORE_FINISH, unless=_is_sweeping))
-    _replace("predictions.execution", "settle", _then(AFTER_FINISH))
-    _replace("predictions.execution", "retry_or_fail", _then(MID_SWEEP, unless=_is_scoring))
-    _replace("predictions.execution", "waiting_versions", _then(BEFORE_RINGS, unless=_is_scoring))
+    _replace(
+        "predictions.execution.settlement",
+        "resolve_holds",
+        _then(BEFORE_FINISH, unless=_is_sweeping),
+    )
+    _replace("predictions.execution.runner", "settle", _then(AFTER_FINISH))
+    _replace(
+        "predictions.execution.recovery", "retry_or_fail", _then(MID_SWEEP, unless=_is_scoring)
+    )
+    _replace(
+        "predictions.execution.recovery",
+        "waiting_versions",
+        _then(BEFORE_RINGS, unless=_is_scoring),
+    )
     _replace("predictions.worker", "Sweeper.sweep", _as_told)
-    _replace("predictions.execution", "_finish", _fenced_unless_told)
+    _replace("predictions.execution.settlement", "_finish", _fenced_unless_told)
 
 
 def _replace(module: str, path: str, change: Callable[[Any], Any]) -> None:
@@ -176,15 +186,15 @@ def _as_told(sweep: Any) -> Any:
 
 def _fenced_unless_told(finish: Any) -> Any:
     """The finish, which for once ends rows whoever has claimed them and whatever they are now."""
-    execution: Any = import_module("predictions.execution")
-    statement, fence = execution._FINISH, "AND claim = %s AND status = 'running'"
+    settlement: Any = import_module("predictions.execution.settlement")
+    statement, fence = settlement._FINISH, "AND claim = %s AND status = 'running'"
     if fence not in statement:
         raise LookupError("The fence is not where it was.")
 
     @functools.wraps(finish)
     def function(*arguments: Any) -> Any:
         without = statement.replace(fence, "AND %s::uuid IS NOT NULL")
-        execution._FINISH = without if _is_told(FENCE_OFF) else statement
+        settlement._FINISH = without if _is_told(FENCE_OFF) else statement
         return finish(*arguments)
 
     return function

@@ -12,10 +12,20 @@ from typing import Self
 
 from django.conf import settings
 
-from testing.servers import Broker, Postgres, Proxy, RabbitMQ, Redis, delete_queue
 from mlmodels.serving.artefacts import path_of
 from testing import fakes
-from testing.processes import Process, Servers, Service, Trained, WEB, WORKER, answers, eventually, free_port
+from testing.processes import (
+    WEB,
+    WORKER,
+    Process,
+    Servers,
+    Service,
+    Trained,
+    answers,
+    eventually,
+    free_port,
+)
+from testing.servers import Broker, Postgres, Proxy, RabbitMQ, Redis, delete_queue
 
 BROKERS: dict[str, type[Broker]] = {"redis": Redis, "rabbitmq": RabbitMQ}
 KINDS = ("redis", "rabbitmq", "embedded")
@@ -163,7 +173,7 @@ class Stack:
         (self.directory / "points").mkdir()
         self.service.environment |= {
             "DJANGO_SETTINGS_MODULE": "testing.chaos.settings",
-            "PYTHONPATH": str(settings.BASE_DIR / "bench"),
+            "PYTHONPATH": str(settings.BASE_DIR),
             "FAULT_POINTS": str(self.directory / "points"),
             "FAULT_QUEUE": self.directory.name if self._broker_url else "",
             "LEASE_SECONDS": str(self._lease_seconds),

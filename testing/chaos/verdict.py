@@ -11,11 +11,11 @@ from typing import Any
 
 import joblib
 
-from testing.chaos.clients import ENDED, Load, Record, STATUSES, Submission, number_of
-from testing.chaos.stack import DEADLINE_SECONDS, Stack
-from mlmodels.serving.inference import Scorer
 from mlmodels.catalogue.card import Card
+from mlmodels.serving.inference import Scorer
 from testing import fakes
+from testing.chaos.clients import ENDED, STATUSES, Load, Record, Submission, number_of
+from testing.chaos.stack import DEADLINE_SECONDS, Stack
 from testing.processes import Customer, Trained, eventually
 
 RECOVERED_WITHIN = 60.0  # seconds after the last fault

@@ -4,8 +4,8 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
 
-from mlmodels.training import runner
 from mlmodels.domains import predictor_specs
+from mlmodels.training import runner
 from mlmodels.training.runner import Entry
 
 
@@ -30,9 +30,7 @@ class Command(BaseCommand):
             for step in runner.plan(entries, missing=options["missing"]):
                 self._show(str(step))
             return
-        runner.retrain(
-            entries, missing=options["missing"], jobs=options["jobs"], tell=self._show
-        )
+        runner.retrain(entries, missing=options["missing"], jobs=options["jobs"], tell=self._show)
 
     def _show(self, line: str) -> None:
         self.stdout.write(line)

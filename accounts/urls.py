@@ -1,0 +1,22 @@
+from django.conf import settings
+from django.urls import path
+
+from accounts import api, views
+
+urlpatterns = [
+    # Root contract
+    path("sign_up", api.SignUpView.as_view(), name="root-sign-up"),
+    path("sign_in", api.SignInView.as_view(), name="root-sign-in"),
+    # /api/ contract
+    path("api/auth/register", api.RegisterView.as_view(), name="api-register"),
+    path("api/auth/login", api.LoginView.as_view(), name="api-login"),
+    path("api/auth/refresh", api.RefreshView.as_view(), name="api-refresh"),
+    path("api/auth/logout", api.LogoutView.as_view(), name="api-logout"),
+    path("api/auth/me", api.MeView.as_view(), name="api-me"),
+    # Pages
+    path("account/sign-up", views.SignUpPage.as_view(), name="sign-up"),
+    path("account/sign-in", views.SignInPage.as_view(), name="sign-in"),
+    path("account/sign-out", views.sign_out, name="sign-out"),
+    # In the place of the admin's own, which counts no wrong tries
+    path(f"{settings.ADMIN_PATH}/login/", views.admin_sign_in),
+]
