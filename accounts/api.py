@@ -63,7 +63,7 @@ class SignUpView(PublicApiView):
         serializer = SignUpRequest(data=request.data)
         serializer.is_valid(raise_exception=True)
         user = services.sign_up(**serializer.validated_data)
-        return Response({"name": user.name, "email": user.email}, 201)
+        return Response(Profile(user).data, 201)
 
 
 class SignInView(PublicApiView):

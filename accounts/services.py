@@ -15,7 +15,7 @@ from accounts.tokens import SessionRefreshToken, find_session
 from carprice.http import throttling
 from carprice.http.errors import InvalidInput, ServiceError
 
-FORGET_ROWS = 500
+PURGED_AT_ONCE = 500
 CLOCK_TOLERANCE = timedelta(hours=1)  # tokens are dated by web processes, sessions by the database
 
 
@@ -97,12 +97,12 @@ def end_session(session_id: UUID) -> None:
 
 
 @transaction.atomic
-def forget_old_sessions() -> int:
-    """Delete sessions none of whose tokens is good any more, FORGET_ROWS at most.
+def purge_expired_sessions() -> int:
+    """Delete sessions none of whose tokens is good any more, PURGED_AT_ONCE at most.
 
     Returns how many went. Any number of these may run at once.
     """
     old = TokenSession.objects.filter(expires_at__lt=Now() - CLOCK_TOLERANCE)
     locked = old.select_for_update(skip_locked=True).order_by("expires_at")
-    keys = list(locked.values_list("pk", flat=True)[:FORGET_ROWS])
+    keys = list(locked.values_list("pk", flat=True)[:PURGED_AT_ONCE])
     return old.filter(pk__in=keys).delete()[0]

@@ -60,7 +60,7 @@ SELECT ROW_NUMBER() OVER (ORDER BY step, owner) AS id, moves.* FROM (
 """
 ENTRIES = """
 INSERT INTO billing_ledgerentry (id, account_id, kind, balance_change, held_change, balance_after,
-    held_after, task_id, resolves_id, actor_id, reason, created_at)
+    held_after, subject_id, resolves_id, actor_id, reason, created_at)
 SELECT step.id, person.id, step.kind, step.change, step.held,
     SUM(step.change) OVER running, SUM(step.held) OVER running, task.id,
     CASE step.kind WHEN 'refund' THEN capture.id WHEN 'hold' THEN NULL ELSE hold.id END,
@@ -168,7 +168,7 @@ PLANTS = {
     ),
     "a charge that does not fit its hold": (
         f"""UPDATE billing_ledgerentry SET held_change = held_change - 1
-            WHERE kind = 'capture' AND task_id = {one(7, "finished")} RETURNING id""",
+            WHERE kind = 'capture' AND subject_id = {one(7, "finished")} RETURNING id""",
         "entry {}: does not fit",
     ),
     "a refund of another amount": (
@@ -179,9 +179,9 @@ PLANTS = {
     ),
     "a charge that is refunded twice": (
         f"""INSERT INTO billing_ledgerentry (account_id, kind, balance_change, held_change,
-                balance_after, held_after, task_id, resolves_id, actor_id, reason)
+                balance_after, held_after, subject_id, resolves_id, actor_id, reason)
             SELECT account_id, kind, balance_change, held_change, balance_after, held_after,
-                task_id, resolves_id, actor_id, reason
+                subject_id, resolves_id, actor_id, reason
             FROM billing_ledgerentry WHERE kind = 'refund' AND account_id = {user(200)} LIMIT 1
             RETURNING resolves_id""",
         "entry {}: is resolved more than once",

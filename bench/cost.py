@@ -15,7 +15,6 @@ from pathlib import Path
 
 from run import ROOT, Service, scratch_database, worktree
 
-CLIENT = Path(__file__).resolve().parent / "cost_client.py"
 QUANTILES = (5, 25, 50)  # per cent
 Cost = tuple[float, float]
 
@@ -49,7 +48,7 @@ class Client:
 
     def __init__(self, root: Path, env: dict[str, str], model: str) -> None:
         self._process = subprocess.Popen(
-            [sys.executable, str(CLIENT), model], cwd=root, env={**env, "PYTHONPATH": str(root)},
+            [sys.executable, "bench/cost_client.py", model], cwd=root, env={**env, "PYTHONPATH": str(root)},
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
         )  # fmt: skip
         self._read()  # it is ready

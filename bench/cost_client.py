@@ -18,6 +18,7 @@ from threadpoolctl import threadpool_limits  # noqa: E402  # all of these read t
 from carprice.wsgi import application  # noqa: E402
 from mlmodels.models import Predictor  # noqa: E402
 from predictions.execution import runner  # noqa: E402
+from predictions.models import Prediction  # noqa: E402
 
 DATA = {"horsepower": [110], "enginesize": [130], "curbweight": [2500]}
 WARM_UP = 20
@@ -68,7 +69,7 @@ def turn(caller: Caller, model: str, version_id: uuid.UUID, batch: int) -> tuple
     for _ in range(batch):
         caller.post("/predict", {"model_name": model, "data": DATA})
     submitted = time.thread_time()
-    while runner.run_waiting(version_id):
+    while runner.run_queued(Prediction, version_id):
         pass
     scored = time.thread_time()
     return 1000 * (submitted - started) / batch, 1000 * (scored - submitted) / batch

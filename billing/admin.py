@@ -122,7 +122,7 @@ class LedgerEntryAdmin(EntryWritingAdmin):
     ]
     list_filter = ["kind", "created_at"]
     list_select_related = ["account__user", "actor"]
-    search_fields = ["account__user__email", "task_id"]
+    search_fields = ["account__user__email", "subject_id"]
     ordering = ["-id"]
     readonly_fields = ["refund"]
 

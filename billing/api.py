@@ -33,8 +33,8 @@ class NewAmount(StrictSerializer):
     new_amount = IntegerField(min_value=0, max_value=settings.CREDIT_CEILING)
 
 
-class Amount(serializers.Serializer[Any]):
-    amount = serializers.IntegerField(help_text="Available credits.")
+class Amount(serializers.Serializer[CreditAccount]):
+    amount = serializers.IntegerField(source="available", help_text="Available credits.")
 
 
 class BalanceView(ApiView):
@@ -44,7 +44,7 @@ class BalanceView(ApiView):
     def get(self, request: AuthenticatedRequest) -> Response:
         """The credits that are free to spend."""
         account = CreditAccount.objects.get(pk=request.user.pk)
-        return Response({"amount": account.available})
+        return Response(Amount(account).data)
 
     @extend_schema(request=NewAmount, responses={200: Amount, **errors(400, 401, 429)})
     def post(self, request: AuthenticatedRequest) -> Response:
@@ -52,7 +52,7 @@ class BalanceView(ApiView):
         serializer = NewAmount(data=request.data)
         serializer.is_valid(raise_exception=True)
         account = services.set_available(user_id=request.user.pk, **serializer.validated_data)
-        return Response({"amount": account.available})
+        return Response(Amount(account).data)
 
 
 class TopUp(StrictSerializer):
@@ -65,15 +65,22 @@ class Wallet(serializers.Serializer[CreditAccount]):
     available = serializers.IntegerField(help_text="Free to spend: balance less held.")
 
 
-class Transaction(serializers.Serializer[LedgerEntry]):
+class Transaction(serializers.Serializer[Any]):
     id = serializers.UUIDField(source="transaction_id")
     kind = serializers.ChoiceField(choices=list(KINDS))
     amount = serializers.IntegerField(source="balance_change", help_text="Negative if taken.")
     balance_after = serializers.IntegerField()
-    task_id = serializers.UUIDField(allow_null=True, help_text="The prediction it pays for.")
+    task_id = serializers.UUIDField(
+        source="subject_id", allow_null=True, help_text="The prediction it pays for."
+    )
     batch_id = serializers.UUIDField(allow_null=True, default=None)  # entries have none yet
     reason = serializers.CharField(help_text="An operator's; otherwise empty.")
     created_at = serializers.DateTimeField()
+
+    @classmethod
+    def bodies(cls, entries: Sequence[LedgerEntry]) -> list[dict[str, Any]]:
+        transaction = cls()
+        return [transaction.to_representation(entry) for entry in entries]
 
     def to_representation(self, instance: LedgerEntry) -> dict[str, Any]:
         return {**super().to_representation(instance), "kind": WORDS[instance.kind]}
@@ -114,10 +121,6 @@ class TopUpView(ApiView):
         return Response(ToppedUp({"transaction": entry}).data, 201)
 
 
-def describe(entries: Sequence[LedgerEntry]) -> list[dict[str, Any]]:
-    return [dict(Transaction(entry).data) for entry in entries]
-
-
 class TransactionsView(ApiView):
     @extend_schema(
         parameters=[TransactionQuery],
@@ -129,4 +132,4 @@ class TransactionsView(ApiView):
         entries = created_between(LedgerEntry.objects.posted_of(request.user), query)
         if query["kind"]:
             entries = entries.filter(kind=KINDS[query["kind"]])
-        return PAGES.respond(request, entries, query, describe)
+        return PAGES.respond(request, entries, query, Transaction.bodies)

@@ -66,8 +66,8 @@ _RESOLUTIONS = """
         AND NOT COALESCE(
             resolved.account_id = entry.account_id
             AND COALESCE(
-                resolved.task_id = entry.task_id,
-                resolved.task_id IS NULL AND entry.task_id IS NULL
+                resolved.subject_id = entry.subject_id,
+                resolved.subject_id IS NULL AND entry.subject_id IS NULL
             )
             AND CASE
                 WHEN entry.kind IN ('capture', 'release')

@@ -5,6 +5,7 @@ from django.conf import settings
 from django.db import models
 from django.db.models import F, Q
 from django.db.models.functions import Now
+from django.urls import reverse
 
 from accounts.models import User
 
@@ -71,7 +72,7 @@ class LedgerEntry(models.Model):
     held_change = models.BigIntegerField()
     balance_after = models.BigIntegerField()
     held_after = models.BigIntegerField()
-    task_id = models.UUIDField(null=True, help_text="The prediction it pays for.")
+    subject_id = models.UUIDField(null=True, help_text="The prediction it pays for.")
     resolves = models.OneToOneField(
         "self",
         models.PROTECT,
@@ -129,12 +130,17 @@ class LedgerEntry(models.Model):
                 ),
             ),
             models.UniqueConstraint(
-                name="entry_one_hold_per_task", fields=["task_id"], condition=Q(kind="hold")
+                name="entry_one_hold_per_subject", fields=["subject_id"], condition=Q(kind="hold")
             ),
         ]
 
     def __str__(self) -> str:
         return f"{self.get_kind_display()} {self.balance_change or self.held_change:+}"
+
+    @property
+    def subject_url(self) -> str:
+        """The page about what it pays for."""
+        return reverse(settings.LEDGER_SUBJECT_VIEW, args=[self.subject_id])
 
     @property
     def transaction_id(self) -> UUID:

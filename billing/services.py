@@ -97,13 +97,13 @@ _RESERVE = """
 """
 _WRITE_HOLD = """
     INSERT INTO billing_ledgerentry
-        (account_id, kind, balance_change, held_change, balance_after, held_after, task_id, reason)
+        (account_id, kind, balance_change, held_change, balance_after, held_after, subject_id, reason)
     VALUES (%s, 'hold', 0, %s, %s, %s, %s, '') RETURNING id
 """
 
 
 @transaction.atomic
-def place_hold(*, user_id: UUID, amount: int, task_id: UUID) -> int:
+def place_hold(*, user_id: UUID, amount: int, subject_id: UUID) -> int:
     """Reserve whole credits; returns the hold's id.
 
     Raises InsufficientCredits, writing nothing, if too few are free.
@@ -112,13 +112,13 @@ def place_hold(*, user_id: UUID, amount: int, task_id: UUID) -> int:
     if account is None:
         available = CreditAccount.objects.get(pk=user_id).available
         raise InsufficientCredits(required=amount, available=available)
-    hold = fetch_one(_WRITE_HOLD, user_id, amount, *account, task_id)
+    hold = fetch_one(_WRITE_HOLD, user_id, amount, *account, subject_id)
     assert hold is not None  # noqa: S101  # an INSERT that returns has inserted
     return int(hold[0])
 
 
 _HOLDS = """
-    SELECT id, account_id, held_change, task_id FROM billing_ledgerentry
+    SELECT id, account_id, held_change, subject_id FROM billing_ledgerentry
     WHERE kind = 'hold' AND id IN ({ids}) ORDER BY account_id, id
 """
 _SETTLE = """
@@ -127,7 +127,7 @@ _SETTLE = """
 """
 _WRITE_RESOLUTIONS = """
     INSERT INTO billing_ledgerentry (account_id, kind, balance_change, held_change,
-        balance_after, held_after, task_id, resolves_id, reason)
+        balance_after, held_after, subject_id, resolves_id, reason)
     VALUES {rows}
 """
 
@@ -160,11 +160,11 @@ def _settle_account(
     assert account is not None  # noqa: S101  # entries keep their account from being deleted
     balance, held = account[0] + charged, account[1] + total
     columns: list[Any] = []
-    for hold_id, _, amount, task_id in holds:
+    for hold_id, _, amount, subject_id in holds:
         kind, change = (Kind.CAPTURE, -amount) if hold_id in captured else (Kind.RELEASE, 0)
         balance, held = balance + change, held - amount
         columns += [
-            account_id, kind.value, change, -amount, balance, held, task_id, hold_id, "",
+            account_id, kind.value, change, -amount, balance, held, subject_id, hold_id, "",
         ]  # fmt: skip
     return columns
 
@@ -193,7 +193,7 @@ def _write(
         held_change=0,
         balance_after=account.balance,
         held_after=account.held,
-        task_id=resolves.task_id if resolves else None,
+        subject_id=resolves.subject_id if resolves else None,
         resolves=resolves,
         reason=reason,
         actor=actor,

@@ -8,7 +8,7 @@ MISMATCH = "a resolution must end the whole of a hold, or give back the whole of
 
 FITS = """
     resolved.id = NEW.resolves_id AND resolved.account_id = NEW.account_id
-        AND (resolved.task_id = NEW.task_id OR (resolved.task_id IS NULL AND NEW.task_id IS NULL))
+        AND (resolved.subject_id = NEW.subject_id OR (resolved.subject_id IS NULL AND NEW.subject_id IS NULL))
         AND CASE NEW.kind
             WHEN 'refund' THEN
                 resolved.kind = 'capture' AND resolved.balance_change = -NEW.balance_change
@@ -52,7 +52,7 @@ SQLITE = [
     WHEN EXISTS (
         SELECT 1 FROM billing_ledgerentry AS entry
         WHERE entry.id = NEW.id OR entry.resolves_id = NEW.resolves_id
-            OR (entry.kind = 'hold' AND NEW.kind = 'hold' AND entry.task_id = NEW.task_id)
+            OR (entry.kind = 'hold' AND NEW.kind = 'hold' AND entry.subject_id = NEW.subject_id)
     )
     BEGIN SELECT RAISE(ABORT, '{NEVER}'); END""",
 ]

@@ -1,4 +1,4 @@
-"""The Celery application. Only its doorbell and its worker pool are used; no result backend is."""
+"""The Celery application. It notifies workers and runs their pool; no result backend is used."""
 
 import os
 from typing import Any
@@ -22,18 +22,18 @@ app.autodiscover_tasks()
 def prepare_pool(**_: Any) -> None:
     from predictions import worker
 
-    worker.prepare()
+    worker.prepare_pool()
 
 
 @worker_process_init.connect
 def start_pool_process(**_: Any) -> None:
     from predictions import worker
 
-    worker.start()
+    worker.start_process()
 
 
 @task_prerun.connect
-def begin_with_a_good_connection(**_: Any) -> None:
+def replace_broken_connection(**_: Any) -> None:
     """Connections are kept between tasks; one that broke or grew old is replaced first."""
     from django.db import close_old_connections
 
@@ -45,7 +45,7 @@ def begin_with_a_good_connection(**_: Any) -> None:
 
 
 @task_postrun.connect
-def leave_no_transaction_open(state: str, **_: Any) -> None:
+def discard_connection_after_failure(state: str, **_: Any) -> None:
     """A task that failed may have left the connection in a state that Django does not know.
 
     Its time limit is an exception that a signal raises, be it within a BEGIN. The transaction would

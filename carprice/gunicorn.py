@@ -4,21 +4,15 @@ import ctypes
 import gc
 import os
 
-from gunicorn.workers.gthread import ThreadWorker
+# Threads share a pool of database connections; the settings are read after this.
+os.environ.setdefault("DATABASE_POOL", "true")
 
-from carprice.server.threads import Pool
-from carprice.settings import PORT, WEB_PROCESSES, WEB_THREADS, WEB_WAITERS
-
-
-class Worker(ThreadWorker):
-    def get_thread_pool(self) -> Pool:  # type: ignore[override]  # any Executor will do
-        return Pool(WEB_THREADS)
-
+from carprice.settings import PORT, WEB_PROCESSES, WEB_THREADS, WEB_WAITERS  # noqa: E402
 
 bind = f"{os.environ.get('BIND_HOST', '127.0.0.1')}:{PORT}"
-worker_class = Worker
+worker_class = "gthread"
 workers = WEB_PROCESSES
-threads = WEB_THREADS + WEB_WAITERS  # at most; those beyond WEB_THREADS only ever wait
+threads = WEB_THREADS + WEB_WAITERS  # so many work at a time, and so many wait
 preload_app = False  # connections must not be shared by forked processes
 timeout = 30
 graceful_timeout = 25

@@ -3,6 +3,7 @@
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
+from uuid import UUID
 
 import environ
 
@@ -163,6 +164,10 @@ POSTGRESQL_OPTIONS = {
         }.items()
     ),
 }
+WEB_THREADS = integer("WEB_THREADS", 4, low=1, high=64)
+# Web processes share connections among their threads: one for each that works, and one for the
+# thread that looks which awaited predictions have ended. What does not connect at once is a 503.
+POOL_OPTIONS = {"min_size": 1, "max_size": WEB_THREADS + 1, "timeout": 2, "reconnect_timeout": 1}
 SQLITE_OPTIONS = {
     "transaction_mode": "IMMEDIATE",  # a transaction that reads first would fail to upgrade
     "timeout": 20,
@@ -177,11 +182,14 @@ DATABASES: dict[str, dict[str, Any]] = {
     }
 }
 ON_POSTGRESQL = DATABASES["default"]["ENGINE"].endswith("postgresql")
-if not ON_POSTGRESQL:  # in memory, threads and processes could not share it
-    DATABASES["default"]["TEST"] = {"NAME": VAR_DIR / "test.sqlite3"}
 DATABASES["default"].setdefault("OPTIONS", {}).update(
     POSTGRESQL_OPTIONS if ON_POSTGRESQL else SQLITE_OPTIONS
 )
+if not ON_POSTGRESQL:  # in memory, threads and processes could not share it
+    DATABASES["default"]["TEST"] = {"NAME": VAR_DIR / "test.sqlite3"}
+elif flag("DATABASE_POOL", default=False):  # as `carprice.gunicorn` has it
+    DATABASES["default"]["OPTIONS"]["pool"] = POOL_OPTIONS
+    DATABASES["default"]["CONN_MAX_AGE"] = 0
 
 # --- Broker, worker and web processes ------------------------------------------------------------
 
@@ -240,7 +248,6 @@ CELERY_DB_REUSE_MAX = 1000
 WEB_PROCESSES = integer(
     "WEB_PROCESSES", 2 if ON_POSTGRESQL and BROKER_KIND == "redis" else 1, low=1, high=64
 )
-WEB_THREADS = integer("WEB_THREADS", 4, low=1, high=64)
 # Requests of one process that may wait for a prediction to end, besides those at work.
 WEB_WAITERS = integer("WEB_WAITERS", 60, low=0, high=1000)
 
@@ -249,6 +256,7 @@ WEB_WAITERS = integer("WEB_WAITERS", 60, low=0, high=1000)
 MODELS_DIR = VAR_DIR / "models"
 CREDIT_CEILING = 1_000_000_000  # on one account; also a database constraint
 TOP_UP_LIMIT = 1_000_000
+LEDGER_SUBJECT_VIEW = "prediction"  # the page about what a ledger entry pays for
 CLAIM_ROWS = integer("CLAIM_ROWS", 64, low=1, high=1000)
 LEASE_SECONDS = seconds("LEASE_SECONDS", 20, low=1)  # more than the task's hard time limit
 DEADLINE_SECONDS = seconds("DEADLINE_SECONDS", 600, low=1)
@@ -256,7 +264,7 @@ SWEEP_SECONDS = seconds("SWEEP_SECONDS", 2, low=0.1)
 MAX_ATTEMPTS = 3
 RETRY_SECONDS = seconds("RETRY_SECONDS", 1, low=0)  # before a second try; four times that, a third
 # How long rows wait for a worker that can load their model, and a predictor is sold without one.
-MODEL_PATIENCE_SECONDS = seconds("MODEL_PATIENCE_SECONDS", 30, low=0)
+MODEL_TIMEOUT_SECONDS = seconds("MODEL_TIMEOUT_SECONDS", 30, low=0)
 # Queued predictions, of everybody and of one user; submissions beyond are told to come later.
 QUEUE_LIMIT = integer("QUEUE_LIMIT", 50_000, low=1, high=10_000_000)
 QUEUE_LIMIT_PER_USER = integer("QUEUE_LIMIT_PER_USER", 20_000, low=1, high=10_000_000)
@@ -319,6 +327,7 @@ SPECTACULAR_SETTINGS = {
     "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
     "REDOC_DIST": "SIDECAR",
     "COMPONENT_SPLIT_REQUEST": True,
+    "PATH_CONVERTER_OVERRIDES": {"id": UUID},
     "POSTPROCESSING_HOOKS": [
         "drf_spectacular.hooks.postprocess_schema_enums",
         "carprice.http.schema.complete",

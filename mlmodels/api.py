@@ -2,7 +2,6 @@
 
 from typing import Any
 
-from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import extend_schema, extend_schema_field
 from rest_framework import serializers
 from rest_framework.request import Request
@@ -14,11 +13,11 @@ from carprice.http.views import ApiView
 from mlmodels.catalogue.queries import find_described, signature_of
 from mlmodels.domains import DOMAINS
 from mlmodels.models import Predictor
-from mlmodels.signature import Feature
+from mlmodels.signature import Feature, Signature
 
 
-class PricedModel(serializers.Serializer[Any]):
-    model_name = serializers.CharField()
+class PricedModel(serializers.Serializer[Predictor]):
+    model_name = serializers.CharField(source="name")
     price = serializers.IntegerField(help_text="Credits for one prediction.")
 
 
@@ -26,7 +25,7 @@ class PricedModels(serializers.Serializer[Any]):
     models = PricedModel(many=True)
 
 
-class CatalogueLine(serializers.Serializer[Predictor]):
+class CatalogueLine(serializers.Serializer[Any]):
     model_name = serializers.CharField(source="name")
     title = serializers.CharField()
     domain = serializers.CharField()
@@ -50,7 +49,10 @@ class CatalogueLine(serializers.Serializer[Predictor]):
 
 @extend_schema_field({"oneOf": [{"type": "number", "nullable": True}, {"type": "string"}]})
 class ValueField(serializers.Field[Any, Any, Any, Any]):
-    """A feature's value."""
+    """A feature's value, as it is."""
+
+    def to_representation(self, value: Any) -> Any:
+        return value
 
 
 class FeatureBody(serializers.Serializer[Any]):
@@ -77,16 +79,35 @@ class FeatureBody(serializers.Serializer[Any]):
     )
     help = serializers.CharField(allow_null=True)
 
-
-@extend_schema_field(OpenApiTypes.OBJECT)
-class ObjectField(serializers.Field[Any, Any, Any, Any]):
-    """A JSON object."""
+    def to_representation(self, instance: Feature) -> dict[str, Any]:
+        """What does not apply to a feature is null."""
+        body = super().to_representation(instance)
+        return {
+            **body,
+            "units": body["units"] if instance.other_units else None,
+            "help": body["help"] or None,
+        }
 
 
 class PredictorBody(CatalogueLine):
-    signature = FeatureBody(many=True)
-    example = ObjectField(help_text="Valid `data`.")
-    input_schema = ObjectField(help_text="JSON Schema (2020-12) of `data`.")
+    signature = serializers.SerializerMethodField()
+    example = serializers.SerializerMethodField(help_text="Valid `data`.")
+    input_schema = serializers.SerializerMethodField(help_text="JSON Schema (2020-12) of `data`.")
+
+    @extend_schema_field(FeatureBody(many=True))
+    def get_signature(self, predictor: Predictor) -> Any:
+        return FeatureBody(_signature(predictor).scored, many=True).data
+
+    def get_example(self, predictor: Predictor) -> dict[str, Any]:
+        return _signature(predictor).example()
+
+    def get_input_schema(self, predictor: Predictor) -> dict[str, Any]:
+        return DOMAINS[predictor.domain].input_schema(_signature(predictor))
+
+
+def _signature(predictor: Predictor) -> Signature:
+    assert predictor.current_version_id is not None  # noqa: S101  # on sale means it has one
+    return signature_of(predictor.current_version_id)
 
 
 class CatalogueQuery(QuerySerializer):
@@ -97,8 +118,8 @@ class PredictorsView(ApiView):
     @extend_schema(responses={200: PricedModels, **errors(401, 429)})
     def get(self, request: Request) -> Response:
         """What can be bought, cheapest first."""
-        rows = Predictor.objects.on_sale().values_list("name", "price")
-        return Response({"models": [{"model_name": name, "price": price} for name, price in rows]})
+        rows = Predictor.objects.on_sale().only("name", "price")
+        return Response(PricedModels({"models": rows}).data)
 
 
 class CatalogueView(ApiView):
@@ -112,29 +133,11 @@ class CatalogueView(ApiView):
         rows = Predictor.objects.on_sale().with_version()
         if query["domain"]:
             rows = rows.filter(domain=query["domain"])
-        return Response([CatalogueLine(row).data for row in rows])
+        return Response(CatalogueLine(rows, many=True).data)
 
 
 class PredictorView(ApiView):
     @extend_schema(responses={200: PredictorBody, **errors(401, 404, 429)})
     def get(self, request: Request, model_name: str) -> Response:
         """One predictor, with what it takes: each feature, an example, a schema."""
-        return Response(describe(find_described(model_name)))
-
-
-def describe(predictor: Predictor) -> dict[str, Any]:
-    assert predictor.current_version_id is not None  # noqa: S101  # on sale means it has one
-    signature = signature_of(predictor.current_version_id)
-    return {
-        **CatalogueLine(predictor).data,
-        "signature": [_describe_feature(feature) for feature in signature.scored],
-        "example": signature.example(),
-        "input_schema": DOMAINS[predictor.domain].input_schema(signature),
-    }
-
-
-def _describe_feature(feature: Feature) -> dict[str, Any]:
-    """A feature by the names of FeatureBody; what does not apply to it is None."""
-    described = {name: getattr(feature, name) for name in FeatureBody().get_fields()}
-    units = feature.units if feature.other_units else None
-    return {**described, "units": units, "help": feature.help or None}
+        return Response(PredictorBody(find_described(model_name)).data)

@@ -45,7 +45,7 @@ _CHARGES = """
     SELECT prediction.id, prediction.status
     FROM predictions_prediction AS prediction
     LEFT JOIN billing_ledgerentry AS capture
-        ON capture.task_id = prediction.id AND capture.kind = 'capture'
+        ON capture.subject_id = prediction.id AND capture.kind = 'capture'
     WHERE CASE prediction.status
         WHEN 'finished' THEN NOT COALESCE(
             capture.resolves_id = prediction.hold_id AND capture.account_id = prediction.user_id
@@ -56,14 +56,14 @@ _CHARGES = """
 """
 _OPEN_HOLDS = """
     WITH open_hold AS (
-        SELECT hold.id, hold.task_id, hold.account_id, hold.held_change
+        SELECT hold.id, hold.subject_id, hold.account_id, hold.held_change
         FROM billing_ledgerentry AS hold
         LEFT JOIN billing_ledgerentry AS ending ON ending.resolves_id = hold.id
         WHERE hold.kind = 'hold' AND ending.id IS NULL
     )
     SELECT prediction.id, prediction.status
     FROM predictions_prediction AS prediction
-    LEFT JOIN open_hold ON open_hold.task_id = prediction.id
+    LEFT JOIN open_hold ON open_hold.subject_id = prediction.id
     WHERE CASE
         WHEN prediction.status IN ('queued', 'running') THEN NOT COALESCE(
             open_hold.id = prediction.hold_id AND open_hold.account_id = prediction.user_id
@@ -75,7 +75,7 @@ _OPEN_HOLDS = """
 _HOLDS_OF_NOTHING = """
     SELECT hold.id FROM billing_ledgerentry AS hold
     LEFT JOIN predictions_prediction AS prediction
-        ON prediction.hold_id = hold.id AND prediction.id = hold.task_id
+        ON prediction.hold_id = hold.id AND prediction.id = hold.subject_id
     WHERE hold.kind = 'hold' AND prediction.id IS NULL LIMIT %s
 """
 _STUCK = """

@@ -1,8 +1,8 @@
-"""Telling workers that rows of a version wait. The rows are the truth; a lost ring costs only time.
+"""Telling workers that rows wait. The rows are the truth; a lost message costs only time.
 
 One background thread per process publishes, so that a broker that hangs, fails or loses messages
-never delays an answer. Rings of one version within a short gap become one message: a worker that
-is rung drains the whole queue. What is not published, the sweep repeats.
+never delays an answer. Messages for one version within a short gap become one: the worker that
+gets it empties the whole queue. What is not published, the sweep repeats.
 """
 
 import atexit
@@ -16,37 +16,39 @@ from celery import current_app
 from django.conf import settings
 from kombu import Connection, Producer
 
+from predictions.models import Prediction, ScoringRequest, WhatIf
+
 logger = logging.getLogger(__name__)
 
+SCORING_TASKS: dict[type[ScoringRequest], str] = {
+    Prediction: "predictions.tasks.score_predictions",
+    WhatIf: "predictions.tasks.score_what_ifs",
+}
+
 # The pause after a message doubles while more are waiting, so that load costs few messages.
-FIRST_GAP_SECONDS = 0.005
-LAST_GAP_SECONDS = 0.04
-FIRST_BACKOFF_SECONDS = 0.5
-LAST_BACKOFF_SECONDS = 5.0
-# A ring nobody heard for this long has been repeated. Clocks of machines may differ by minutes.
+MIN_GAP_SECONDS = 0.005
+MAX_GAP_SECONDS = 0.04
+MIN_BACKOFF_SECONDS = 0.5
+MAX_BACKOFF_SECONDS = 5.0
+# A message that nobody took for this long has been repeated. Clocks may differ by minutes.
 EXPIRES_SECONDS = 600
 
 Message = tuple[str, tuple[str, ...]]  # a task's name and its arguments
 
 
-def ring(version_id: UUID) -> None:
+def notify_workers(model: type[ScoringRequest], version_id: UUID) -> None:
     """Ask the workers to score what waits for this version; returns at once and never fails."""
-    _ringer().add([("predictions.tasks.score_waiting", (str(version_id),))])
+    _publisher().add([(SCORING_TASKS[model], (str(version_id),))])
 
 
-def ring_for_what_ifs(version_id: UUID) -> None:
-    """Ask the workers to score what-ifs of this version, for which somebody waits."""
-    _ringer().add([("predictions.tasks.score_what_ifs", (str(version_id),))])
+def request_heartbeat() -> None:
+    """Ask some worker to record that it consumes messages."""
+    _publisher().add([("predictions.tasks.beat", ())])
 
 
-def ask_for_heartbeat() -> None:
-    """Ask some worker to note that it consumes."""
-    _ringer().add([("predictions.tasks.beat", ())])
-
-
-class Ringer(threading.Thread):
+class Publisher(threading.Thread):
     def __init__(self) -> None:
-        super().__init__(name="doorbell", daemon=True)
+        super().__init__(name="publisher", daemon=True)
         self.owner = os.getpid()
         self._pending: set[Message] = set()
         self._changed = threading.Condition()
@@ -61,12 +63,12 @@ class Ringer(threading.Thread):
             self._changed.notify()
 
     def flush(self, timeout: float) -> None:
-        """Give pending rings a last chance before the process ends."""
+        """Give pending messages a last chance before the process ends."""
         self._idle.wait(timeout)
         self._stopping.set()
 
     def run(self) -> None:
-        backoff, gap = FIRST_BACKOFF_SECONDS, FIRST_GAP_SECONDS
+        backoff, gap = MIN_BACKOFF_SECONDS, MIN_GAP_SECONDS
         while not self._stopping.is_set():
             messages = self._take()
             try:
@@ -76,11 +78,11 @@ class Ringer(threading.Thread):
                 self._disconnect()
                 self.add(messages)
                 self._stopping.wait(backoff)
-                backoff = min(2 * backoff, LAST_BACKOFF_SECONDS)
+                backoff = min(2 * backoff, MAX_BACKOFF_SECONDS)
             else:
-                backoff = FIRST_BACKOFF_SECONDS
+                backoff = MIN_BACKOFF_SECONDS
                 self._stopping.wait(gap)
-                gap = min(2 * gap, LAST_GAP_SECONDS) if self._pending else FIRST_GAP_SECONDS
+                gap = min(2 * gap, MAX_GAP_SECONDS) if self._pending else MIN_GAP_SECONDS
 
     def _take(self) -> set[Message]:
         with self._changed:
@@ -116,16 +118,16 @@ class Ringer(threading.Thread):
                 logger.debug("Closing the broker's connection failed.", exc_info=True)
 
 
-_current: Ringer | None = None
+_current: Publisher | None = None
 _lock = threading.Lock()
 
 
-def _ringer() -> Ringer:
+def _publisher() -> Publisher:
     """This process's thread; a forked child starts its own."""
     global _current
     with _lock:
         if _current is None or _current.owner != os.getpid() or not _current.is_alive():
-            _current = Ringer()
+            _current = Publisher()
             _current.start()
         return _current
 

@@ -3,7 +3,7 @@
 All but the factors follow from what is stored with the prediction and its version.
 """
 
-from dataclasses import asdict
+from dataclasses import dataclass
 from typing import Any
 
 from mlmodels.catalogue import queries
@@ -14,47 +14,73 @@ from mlmodels.serving.intervals import Interval
 from predictions.models import Prediction
 
 
-def describe(row: Prediction) -> dict[str, Any] | None:
-    """The contract's `result`, in the target's unit; None while there is none."""
+@dataclass(frozen=True)
+class Factor:
+    """What a feature contributed to a value, in the target's unit."""
+
+    feature: str
+    value: Any
+    contribution: float
+
+    @property
+    def direction(self) -> str:
+        if self.contribution > 0:
+            return "raises"
+        return "lowers" if self.contribution < 0 else "none"
+
+
+@dataclass(frozen=True)
+class Result:
+    """The value with its range and what it is made of, in the target's unit.
+
+    `age_gap` is by how much it exceeds the age that was given; `comparables` are the known cases
+    most like this one. Both are None where the domain, or the prediction, has none.
+    """
+
+    value: float
+    unit: str
+    interval: Interval | None
+    baseline: float | None
+    factors: list[Factor] | None
+    age_gap: float | None
+    comparables: list[dict[str, Any]] | None
+    note: str
+
+
+def result_of(row: Prediction) -> Result | None:
+    """None while there is no value."""
     if row.value is None:
         return None
-    domain, made_of = DOMAINS[row.predictor.domain], row.explanation or {}
-    found = interval(row)
-    comparables = made_of.get("comparables")
-    return {
-        "value": row.value,
-        "unit": queries.facts_of(row.version_id).unit,
-        "interval": asdict(found) if found else None,
-        "baseline": made_of.get("baseline"),
-        "factors": factors(row),
-        **domain.gap_of(row.value, row.data),
-        **({"comparables": comparables} if comparables else {}),
-        "note": domain.caveat,
-    }
+    domain, explanation = DOMAINS[row.predictor.domain], row.explanation or {}
+    return Result(
+        value=row.value,
+        unit=queries.facts_of(row.version_id).unit,
+        interval=interval_of(row),
+        baseline=explanation.get("baseline"),
+        factors=factors_of(row),
+        age_gap=domain.age_gap_of(row.value, row.data),
+        comparables=explanation.get("comparables") or None,
+        note=domain.caveat,
+    )
 
 
-def interval(row: Prediction) -> Interval | None:
+def interval_of(row: Prediction) -> Interval | None:
     """None of a version that is older than ranges."""
     return None if row.value is None else queries.facts_of(row.version_id).interval(row.value)
 
 
-def factors(row: Prediction) -> list[dict[str, Any]] | None:
-    """What each feature contributed, largest first; None where nobody asked."""
+def factors_of(row: Prediction) -> list[Factor] | None:
+    """What each feature contributed, largest first; None where nothing is explained."""
     if row.explanation is None:
         return None
     contributions = row.explanation["contributions"].items()
     return [
-        {
-            "feature": name,
-            "value": row.data.get(name),
-            "contribution": size,
-            "direction": "raises" if size > 0 else "lowers" if size < 0 else "none",
-        }
-        for name, size in sorted(contributions, key=lambda item: -abs(item[1]))
+        Factor(name, row.data.get(name), contribution)
+        for name, contribution in sorted(contributions, key=lambda item: -abs(item[1]))
     ]
 
 
-def warnings(row: Prediction) -> list[Warning]:
+def warnings_of(row: Prediction) -> list[Warning]:
     """What is odd about its input, which must have been checked: a draft's has not been."""
     if row.queued_at is None or row.erased_at is not None:
         return []

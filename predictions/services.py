@@ -22,8 +22,9 @@ from carprice.idempotency import keys
 from mlmodels.catalogue.queries import check_inputs, find_on_sale
 from mlmodels.models import Predictor
 from mlmodels.signature import Inputs
-from predictions import notifications, queue
+from predictions import queue
 from predictions.models import Prediction
+from predictions.notifications import notify_workers
 
 Status = Prediction.Status
 
@@ -38,8 +39,9 @@ REDACTED: dict[str, Any] = {
 
 _QUEUE = """
     INSERT INTO predictions_prediction (id, user_id, predictor_id, version_id, status, price,
-        data, defaulted, entered, explain, queued_at, deadline_at, hold_id, attempts, failure, turn)
-    VALUES (%s, %s, %s, %s, 'queued', %s, %s, %s, %s, %s, {now}, {deadline}, %s, 0, '', {turn})
+        data, defaulted, entered, explain, queued_at, deadline_at, hold_id, attempts, failure,
+        queue_rank)
+    VALUES (%s, %s, %s, %s, 'queued', %s, %s, %s, %s, %s, {now}, {deadline}, %s, 0, '', {rank})
 """
 
 
@@ -53,11 +55,11 @@ def request_prediction(
     inputs = check_inputs(predictor, data)
     version_id = _version_on_sale(predictor)
     key = uuid.uuid4()
-    turn, turn_parameters = queue.next_turn(user.pk, version_id)
+    rank, rank_parameters = queue.next_rank(user.pk, version_id)
     with transaction.atomic():
-        hold_id = place_hold(user_id=user.pk, amount=predictor.price, task_id=key)
+        hold_id = place_hold(user_id=user.pk, amount=predictor.price, subject_id=key)
         cursors.execute(
-            _QUEUE.format(now=dialect.now(), deadline=_deadline(), turn=turn),
+            _QUEUE.format(now=dialect.now(), deadline=_deadline(), rank=rank),
             key,
             user.pk,
             predictor.pk,
@@ -68,25 +70,25 @@ def request_prediction(
             _entered(inputs),
             explain,
             hold_id,
-            *turn_parameters,
+            *rank_parameters,
         )
-        transaction.on_commit(lambda: notifications.ring(version_id), robust=True)
+        transaction.on_commit(lambda: notify_workers(Prediction, version_id), robust=True)
     return cursors.instance(Prediction, ["id", "version_id"], [key, version_id])
 
 
-def find(user: User, prediction_id: str) -> Prediction:
-    """The user's own prediction. Raises NotFound for another's and for a string that is no id."""
+def find(user: User, prediction_id: UUID) -> Prediction:
+    """The user's own prediction. Raises NotFound."""
     rows = Prediction.objects.of(user).for_display()
-    row = rows.filter(pk=_key(prediction_id)).first()
+    row = rows.filter(pk=prediction_id).first()
     if row is None:
         raise _no_such_prediction()
     return row
 
 
-def was_erased(user: User, prediction_id: str) -> bool:
+def was_erased(user: User, prediction_id: UUID) -> bool:
     """Whether the user had this prediction and deleted it; a deleted draft leaves no trace."""
     rows = Prediction.objects.filter(user=user, erased_at__isnull=False)
-    return rows.filter(pk=_key(prediction_id)).exists()
+    return rows.filter(pk=prediction_id).exists()
 
 
 # --- Drafts --------------------------------------------------------------------------------------
@@ -115,7 +117,7 @@ def validation_errors(draft: Prediction) -> dict[str, list[str]]:
 
 
 @transaction.atomic
-def edit_draft(*, user: User, prediction_id: str, changes: dict[str, Any]) -> None:
+def edit_draft(*, user: User, prediction_id: UUID, changes: dict[str, Any]) -> None:
     """Replace a draft's `data`, `explain` or both. Raises NotFound, WrongState."""
     row = lock_own(user, prediction_id)
     if row.status != Status.DRAFT:
@@ -129,13 +131,13 @@ _RUN = """
     UPDATE predictions_prediction
     SET status = 'queued', version_id = %s, price = %s, data = %s, defaulted = %s, entered = %s,
         hold_id = %s,
-        queued_at = {now}, deadline_at = {deadline}, turn = {turn}
+        queued_at = {now}, deadline_at = {deadline}, queue_rank = {rank}
     WHERE id = %s
 """
 
 
 @transaction.atomic
-def run_draft(*, user: User, prediction_id: str) -> None:
+def run_draft(*, user: User, prediction_id: UUID) -> None:
     """Queue a draft at the current price, and hold it.
 
     Raises NotFound, WrongState, PredictorNotFound, InvalidInput or InsufficientCredits, and then
@@ -147,24 +149,24 @@ def run_draft(*, user: User, prediction_id: str) -> None:
     predictor = find_on_sale(row.predictor.name)
     version_id = _version_on_sale(predictor)
     inputs = check_inputs(predictor, row.data)
-    hold_id = place_hold(user_id=user.pk, amount=predictor.price, task_id=row.pk)
-    turn, turn_parameters = queue.next_turn(user.pk, version_id)
+    hold_id = place_hold(user_id=user.pk, amount=predictor.price, subject_id=row.pk)
+    rank, rank_parameters = queue.next_rank(user.pk, version_id)
     cursors.execute(
-        _RUN.format(now=dialect.now(), deadline=_deadline(), turn=turn),
+        _RUN.format(now=dialect.now(), deadline=_deadline(), rank=rank),
         version_id,
         predictor.price,
         json.dumps(inputs.data),
         json.dumps(inputs.defaulted),
         _entered(inputs),
         hold_id,
-        *turn_parameters,
+        *rank_parameters,
         row.pk,
     )
-    transaction.on_commit(lambda: notifications.ring(version_id), robust=True)
+    transaction.on_commit(lambda: notify_workers(Prediction, version_id), robust=True)
 
 
 @transaction.atomic
-def run_draft_with(*, user: User, prediction_id: str, data: Any) -> None:
+def run_draft_with(*, user: User, prediction_id: UUID, data: Any) -> None:
     """Run a draft with other data than it has. Raises what `run_draft` does, changing nothing."""
     edit_draft(user=user, prediction_id=prediction_id, changes={"data": data})
     run_draft(user=user, prediction_id=prediction_id)
@@ -174,7 +176,7 @@ def run_draft_with(*, user: User, prediction_id: str, data: Any) -> None:
 
 
 @transaction.atomic
-def cancel(*, user: User, prediction_id: str) -> None:
+def cancel(*, user: User, prediction_id: UUID) -> None:
     """End a draft or a queued prediction, giving its hold back. Raises NotFound, WrongState."""
     row = lock_own(user, prediction_id)
     if row.status not in (Status.DRAFT, Status.QUEUED):
@@ -185,7 +187,7 @@ def cancel(*, user: User, prediction_id: str) -> None:
 
 
 @transaction.atomic
-def erase(*, user: User, prediction_id: str) -> None:
+def erase(*, user: User, prediction_id: UUID) -> None:
     """Delete a draft; of an ended prediction its inputs and result. Raises NotFound, WrongState.
 
     What it cost stays in the ledger, and the row stays for the audit.
@@ -203,20 +205,13 @@ def erase(*, user: User, prediction_id: str) -> None:
         raise WrongState(f"It cannot be deleted while it is {row.status}; cancel it first.")
 
 
-def lock_own(user: User, prediction_id: str) -> Prediction:
+def lock_own(user: User, prediction_id: UUID) -> Prediction:
     """Lock the user's prediction until the transaction ends. Raises NotFound."""
     rows = Prediction.objects.of(user).select_related("predictor")
-    row = rows.select_for_update(no_key=True, of=("self",)).filter(pk=_key(prediction_id)).first()
+    row = rows.select_for_update(no_key=True, of=("self",)).filter(pk=prediction_id).first()
     if row is None:
         raise _no_such_prediction()
     return row
-
-
-def _key(prediction_id: str) -> UUID:
-    try:
-        return UUID(prediction_id)
-    except ValueError:
-        raise _no_such_prediction() from None
 
 
 def _no_such_prediction() -> NotFound:

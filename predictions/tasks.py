@@ -6,50 +6,52 @@ from typing import Any
 from uuid import UUID
 
 from celery import shared_task
+from django.conf import settings
 from django.db.models.functions import Now
 
-from predictions import notifications, what_ifs
 from predictions.execution import recovery, runner
-from predictions.models import Heartbeat
+from predictions.models import Heartbeat, Prediction, WhatIf
+from predictions.notifications import notify_workers
 
-TURN_SECONDS = 2.0  # after which other messages get their turn
-FORGOTTEN_AFTER = timedelta(days=1)
+MAX_TASK_SECONDS = 2.0  # after which other versions are served
+HEARTBEAT_KEPT_FOR = timedelta(days=1)
 
 
 @shared_task
-def score_waiting(version_id: str) -> None:
-    """Score what waits for a version until nothing does, or the turn is over."""
+def score_predictions(version_id: str) -> None:
+    """Score what waits for a version until nothing does, or it has taken long enough."""
     key = UUID(version_id)
-    turn_ends = time.monotonic() + TURN_SECONDS
-    # A suspect with each batch: a stream of fresh rows must not starve those that lost a worker.
-    while runner.run_fresh(key) + runner.run_suspect(key):
-        if time.monotonic() > turn_ends:
-            _give_others_a_turn(key)
-            notifications.ring(key)
+    ends = time.monotonic() + MAX_TASK_SECONDS
+    # A retry with each batch: a stream of first attempts must not starve the retries.
+    while runner.run_first_attempts(Prediction, key) + runner.run_retry(Prediction, key):
+        if time.monotonic() > ends:
+            _serve_other_versions(key)
+            notify_workers(Prediction, key)
             return
 
 
-def _give_others_a_turn(key: UUID) -> None:
+def _serve_other_versions(busy: UUID) -> None:
     """Score a batch of each other version that waits: its message is behind many of a busy one.
 
     What-ifs first: somebody waits for each.
     """
-    for version_id in what_ifs.waiting_versions():
-        what_ifs.run_waiting(version_id)
-    for other in recovery.waiting_versions():
-        if other != key:
-            runner.run_waiting(other)
+    for version_id in recovery.waiting_versions(WhatIf):
+        runner.run_queued(WhatIf, version_id)
+    sweep = timedelta(seconds=settings.SWEEP_SECONDS)
+    for version_id in recovery.waiting_versions(Prediction, longer_than=sweep):
+        if version_id != busy:
+            runner.run_queued(Prediction, version_id)
 
 
 @shared_task
 def score_what_ifs(version_id: str) -> None:
     """Score the what-ifs of a version until none waits."""
-    while what_ifs.run_waiting(UUID(version_id)):
+    while runner.run_queued(WhatIf, UUID(version_id)):
         pass
 
 
 @shared_task(bind=True)
 def beat(self: Any) -> None:
-    """Note that this worker consumes messages and reaches the database."""
+    """Record that this worker consumes messages and reaches the database."""
     Heartbeat.objects.update_or_create(worker=self.request.hostname, defaults={"beat_at": Now()})
-    Heartbeat.objects.filter(beat_at__lt=Now() - FORGOTTEN_AFTER).delete()
+    Heartbeat.objects.filter(beat_at__lt=Now() - HEARTBEAT_KEPT_FOR).delete()

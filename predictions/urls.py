@@ -1,9 +1,12 @@
 from django.conf import settings
-from django.urls import path
+from django.urls import path, register_converter
 
+from carprice.http.converters import IdConverter
 from predictions import admin
 from predictions.api import health, root_contract, tasks
 from predictions.pages import estimate, history, prediction, what_if
+
+register_converter(IdConverter, "id")
 
 urlpatterns = [
     # Root contract
@@ -15,10 +18,10 @@ urlpatterns = [
     path("api/tasks/predict", tasks.PredictTaskView.as_view(), name="api-predict"),
     path("api/tasks/history", tasks.TaskHistoryView.as_view(), name="api-history"),
     path("api/tasks/running", tasks.RunningTasksView.as_view(), name="api-running"),
-    path("api/tasks/<str:task_id>", tasks.TaskView.as_view(), name="api-task"),
-    path("api/tasks/<str:task_id>/run", tasks.RunTaskView.as_view(), name="api-run"),
-    path("api/tasks/<str:task_id>/cancel", tasks.CancelTaskView.as_view(), name="api-cancel"),
-    path("api/tasks/<str:task_id>/what-if", tasks.WhatIfView.as_view(), name="api-what-if"),
+    path("api/tasks/<id:task_id>", tasks.TaskView.as_view(), name="api-task"),
+    path("api/tasks/<id:task_id>/run", tasks.RunTaskView.as_view(), name="api-run"),
+    path("api/tasks/<id:task_id>/cancel", tasks.CancelTaskView.as_view(), name="api-cancel"),
+    path("api/tasks/<id:task_id>/what-if", tasks.WhatIfView.as_view(), name="api-what-if"),
     # For operation
     path("healthz", health.HealthView.as_view(), name="healthz"),
     path("readyz", health.ReadyView.as_view(), name="readyz"),
@@ -27,16 +30,16 @@ urlpatterns = [
     path("estimate/<slug:model_name>", estimate.EstimatePage.as_view(), name="estimate"),
     path("predictions", history.history, name="predictions"),
     path(
-        "predictions/<str:prediction_id>",
+        "predictions/<id:prediction_id>",
         prediction.PredictionPage.as_view(),
         name="prediction",
     ),
     path(
-        "predictions/<str:prediction_id>/what-if",
+        "predictions/<id:prediction_id>/what-if",
         what_if.WhatIfPage.as_view(),
         name="what-if",
     ),
-    path("predictions/<str:prediction_id>/status", prediction.status, name="prediction-status"),
-    path("predictions/<str:prediction_id>/cancel", prediction.cancel, name="prediction-cancel"),
-    path("predictions/<str:prediction_id>/delete", prediction.delete, name="prediction-delete"),
+    path("predictions/<id:prediction_id>/status", prediction.status, name="prediction-status"),
+    path("predictions/<id:prediction_id>/cancel", prediction.cancel, name="prediction-cancel"),
+    path("predictions/<id:prediction_id>/delete", prediction.delete, name="prediction-delete"),
 ]

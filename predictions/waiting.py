@@ -11,63 +11,58 @@ from django.conf import settings
 from django.db import DatabaseError, InterfaceError, connection
 
 from carprice.http.errors import RetryLater
-from carprice.server import slots
-from predictions.models import Prediction, WhatIf
+from carprice.server import work_slots
+from predictions.models import Prediction, ScoringRequest, WhatIf
 
 logger = logging.getLogger(__name__)
 
-LOOK_EVERY_SECONDS = 0.05
+POLL_SECONDS = 0.05
 RETRY_AFTER_SECONDS = 1
-LOOK_AGAIN_AFTER_SECONDS = 1.0  # after the database failed
+POLL_AFTER_OUTAGE_SECONDS = 1.0
 
-_places = threading.BoundedSemaphore(settings.WEB_WAITERS)
+_wait_slots = threading.BoundedSemaphore(settings.WEB_WAITERS)
+
+Key = tuple[type[ScoringRequest], UUID]
 
 
-class NoPlace(RetryLater):
+class NoWaitSlot(RetryLater):
     """Too many wait already: threads must be left for other requests."""
 
     code = "too_many_requests"
 
 
 @contextmanager
-def place() -> Iterator[None]:
-    """One of this process's places to wait in. Raises NoPlace."""
-    if not _places.acquire(blocking=False):
-        raise NoPlace("Too many requests are waiting for an answer.", RETRY_AFTER_SECONDS)
+def wait_slot() -> Iterator[None]:
+    """One of the places of this process for requests that wait. Raises NoWaitSlot."""
+    if not _wait_slots.acquire(blocking=False):
+        raise NoWaitSlot("Too many requests are waiting for an answer.", RETRY_AFTER_SECONDS)
     try:
         yield
     finally:
-        _places.release()
+        _wait_slots.release()
 
 
 def for_end_of(row: Prediction, seconds: float) -> None:
-    """Return when a queued or running prediction has ended, or after `seconds`.
-
-    Where there is no place to wait in, it returns at once.
-    """
-    with suppress(NoPlace), place():
-        if row.is_active:
-            until_ended(row.pk, seconds)
-        else:  # a draft does not end by itself
-            with slots.given_up():
-                threading.Event().wait(seconds)
+    """Return when a prediction has ended, or after `seconds`; at once where no slot is free."""
+    with suppress(NoWaitSlot), wait_slot():
+        until_ended(Prediction, row.pk, seconds)
 
 
-def until_ended(key: UUID, seconds: float) -> None:
-    """Wait, in a place taken before, for the end of the prediction or what-if with this id."""
-    with slots.given_up():
-        _watcher().wait(key, seconds)
+def until_ended(model: type[ScoringRequest], row_id: UUID, seconds: float) -> None:
+    """Wait, in a slot taken before, until the row with this id has ended or is gone."""
+    with work_slots.released():
+        _watcher().wait((model, row_id), seconds)
 
 
 class Watcher(threading.Thread):
-    """Looks which of what is awaited is no longer under way."""
+    """Looks which of the awaited rows have ended."""
 
     def __init__(self) -> None:
         super().__init__(name="watcher", daemon=True)
-        self._awaited: defaultdict[UUID, set[threading.Event]] = defaultdict(set)
+        self._awaited: defaultdict[Key, set[threading.Event]] = defaultdict(set)
         self._changed = threading.Condition()
 
-    def wait(self, key: UUID, seconds: float) -> None:
+    def wait(self, key: Key, seconds: float) -> None:
         ended = threading.Event()
         with self._changed:
             self._awaited[key].add(ended)
@@ -75,9 +70,9 @@ class Watcher(threading.Thread):
         try:
             ended.wait(seconds)
         finally:
-            self._forget(key, ended)
+            self._discard(key, ended)
 
-    def _forget(self, key: UUID, event: threading.Event) -> None:
+    def _discard(self, key: Key, event: threading.Event) -> None:
         with self._changed:
             self._awaited[key].discard(event)
             if not self._awaited[key]:
@@ -87,14 +82,14 @@ class Watcher(threading.Thread):
         pause = threading.Event()
         while True:
             try:
-                self._wake(_no_longer_active(self._next()))
-                pause.wait(LOOK_EVERY_SECONDS)
+                self._wake(_ended(self._next()))
+                pause.wait(POLL_SECONDS)
             except (DatabaseError, InterfaceError) as error:
                 logger.warning("Nobody can be told of ended predictions: %s", error)
                 connection.close()
-                pause.wait(LOOK_AGAIN_AFTER_SECONDS)
+                pause.wait(POLL_AFTER_OUTAGE_SECONDS)
 
-    def _next(self) -> list[UUID]:
+    def _next(self) -> list[Key]:
         """What is awaited; while nothing is, this waits without a connection."""
         with self._changed:
             if not self._awaited:
@@ -103,18 +98,22 @@ class Watcher(threading.Thread):
                 self._changed.wait()
             return list(self._awaited)
 
-    def _wake(self, ended: Collection[UUID]) -> None:
+    def _wake(self, ended: Collection[Key]) -> None:
         with self._changed:
             for key in ended:
                 for event in self._awaited.get(key, ()):
                     event.set()
 
 
-def _no_longer_active(awaited: Collection[UUID]) -> set[UUID]:
-    rows = Prediction.objects.filter(pk__in=awaited).active().order_by().values_list("pk")
-    what_ifs = WhatIf.objects.filter(pk__in=awaited, value=None, failure="").order_by()
-    pending = rows.union(what_ifs.values_list("pk"), all=True)
-    return set(awaited) - {key for (key,) in pending}
+def _ended(awaited: Collection[Key]) -> set[Key]:
+    """Those that have ended or are gone. A draft has not ended: somebody may run it meanwhile."""
+    pending: set[Key] = set()
+    for model in (Prediction, WhatIf):
+        ids = [row_id for kind, row_id in awaited if kind is model]
+        rows = model.objects.filter(pk__in=ids).exclude(status__in=ScoringRequest.ENDED)
+        if ids:
+            pending |= {(model, row_id) for row_id in rows.values_list("pk", flat=True)}
+    return set(awaited) - pending
 
 
 _current: Watcher | None = None

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
+from uuid import UUID
 
 from django.conf import settings
 from django.contrib.admin.models import LogEntry
@@ -112,19 +113,19 @@ class World:
         key = self._queued(self.user)
         version_id = queries.find_on_sale(MODEL).current_version_id
         assert version_id
-        runner.run_waiting(version_id)
-        what_ifs._queue(self.user, key, VARIED)
-        what_ifs.run_waiting(version_id)
+        runner.run_queued(Prediction, version_id)
+        what_ifs._queue(self.user, UUID(key), VARIED)
+        runner.run_queued(WhatIf, version_id)
         return key
 
     def _canceled(self, user: User) -> str:
         key = self._queued(user)
-        services.cancel(user=user, prediction_id=key)
+        services.cancel(user=user, prediction_id=UUID(key))
         return key
 
     def _erased(self) -> str:
         key = self._canceled(self.user)
-        services.erase(user=self.user, prediction_id=key)
+        services.erase(user=self.user, prediction_id=UUID(key))
         return key
 
 

@@ -71,7 +71,10 @@ class Migration(migrations.Migration):
                 ("held_change", models.BigIntegerField()),
                 ("balance_after", models.BigIntegerField()),
                 ("held_after", models.BigIntegerField()),
-                ("task_id", models.UUIDField(help_text="The prediction it pays for.", null=True)),
+                (
+                    "subject_id",
+                    models.UUIDField(help_text="The prediction it pays for.", null=True),
+                ),
                 ("reason", models.CharField(blank=True, max_length=200)),
                 (
                     "created_at",
@@ -174,8 +177,8 @@ class Migration(migrations.Migration):
                     ),
                     models.UniqueConstraint(
                         condition=models.Q(("kind", "hold")),
-                        fields=("task_id",),
-                        name="entry_one_hold_per_task",
+                        fields=("subject_id",),
+                        name="entry_one_hold_per_subject",
                     ),
                 ],
             },

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from typing import Any
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import pytest
 from django.conf import settings
@@ -26,7 +26,7 @@ def money(user: User) -> tuple[int, int]:
 
 
 def hold(user: User, amount: int = 100) -> int:
-    return services.place_hold(user_id=user.pk, amount=amount, task_id=uuid4())
+    return services.place_hold(user_id=user.pk, amount=amount, subject_id=uuid4())
 
 
 def test_every_user_has_an_account_with_no_credits(make_user: Callable[..., User]) -> None:
@@ -133,11 +133,11 @@ def test_a_hold_is_resolved_once(user: User, first: str, second: str) -> None:
 
 
 def test_one_task_has_one_hold(user: User) -> None:
-    task_id = uuid4()
-    services.place_hold(user_id=user.pk, amount=1, task_id=task_id)
+    subject_id = uuid4()
+    services.place_hold(user_id=user.pk, amount=1, subject_id=subject_id)
 
     with pytest.raises(IntegrityError), transaction.atomic():
-        services.place_hold(user_id=user.pk, amount=1, task_id=task_id)
+        services.place_hold(user_id=user.pk, amount=1, subject_id=subject_id)
 
     assert money(user) == (CREDITS, 1)
 
@@ -219,15 +219,15 @@ class TestTheDatabaseRefuses:
             {"held_change": -99, "balance_change": -99},  # part of the hold
             {"kind": "release", "balance_change": 0, "held_change": -101},
             {"balance_change": -101},  # more than was held
-            {"task_id": uuid4()},
-            {"task_id": None},
+            {"subject_id": UUID(int=7)},
+            {"subject_id": None},
         ],
     )
     def test_a_resolution_that_does_not_fit_its_hold(
         self, user: User, change: dict[str, Any]
     ) -> None:
-        task_id = uuid4()
-        hold_id = services.place_hold(user_id=user.pk, amount=100, task_id=task_id)
+        subject_id = uuid4()
+        hold_id = services.place_hold(user_id=user.pk, amount=100, subject_id=subject_id)
         fitting: dict[str, Any] = {
             "account_id": user.pk,
             "kind": "capture",
@@ -235,7 +235,7 @@ class TestTheDatabaseRefuses:
             "held_change": -100,
             "balance_after": 900,
             "held_after": 0,
-            "task_id": task_id,
+            "subject_id": subject_id,
             "resolves_id": hold_id,
         }
 
@@ -247,8 +247,8 @@ class TestTheDatabaseRefuses:
         self, user: User, make_user: Callable[..., User]
     ) -> None:
         other = make_user("grace@example.com")
-        task_id = uuid4()
-        hold_id = services.place_hold(user_id=user.pk, amount=100, task_id=task_id)
+        subject_id = uuid4()
+        hold_id = services.place_hold(user_id=user.pk, amount=100, subject_id=subject_id)
 
         with pytest.raises(IntegrityError), transaction.atomic():
             LedgerEntry.objects.create(
@@ -258,7 +258,7 @@ class TestTheDatabaseRefuses:
                 held_change=-100,
                 balance_after=CREDITS,
                 held_after=0,
-                task_id=task_id,
+                subject_id=subject_id,
                 resolves_id=hold_id,
             )
 

@@ -142,7 +142,9 @@ class Ledger(RuleBasedStateMachine):
         amount = max(1, near(book.available, edge, amount))
         fine = amount <= book.available
         with refused(services.InsufficientCredits, unless=fine):
-            hold_id = services.place_hold(user_id=self.id(number), amount=amount, task_id=uuid4())
+            hold_id = services.place_hold(
+                user_id=self.id(number), amount=amount, subject_id=uuid4()
+            )
         if not fine:
             return multiple()
         book.write("hold", held=amount)

@@ -25,7 +25,7 @@ def refusals(results: list[Any]) -> int:
 
 
 def place(user: User, amount: int) -> int:
-    return services.place_hold(user_id=user.pk, amount=amount, task_id=uuid4())
+    return services.place_hold(user_id=user.pk, amount=amount, subject_id=uuid4())
 
 
 def money(user: User) -> tuple[int, int]:
@@ -63,10 +63,10 @@ def test_one_hold_is_resolved_once_by_eight(user: User, at_once: AtOnce) -> None
 
 
 def test_one_task_is_held_once_by_eight(user: User, at_once: AtOnce) -> None:
-    task_id = uuid4()
+    subject_id = uuid4()
 
     results = at_once(
-        [lambda: services.place_hold(user_id=user.pk, amount=1, task_id=task_id)] * THREADS,
+        [lambda: services.place_hold(user_id=user.pk, amount=1, subject_id=subject_id)] * THREADS,
         *EXPECTED,
     )
 
@@ -120,6 +120,6 @@ def test_processes_share_one_account_without_losing_a_credit(user: User) -> None
 
 def _spend(user_id: Any, times: int) -> None:
     for _ in range(times):
-        hold = services.place_hold(user_id=user_id, amount=1, task_id=uuid4())
+        hold = services.place_hold(user_id=user_id, amount=1, subject_id=uuid4())
         services.resolve_holds(captured=[hold])
     connections.close_all()

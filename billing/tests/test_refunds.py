@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from typing import Any
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import pytest
 from django.conf import settings
@@ -32,7 +32,7 @@ def charge(user: User) -> LedgerEntry:
 
 
 def make_charge(user: User) -> LedgerEntry:
-    hold_id = services.place_hold(user_id=user.pk, amount=PRICE, task_id=uuid4())
+    hold_id = services.place_hold(user_id=user.pk, amount=PRICE, subject_id=uuid4())
     services.resolve_holds(captured=[hold_id])
     return LedgerEntry.objects.get(resolves_id=hold_id)
 
@@ -49,13 +49,13 @@ def test_a_refund_gives_the_whole_charge_back_and_says_why(
 
     assert state(user)[:2] == (1000, 0)
     assert (entry.kind, entry.balance_change, entry.balance_after) == (Kind.REFUND, PRICE, 1000)
-    assert (entry.resolves, entry.task_id) == (charge, charge.task_id)
+    assert (entry.resolves, entry.subject_id) == (charge, charge.subject_id)
     assert (entry.actor, entry.reason) == (operator, "Wrong model")
     assert not list(breaches())
 
 
 def test_a_refund_leaves_what_is_held(user: User, operator: User, charge: LedgerEntry) -> None:
-    services.place_hold(user_id=user.pk, amount=7, task_id=uuid4())
+    services.place_hold(user_id=user.pk, amount=7, subject_id=uuid4())
 
     entry = services.refund_charge(capture=charge, reason="why", actor=operator)
 
@@ -77,7 +77,7 @@ def test_a_charge_is_refunded_once(user: User, operator: User, charge: LedgerEnt
 def test_only_a_charge_is_refunded(
     user: User, operator: User, charge: LedgerEntry, kind: str
 ) -> None:
-    hold_id = services.place_hold(user_id=user.pk, amount=1, task_id=uuid4())
+    hold_id = services.place_hold(user_id=user.pk, amount=1, subject_id=uuid4())
     services.resolve_holds(released=[hold_id])
     services.refund_charge(capture=charge, reason="why", actor=operator)
     before = state(user)
@@ -139,7 +139,7 @@ class TestTheDatabaseRefuses:
             "held_change": 0,
             "balance_after": 1000,
             "held_after": 0,
-            "task_id": charge.task_id,
+            "subject_id": charge.subject_id,
             "resolves_id": charge.pk,
             "actor": operator,
             "reason": "why",
@@ -158,8 +158,8 @@ class TestTheDatabaseRefuses:
             {"balance_change": PRICE + 1},
             {"held_change": 1},
             {"resolves_id": None},
-            {"task_id": None},
-            {"task_id": uuid4()},
+            {"subject_id": None},
+            {"subject_id": UUID(int=7)},
             {"actor": None},
             {"reason": ""},
             {"kind": "top_up"},
@@ -182,11 +182,13 @@ class TestTheDatabaseRefuses:
             LedgerEntry.objects.create(**{**fitting, "account_id": other.pk})
 
     def test_a_refund_of_a_hold(self, fitting: dict[str, Any], user: User) -> None:
-        task_id = uuid4()
-        hold_id = services.place_hold(user_id=user.pk, amount=PRICE, task_id=task_id)
+        subject_id = uuid4()
+        hold_id = services.place_hold(user_id=user.pk, amount=PRICE, subject_id=subject_id)
 
         with pytest.raises(IntegrityError), transaction.atomic():
-            LedgerEntry.objects.create(**{**fitting, "resolves_id": hold_id, "task_id": task_id})
+            LedgerEntry.objects.create(
+                **{**fitting, "resolves_id": hold_id, "subject_id": subject_id}
+            )
 
 
 class TestInTheAdmin:
@@ -276,4 +278,4 @@ def test_the_owner_sees_the_refund_in_the_wallet(
     newest = api.get("/api/wallet/transactions?kind=refund").json()["results"][0]
 
     assert (newest["kind"], newest["amount"], newest["balance_after"]) == ("refund", PRICE, 1000)
-    assert (newest["task_id"], newest["reason"]) == (str(charge.task_id), "Wrong model")
+    assert (newest["task_id"], newest["reason"]) == (str(charge.subject_id), "Wrong model")

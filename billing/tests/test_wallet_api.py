@@ -31,8 +31,8 @@ FIELDS = [
 ]
 
 
-def hold(user: User, amount: int, task_id: UUID | None = None) -> int:
-    return services.place_hold(user_id=user.pk, amount=amount, task_id=task_id or uuid4())
+def hold(user: User, amount: int, subject_id: UUID | None = None) -> int:
+    return services.place_hold(user_id=user.pk, amount=amount, subject_id=subject_id or uuid4())
 
 
 def top_up(api: APIClient, body: Any) -> Any:
@@ -172,12 +172,12 @@ def test_a_top_up_beyond_the_ceiling_is_refused_and_writes_nothing(
 @pytest.fixture
 def movements(user: User, make_user: Callable[..., User]) -> UUID:
     """A charge, an adjustment by an operator and a release, after the first credits."""
-    task_id = uuid4()
-    services.resolve_holds(captured=[hold(user, 40, task_id)], released=[hold(user, 25)])
+    subject_id = uuid4()
+    services.resolve_holds(captured=[hold(user, 40, subject_id)], released=[hold(user, 25)])
     operator = make_user("op@example.com", credit=0)
     services.correct_balance(user_id=user.pk, change=-10, reason="Paid twice", actor=operator)
     hold(user, 7)
-    return task_id
+    return subject_id
 
 
 @pytest.mark.usefixtures("movements")

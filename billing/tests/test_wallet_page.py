@@ -12,6 +12,7 @@ from billing.models import CreditAccount, LedgerEntry
 from billing.services import set_available
 from mlmodels.models import Predictor
 from predictions.execution import runner
+from predictions.models import Prediction
 from predictions.services import request_prediction
 
 pytestmark = pytest.mark.django_db
@@ -174,7 +175,7 @@ def test_a_charge_is_a_movement_that_leads_to_its_prediction(
     browser: Client, user: User, predictor: Predictor
 ) -> None:
     prediction = request_prediction(user=user, predictor=predictor, data={"brand": "bmw"})
-    runner.run_waiting(prediction.version_id)
+    runner.run_queued(Prediction, prediction.version_id)
 
     page = browser.get("/wallet").content.decode()
 

@@ -277,7 +277,7 @@ class Office:
 
     def finish(self) -> None:
         assert self.predictor.current_version_id
-        while runner.run_waiting(self.predictor.current_version_id):
+        while runner.run_queued(Prediction, self.predictor.current_version_id):
             pass
 
     def fail(self) -> None:

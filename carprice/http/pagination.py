@@ -15,7 +15,7 @@ counting. It is signed for its list and its user: one that was changed, or is an
         def get(self, request):
             query = EntryQuery.check(request)
             rows = created_between(Entry.objects.filter(user=request.user), query)
-            return PAGES.respond(request, rows, query, describe)
+            return PAGES.respond(request, rows, query, EntryBody.bodies)
 """
 
 from __future__ import annotations
@@ -117,7 +117,7 @@ class CursorPages:
         request: Request,
         rows: QuerySet[M],
         query: Mapping[str, Any],
-        describe: Callable[[Sequence[M]], list[dict[str, Any]]],
+        serialize: Callable[[Sequence[M]], list[dict[str, Any]]],
     ) -> Response:
         """The page of `rows` that a checked PageQuery asks for. Raises InvalidInput."""
         page = self.page(rows, request.user.pk, query["cursor"], query["page_size"])
@@ -130,7 +130,7 @@ class CursorPages:
             {
                 "next": link(page.next),
                 "previous": link(page.previous),
-                "results": describe(page.rows),
+                "results": serialize(page.rows),
             }
         )
 

@@ -11,7 +11,7 @@ from accounts.models import User
 from carprice.db import connection_state
 from predictions.execution import runner
 from predictions.models import Heartbeat
-from predictions.tasks import beat, score_waiting
+from predictions.tasks import beat, score_predictions
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -53,9 +53,9 @@ def test_a_task_cut_short_leaves_no_transaction_open(
             begin_behind_djangos_back()
         raise SoftTimeLimitExceeded
 
-    monkeypatch.setattr(runner, "run_fresh", cut_short)
+    monkeypatch.setattr(runner, "run_first_attempts", cut_short)
 
-    assert score_waiting.apply((str(uuid.uuid4()),)).state == "FAILURE"
+    assert score_predictions.apply((str(uuid.uuid4()),)).state == "FAILURE"
 
     assert not connection_state.is_in_transaction()
     another_process_writes(user)

@@ -54,7 +54,7 @@ CAR = {"brand": "bmw", "horsepower": 121}
 
 
 def path_of(route: URLPattern) -> str:
-    return "/" + str(route.pattern).replace("<str:", "{").replace(">", "}")
+    return "/" + str(route.pattern).replace("<str:", "{").replace("<id:", "{").replace(">", "}")
 
 
 def methods_of(route: URLPattern) -> set[str]:
@@ -237,7 +237,7 @@ def task(request: pytest.FixtureRequest, service: None, user: User, predictor: P
         return str(services.create_draft(**wanted).pk)
     row = services.request_prediction(**wanted)
     if request.param == "finished":
-        runner.run_waiting(row.version_id)
+        runner.run_queued(Prediction, row.version_id)
     return str(row.pk)
 
 
@@ -313,7 +313,7 @@ def test_a_generated_client_buys_a_prediction(
             model_name="random_forest", data=models.TaskRequestData.from_dict(CAR)
         ),
     )
-    runner.run_waiting(Prediction.objects.get(pk=task.task_id).version_id)
+    runner.run_queued(Prediction, Prediction.objects.get(pk=task.task_id).version_id)
     ended = call("tasks.api_tasks_retrieve", client=bob, task_id=str(task.task_id), wait=10.0)
     wallet = call("wallet.api_wallet_retrieve", client=bob)
     for client in (anyone, bob):

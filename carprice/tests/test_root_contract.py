@@ -93,7 +93,7 @@ def set_amount(api: APIClient, amount: Any) -> Any:
 
 def run(job_id: str) -> Prediction:
     """Do what a worker does with a job."""
-    runner.run_waiting(Prediction.objects.get(pk=job_id).version_id)
+    runner.run_queued(Prediction, Prediction.objects.get(pk=job_id).version_id)
     return Prediction.objects.get(pk=job_id)
 
 
@@ -539,7 +539,7 @@ def test_a_submission_is_202_although_the_broker_is_unreachable(
 ) -> None:
     settings.CELERY_BROKER_URL = broker
     settings.BROKER_KIND = broker.partition(":")[0]
-    ringer = notifications.Ringer()
+    ringer = notifications.Publisher()
     ringer.start()
     monkeypatch.setattr(notifications, "_current", ringer)
 
@@ -742,7 +742,7 @@ def test_history_keeps_what_has_ended_and_running_drops_it(
 def test_a_job_that_a_worker_has_claimed_is_running(api: APIClient, predictor: Predictor) -> None:
     job_id = order(api).json()["job_id"]
     assert predictor.current_version_id
-    claims.claim_fresh(predictor.current_version_id)
+    claims.claim_first_attempts(Prediction, predictor.current_version_id)
 
     assert job(api, job_id).json()["status"] == "running"
     assert api.get("/running").json() == {"job_ids": [job_id]}

@@ -14,9 +14,9 @@ from mlmodels.models import Predictor, PredictorVersion
 
 logger = logging.getLogger(__name__)
 
-NOTED_EVERY = timedelta(seconds=10)  # by workers, that they could load a version
+RECORDED_EVERY = timedelta(seconds=10)  # by workers, that they could load a version
 
-NOTED_WITHIN = timedelta(seconds=30)  # or no such worker is there
+LIVE_WITHIN = timedelta(seconds=30)  # or no such worker is there
 
 
 def report_fault(version_id: UUID, reason: str) -> None:
@@ -38,16 +38,16 @@ def versions_on_sale() -> QuerySet[PredictorVersion]:
 
 
 @transaction.atomic
-def note_loadable(version_ids: Iterable[UUID]) -> None:
+def record_loadable(version_ids: Iterable[UUID]) -> None:
     """Note that a worker which has what these versions need is at work, if nobody has lately."""
-    due = Q(loadable_at=None) | Q(loadable_at__lt=Now() - NOTED_EVERY)
+    due = Q(loadable_at=None) | Q(loadable_at__lt=Now() - RECORDED_EVERY)
     rows = PredictorVersion.objects.filter(due, pk__in=version_ids)
     ours = list(rows.select_for_update(skip_locked=True, no_key=True).values_list("pk", flat=True))
     if ours:
         PredictorVersion.objects.filter(pk__in=ours).update(loadable_at=Now())
 
 
-def is_sold_in_vain(version_id: UUID) -> bool:
+def is_sold_without_live_worker(version_id: UUID) -> bool:
     """Whether it is on sale, and no worker that has what it needs has been at work lately."""
-    noted = Q(loadable_at__gt=Now() - NOTED_WITHIN)
+    noted = Q(loadable_at__gt=Now() - LIVE_WITHIN)
     return versions_on_sale().filter(pk=version_id).exclude(noted).exists()

@@ -109,7 +109,7 @@ class Domain:
     errors_grow: bool = False  # with the predicted value, so that ranges are a fraction of it
     derivations: tuple[Derivation, ...] = ()
     doubts: tuple[Doubt, ...] = ()
-    gap: tuple[str, str] | None = None  # result's key; the unscored feature it is a difference to
+    age_gap_to: str | None = None  # an unscored feature, the age that a result is compared with
     comparable_by: tuple[str, ...] = ()  # features that say how near known cases are
     group: str | None = None  # a feature whose values, each left out in turn, test the predictors
 
@@ -149,13 +149,10 @@ class Domain:
                 values[derivation.feature] = derivation.of(*sources.values())
         return replace(inputs, data=values)
 
-    def gap_of(self, value: float, data: Mapping[str, Value]) -> dict[str, float]:
-        """By how much the prediction exceeds what was given for comparison, if it was."""
-        if self.gap is None:
-            return {}
-        key, feature = self.gap
-        known = data.get(feature)
-        return {key: value - known} if isinstance(known, int | float) else {}
+    def age_gap_of(self, value: float, data: Mapping[str, Value]) -> float | None:
+        """By how much a prediction exceeds the age that was entered, if one was."""
+        age = data.get(self.age_gap_to) if self.age_gap_to else None
+        return value - age if isinstance(age, int | float) else None
 
     def input_schema(self, signature: Signature) -> dict[str, Any]:
         """JSON Schema (2020-12) of one row as a caller may send it, aliases included."""

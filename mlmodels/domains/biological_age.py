@@ -204,7 +204,7 @@ DOMAIN = Domain(
         Doubt((BMI, HEIGHT, WEIGHT), doubt_about_bmi),
         Doubt((SYSTOLIC, DIASTOLIC), doubt_about_pressure),
     ),
-    gap=("age_gap", CHRONOLOGICAL_AGE.name),
+    age_gap_to=CHRONOLOGICAL_AGE.name,
     source=SOURCE,
     faults=FAULTS,
     purpose=PURPOSE,

@@ -232,7 +232,7 @@ DOMAIN = Domain(
         Doubt(WHITE_CELLS, _doubt_about_white_cells),
         Doubt(("pregnant", "gender"), _doubt_about_pregnancy),
     ),
-    gap=("age_gap", CHRONOLOGICAL_AGE.name),
+    age_gap_to=CHRONOLOGICAL_AGE.name,
     source=SOURCE,
     faults=FAULTS,
     purpose=PURPOSE,

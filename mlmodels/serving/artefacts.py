@@ -36,7 +36,7 @@ class ArtefactError(Exception):
     """Why an artefact must not or cannot be loaded, in one sentence."""
 
 
-class OtherLibrary(ArtefactError):
+class IncompatibleLibrary(ArtefactError):
     """It needs another release of a library, or of this program; another worker may have it."""
 
 
@@ -108,16 +108,16 @@ def save_card(sha256: str, card: Mapping[str, Any]) -> None:
 
 
 def check_release(published: PredictorVersion) -> None:
-    """Raises OtherLibrary if it needs another release of a library, or of this program."""
+    """Raises IncompatibleLibrary if it needs another release of a library, or of this program."""
     if published.artefact_format > FORMAT:
-        raise OtherLibrary(
+        raise IncompatibleLibrary(
             f"The artefact has format {published.artefact_format}; this release reads {FORMAT}."
         )
     recorded = {**(published.libraries or {}), "scikit-learn": published.sklearn_version}
     for name in NEEDED:
         release = recorded.get(name)
         if release is not None and release != installed(name):
-            raise OtherLibrary(
+            raise IncompatibleLibrary(
                 f"It was trained with {name} {release}, and {installed(name)} is installed."
             )
 

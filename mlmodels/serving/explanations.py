@@ -49,7 +49,7 @@ class Unexplainable(TypeError):
     """There is no exact explanation for this kind of model."""
 
 
-def get_ready() -> None:
+def preload() -> None:
     """Import what explaining trees needs, before there is a model.
 
     The library keeps an error of its import for ever, and with it what its callers had at hand.

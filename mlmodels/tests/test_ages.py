@@ -139,9 +139,9 @@ def test_without_height_and_weight_the_index_is_typical_or_unknown(
 
 
 def test_the_gap_is_the_estimate_less_the_age_given() -> None:
-    assert BIO.gap_of(52.5, {"chronological_age": 50}) == {"age_gap": 2.5}
-    assert BIO.gap_of(52.5, {}) == {}
-    assert BIO.gap_of(52.5, {"chronological_age": None}) == {}
+    assert BIO.age_gap_of(52.5, {"chronological_age": 50}) == 2.5
+    assert BIO.age_gap_of(52.5, {}) is None
+    assert BIO.age_gap_of(52.5, {"chronological_age": None}) is None
 
 
 # --- What is doubted -----------------------------------------------------------------------------

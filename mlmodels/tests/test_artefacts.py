@@ -226,7 +226,7 @@ def test_a_predictor_is_off_sale_once_a_worker_has_met_its_spoiled_artefact(
     job_id = api.post("/predict", order, format="json").json()["job_id"]
     spoil(version)
 
-    runner.run_waiting(version.pk)
+    runner.run_queued(Prediction, version.pk)
 
     names = [row["model_name"] for row in api.get("/predictors").json()["models"]]
     assert api.get("/predict", {"job_id": job_id}).json()["status"] == "failed"
@@ -241,7 +241,7 @@ def test_who_bought_what_does_not_load_keeps_the_credits(
     prediction = request_prediction(user=user, predictor=predictor, data={"brand": "bmw"})
     remove(version)
 
-    runner.run_waiting(version.pk)
+    runner.run_queued(Prediction, version.pk)
 
     account = CreditAccount.objects.get(pk=user.pk)
     prediction.refresh_from_db()
@@ -255,7 +255,7 @@ def test_the_predictors_beside_a_spoiled_one_stay_on_sale(
     request_prediction(user=user, predictor=predictor, data={"brand": "bmw"})
     remove(version)
 
-    runner.run_waiting(version.pk)
+    runner.run_queued(Prediction, version.pk)
 
     on_sale = Predictor.objects.on_sale().values_list("name", flat=True)
     others = Predictor.objects.exclude(name=predictor.name).values_list("name", flat=True)
@@ -334,7 +334,7 @@ def test_a_pipeline_that_is_no_longer_kept_is_freed_with_its_explainers(
 ) -> None:
     monkeypatch.setattr(inference, "_loaded", OrderedDict())
     monkeypatch.setattr(inference, "KEPT", 1)
-    explanations.get_ready()
+    explanations.preload()
     scorer = inference.scorer(version.pk)
     scorer.explain([{item["name"]: item["default"] for item in version.signature}])
     forest = weakref.ref(scorer._artefact.pipeline[-1])
@@ -386,7 +386,7 @@ def test_what_another_worker_may_be_able_to_load_is_left_to_it(
     job_id = api.post("/predict", order, format="json").json()["job_id"]
     spoil(version)
 
-    assert runner.run_waiting(version.pk) == 0
+    assert runner.run_queued(Prediction, version.pk) == 0
 
     assert api.get("/predict", {"job_id": job_id}).json()["status"] == "queued"
     assert PredictorVersion.objects.get(pk=version.pk).fault == ""

@@ -1,8 +1,9 @@
 """Root contract: POST and GET /predict, GET /history, GET /running."""
 
 from collections.abc import Mapping
-from datetime import UTC, datetime
+from datetime import UTC
 from typing import Any
+from uuid import UUID
 
 from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import (
@@ -15,6 +16,7 @@ from rest_framework import serializers
 from rest_framework.response import Response
 
 from accounts.authentication import AuthenticatedRequest
+from carprice.http.converters import parse_id
 from carprice.http.errors import InvalidInput
 from carprice.http.schema import errors
 from carprice.http.serializers import StrictSerializer, StringField
@@ -57,29 +59,35 @@ EXAMPLE = OpenApiExample(
 
 
 @extend_schema_field(OpenApiTypes.UUID)
-class IdField(serializers.Field[str, str, str, Any]):
+class IdField(serializers.Field[UUID, str, str, Any]):
     """Any JSON string; one that is no id is found nowhere."""
 
-    def to_internal_value(self, data: Any) -> str:
+    def to_internal_value(self, data: Any) -> UUID:
         if not isinstance(data, str):
             raise serializers.ValidationError("Not a valid string.")
-        return data
+        return parse_id(data)
 
-    def to_representation(self, value: str) -> str:
-        return value
+    def to_representation(self, value: UUID) -> str:
+        return str(value)
+
+
+@extend_schema_field(OpenApiTypes.STR)
+class DayFirstField(serializers.DateTimeField):
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(format="%d/%m/%Y, %H:%M:%S", default_timezone=UTC, **kwargs)
 
 
 class JobId(StrictSerializer):
-    job_id = IdField()
+    job_id = IdField(source="pk")
 
 
-class Job(serializers.Serializer[Any]):
-    job_id = serializers.UUIDField()
+class Job(serializers.Serializer[Prediction]):
+    job_id = serializers.UUIDField(source="pk")
     status = serializers.ChoiceField(choices=Prediction.Status.values)
-    model_name = serializers.CharField()
-    created_at = serializers.CharField(help_text="Day/month/year, time; UTC.")
-    finished_at = serializers.CharField(allow_null=True)
-    result = serializers.FloatField(allow_null=True)
+    model_name = serializers.CharField(source="predictor.name")
+    created_at = DayFirstField(help_text="Day/month/year, time; UTC.")
+    finished_at = DayFirstField(allow_null=True)
+    result = serializers.FloatField(source="value", allow_null=True)
 
 
 class JobIds(serializers.Serializer[Any]):
@@ -102,8 +110,8 @@ class PredictView(SubmissionView):
         serializer.is_valid(raise_exception=True)
         predictor = find_on_sale(serializer.validated_data["model_name"])
         data = one_row(serializer.validated_data["data"])
-        prediction = services.request_prediction(user=request.user, predictor=predictor, data=data)
-        return Response({"job_id": str(prediction.pk)}, 202)
+        row = services.request_prediction(user=request.user, predictor=predictor, data=data)
+        return Response(JobId(row).data, 202)
 
     @extend_schema(
         parameters=[OpenApiParameter("job_id", OpenApiTypes.UUID, required=True)],
@@ -113,17 +121,8 @@ class PredictView(SubmissionView):
         """Status and result of one job; `job_id` may also be sent in a JSON body."""
         serializer = JobId(data=request.data or request.query_params.dict())
         serializer.is_valid(raise_exception=True)
-        row = services.find(request.user, serializer.validated_data["job_id"])
-        return Response(
-            {
-                "job_id": str(row.pk),
-                "status": row.status,
-                "model_name": row.predictor.name,
-                "created_at": _day_first(row.created_at),
-                "finished_at": _day_first(row.finished_at) if row.finished_at else None,
-                "result": row.value,
-            }
-        )
+        row = services.find(request.user, serializer.validated_data["pk"])
+        return Response(Job(row).data)
 
 
 class HistoryView(ApiView):
@@ -131,7 +130,7 @@ class HistoryView(ApiView):
     def get(self, request: AuthenticatedRequest) -> Response:
         """Every job ever submitted, newest first."""
         rows = Prediction.objects.of(request.user).submitted()
-        return Response({"job_ids": [str(key) for key in rows.values_list("pk", flat=True)]})
+        return Response(JobIds({"job_ids": rows.values_list("pk", flat=True)}).data)
 
 
 class RunningView(ApiView):
@@ -139,7 +138,7 @@ class RunningView(ApiView):
     def get(self, request: AuthenticatedRequest) -> Response:
         """Jobs that are queued or running, newest first."""
         rows = Prediction.objects.of(request.user).active().submitted()
-        return Response({"job_ids": [str(key) for key in rows.values_list("pk", flat=True)]})
+        return Response(JobIds({"job_ids": rows.values_list("pk", flat=True)}).data)
 
 
 def one_row(data: Any) -> Any:
@@ -150,7 +149,3 @@ def one_row(data: Any) -> Any:
     if bad:
         raise InvalidInput({name: ["Give exactly one value."] for name in bad})
     return {name: value[0] if isinstance(value, list) else value for name, value in data.items()}
-
-
-def _day_first(moment: datetime) -> str:
-    return moment.astimezone(UTC).strftime("%d/%m/%Y, %H:%M:%S")

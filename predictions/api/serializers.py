@@ -2,8 +2,6 @@
 
 import json
 from collections.abc import Sequence
-from dataclasses import asdict
-from datetime import UTC, datetime
 from typing import Any
 
 from drf_spectacular.utils import (
@@ -132,7 +130,7 @@ class Comparable(serializers.Serializer[Any]):
     differences = serializers.JSONField(help_text="What it has otherwise, by feature.")
 
 
-class Result(serializers.Serializer[Any]):
+class Result(serializers.Serializer[results.Result]):
     value = serializers.FloatField()
     unit = serializers.CharField()
     interval = Interval(allow_null=True)
@@ -145,6 +143,12 @@ class Result(serializers.Serializer[Any]):
         many=True, required=False, help_text="Known cases most like this one, nearest first."
     )
     note = serializers.CharField(help_text="What the value is, and is not.")
+
+    def to_representation(self, instance: results.Result) -> dict[str, Any]:
+        """What does not apply to the domain is left out."""
+        body = super().to_representation(instance)
+        absent = {name for name in ("age_gap", "comparables") if body[name] is None}
+        return {name: value for name, value in body.items() if name not in absent}
 
 
 class Warning(serializers.Serializer[Any]):  # noqa: A001  # the contract's word
@@ -159,86 +163,88 @@ class WhatIfSide(serializers.Serializer[Any]):
     changed = serializers.JSONField(help_text="Each feature that differs, and its value as used.")
 
 
-class WhatIfAnswer(WhatIfSide):
-    unit = serializers.CharField()
-    warnings = Warning(many=True)
-    before = WhatIfSide(help_text="The same of the task itself.")
+class WhatIfAnswer(serializers.Serializer[Any]):
+    """Of a `what_ifs.Answer`, and how many are `left`."""
+
+    value = serializers.FloatField(source="answer.after.value")
+    interval = Interval(source="answer.after.interval", allow_null=True)
+    changed = serializers.JSONField(
+        source="answer.after.changed", help_text="Each feature that differs, and its value as used."
+    )
+    unit = serializers.CharField(source="answer.unit")
+    warnings = Warning(source="answer.warnings", many=True)
+    before = WhatIfSide(source="answer.before", help_text="The same of the task itself.")
     left = serializers.IntegerField(help_text="How many more the task may have.")
 
 
-class TaskError(serializers.Serializer[Any]):
-    code = serializers.ChoiceField(Prediction.Failure.values)
-    detail = serializers.CharField()
+class TaskError(serializers.Serializer[Prediction]):
+    code = serializers.ChoiceField(Prediction.Failure.values, source="failure")
+    detail = serializers.CharField(source="get_failure_display")
 
 
 class Task(serializers.Serializer[Any]):
-    task_id = serializers.UUIDField()
+    task_id = serializers.UUIDField(source="pk")
     status = serializers.ChoiceField(Prediction.Status.values)
-    model_name = serializers.CharField()
-    model_version = serializers.CharField()
-    domain = serializers.CharField()
-    price = serializers.IntegerField(help_text="Credits; fixed when it is submitted.")
+    model_name = serializers.CharField(source="predictor.name")
+    model_version = serializers.SerializerMethodField()
+    domain = serializers.CharField(source="predictor.domain")
+    price = serializers.SerializerMethodField(help_text="Credits; fixed when it is submitted.")
     charged = serializers.IntegerField()
     explain = serializers.BooleanField()
     data = serializers.JSONField(  # type: ignore[assignment]  # shadows a property; never read
         help_text="Every feature as used; of a draft, whatever was given."
     )
     defaulted = serializers.ListField(child=serializers.CharField())
-    entered = serializers.JSONField(help_text="Values given in another unit, as given.")
-    warnings = Warning(many=True)
-    validation_errors = serializers.DictField(
-        child=serializers.ListField(child=serializers.CharField())
-    )
-    position = serializers.IntegerField(
-        allow_null=True, help_text="In the queue of its predictor, from 1; null unless queued."
+    entered = serializers.SerializerMethodField(help_text="Values given in another unit, as given.")
+    warnings = serializers.SerializerMethodField()
+    validation_errors = serializers.SerializerMethodField()
+    position = serializers.SerializerMethodField(
+        help_text="In the queue of its predictor, from 1; null unless queued."
     )
     created_at = serializers.DateTimeField()
     queued_at = serializers.DateTimeField(allow_null=True)
     started_at = serializers.DateTimeField(allow_null=True)
     finished_at = serializers.DateTimeField(allow_null=True)
-    result = Result(allow_null=True)
-    error = TaskError(allow_null=True)
+    result = serializers.SerializerMethodField()
+    error = serializers.SerializerMethodField()
+
+    @classmethod
+    def bodies(cls, rows: Sequence[Prediction]) -> list[dict[str, Any]]:
+        """The task objects of some predictions, with one look at the queue for all of them."""
+        task = cls(context={"positions": queue.positions(rows)})
+        return [task.to_representation(row) for row in rows]
+
+    def get_model_version(self, row: Prediction) -> str:
+        """Of a draft, that which would score it now."""
+        current = row.predictor.current_version_id if _is_draft(row) else None
+        return queries.facts_of(current or row.version_id).label
+
+    def get_price(self, row: Prediction) -> int:
+        return row.predictor.price if _is_draft(row) else row.price
+
+    def get_entered(self, row: Prediction) -> dict[str, Any]:
+        return row.entered or {}
+
+    @extend_schema_field(Warning(many=True))
+    def get_warnings(self, row: Prediction) -> Any:
+        return Warning(results.warnings_of(row), many=True).data
+
+    def get_validation_errors(self, row: Prediction) -> dict[str, list[str]]:
+        return services.validation_errors(row) if _is_draft(row) else {}
+
+    def get_position(self, row: Prediction) -> int | None:
+        position: int | None = self.context["positions"].get(row.pk)
+        return position
+
+    @extend_schema_field(Result(allow_null=True))
+    def get_result(self, row: Prediction) -> Any:
+        result = results.result_of(row)
+        return Result(result).data if result else None
+
+    @extend_schema_field(TaskError(allow_null=True))
+    def get_error(self, row: Prediction) -> Any:
+        return TaskError(row).data if row.failure else None
 
 
-def describe(row: Prediction, position: int | None) -> dict[str, Any]:
-    """A prediction as the task object of the contract."""
-    is_draft = row.status == Prediction.Status.DRAFT
-    version_id = (row.predictor.current_version_id if is_draft else None) or row.version_id
-    facts = queries.facts_of(version_id)
-    return {
-        "task_id": str(row.pk),
-        "status": row.status,
-        "model_name": row.predictor.name,
-        "model_version": facts.label,
-        "domain": row.predictor.domain,
-        "price": row.predictor.price if is_draft else row.price,
-        "charged": row.charged,
-        "explain": row.explain,
-        "data": row.data,
-        "defaulted": row.defaulted,
-        "entered": row.entered or {},
-        "warnings": [asdict(warning) for warning in results.warnings(row)],
-        "validation_errors": services.validation_errors(row) if is_draft else {},
-        "position": position,
-        "created_at": _iso(row.created_at),
-        "queued_at": _iso(row.queued_at),
-        "started_at": _iso(row.started_at),
-        "finished_at": _iso(row.finished_at),
-        "result": results.describe(row),
-        "error": _error(row),
-    }
-
-
-def _error(row: Prediction) -> dict[str, str] | None:
-    if not row.failure:
-        return None
-    return {"code": row.failure, "detail": row.get_failure_display()}
-
-
-def _iso(moment: datetime | None) -> str | None:
-    return moment.astimezone(UTC).isoformat().replace("+00:00", "Z") if moment else None
-
-
-def describe_all(rows: Sequence[Prediction]) -> list[dict[str, Any]]:
-    positions = queue.positions(rows)
-    return [describe(row, positions.get(row.pk)) for row in rows]
+def _is_draft(row: Prediction) -> bool:
+    return row.status == Prediction.Status.DRAFT

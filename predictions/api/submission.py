@@ -27,6 +27,6 @@ class SubmissionView(ApiView):
         subject: str | None = None,
     ) -> Response:
         def admit() -> None:
-            queue.refuse_if_full(request.user)
+            queue.check_capacity(request.user)
 
         return respond_once(request, respond, admit=admit, subject=subject)

@@ -1,6 +1,7 @@
 """/api/tasks: predictions with drafts, a bounded wait, cancel and delete."""
 
 from typing import Any
+from uuid import UUID
 
 from django.db.models import QuerySet
 from drf_spectacular.types import OpenApiTypes
@@ -29,16 +30,15 @@ from predictions.api.serializers import (
     WaitQuery,
     WhatIfAnswer,
     WhatIfRequest,
-    describe_all,
 )
 from predictions.api.submission import SubmissionView
 from predictions.models import Prediction
 
 
-def answer(request: AuthenticatedRequest, task_id: str, status: int = 200) -> Response:
+def task_response(request: AuthenticatedRequest, task_id: UUID, status: int = 200) -> Response:
     """A task as it is now."""
     row = services.find(request.user, task_id)
-    [body] = describe_all([row])
+    [body] = Task.bodies([row])
     headers = {"Location": f"/api/tasks/{row.pk}"} if status in (201, 202) else None
     return Response(body, status, headers=headers)
 
@@ -47,8 +47,6 @@ def checked(serializer: serializers.Serializer[Any]) -> dict[str, Any]:
     serializer.is_valid(raise_exception=True)
     return dict(serializer.validated_data)
 
-
-# --- Routes --------------------------------------------------------------------------------------
 
 PAGES = CursorPages("tasks", order=("created_at", "id"))
 
@@ -89,7 +87,7 @@ class PredictTaskView(SubmissionView):
         sent = checked(TaskRequest(data=request.data))
         predictor = queries.find_on_sale(sent.pop("model_name"))
         row = services.request_prediction(user=request.user, predictor=predictor, **sent)
-        return answer(request, str(row.pk), 202)
+        return task_response(request, row.pk, 202)
 
 
 class TasksView(ApiView):
@@ -115,13 +113,13 @@ class TasksView(ApiView):
         sent = checked(DraftRequest(data=request.data))
         predictor = queries.find_on_sale(sent.pop("model_name"))
         row = services.create_draft(user=request.user, predictor=predictor, **sent)
-        return answer(request, str(row.pk), 201)
+        return task_response(request, row.pk, 201)
 
 
 def list_tasks(request: AuthenticatedRequest) -> Response:
     query = TaskQuery.check(request)
     rows = created_between(Prediction.objects.of(request.user).for_display(), query)
-    return PAGES.respond(request, _chosen(rows, query), query, describe_all)
+    return PAGES.respond(request, _chosen(rows, query), query, Task.bodies)
 
 
 def _chosen(rows: QuerySet[Prediction], query: dict[str, Any]) -> QuerySet[Prediction]:
@@ -147,28 +145,28 @@ class RunningTasksView(ApiView):
         """Tasks that are queued or running, newest first."""
         query = PageQuery.check(request)
         rows = Prediction.objects.of(request.user).active().for_display()
-        return PAGES.respond(request, rows, query, describe_all)
+        return PAGES.respond(request, rows, query, Task.bodies)
 
 
 class TaskView(ApiView):
     @extend_schema(parameters=[WaitQuery], responses={200: Task, **errors(400, 401, 404, 429)})
-    def get(self, request: AuthenticatedRequest, task_id: str) -> Response:
+    def get(self, request: AuthenticatedRequest, task_id: UUID) -> Response:
         """One task: as soon as it ends, or when the wait is over."""
         seconds = WaitQuery.check(request)["wait"]
         row = services.find(request.user, task_id)
         if seconds and not row.has_ended:
             waiting.for_end_of(row, seconds)
-        return answer(request, task_id)
+        return task_response(request, task_id)
 
     @extend_schema(request=DraftChange, responses={200: Task, **errors(400, 401, 404, 409, 429)})
-    def patch(self, request: AuthenticatedRequest, task_id: str) -> Response:
+    def patch(self, request: AuthenticatedRequest, task_id: UUID) -> Response:
         """Change a draft: `data` replaces the whole of it."""
         changes = checked(DraftChange(data=request.data))
         services.edit_draft(user=request.user, prediction_id=task_id, changes=changes)
-        return answer(request, task_id)
+        return task_response(request, task_id)
 
     @extend_schema(responses={204: None, **errors(401, 404, 409, 429)})
-    def delete(self, request: AuthenticatedRequest, task_id: str) -> Response:
+    def delete(self, request: AuthenticatedRequest, task_id: UUID) -> Response:
         """Erase the inputs and the result of a draft or an ended task; its charge stays."""
         services.erase(user=request.user, prediction_id=task_id)
         return Response(status=204)
@@ -180,23 +178,23 @@ class RunTaskView(SubmissionView):
         request=None,
         responses={202: Task, **errors(400, 401, 402, 404, 409, 422, 429)},
     )
-    def post(self, request: AuthenticatedRequest, task_id: str) -> Response:
+    def post(self, request: AuthenticatedRequest, task_id: UUID) -> Response:
         """Queue a draft at the current price, which is held."""
         return self.submit(request, lambda: self._run(request, task_id), subject="task_id")
 
-    def _run(self, request: AuthenticatedRequest, task_id: str) -> Response:
+    def _run(self, request: AuthenticatedRequest, task_id: UUID) -> Response:
         checked(StrictSerializer(data=request.data))
         services.run_draft(user=request.user, prediction_id=task_id)
-        return answer(request, task_id, 202)
+        return task_response(request, task_id, 202)
 
 
 class CancelTaskView(ApiView):
     @extend_schema(request=None, responses={200: Task, **errors(400, 401, 404, 409, 429)})
-    def post(self, request: AuthenticatedRequest, task_id: str) -> Response:
+    def post(self, request: AuthenticatedRequest, task_id: UUID) -> Response:
         """Take back a draft or a task that still waits; its hold is released."""
         checked(StrictSerializer(data=request.data))
         services.cancel(user=request.user, prediction_id=task_id)
-        return answer(request, task_id)
+        return task_response(request, task_id)
 
 
 class WhatIfView(ApiView):
@@ -206,9 +204,10 @@ class WhatIfView(ApiView):
         request=WhatIfRequest,
         responses={200: WhatIfAnswer, **errors(400, 401, 404, 409, 429, 504)},
     )
-    def post(self, request: AuthenticatedRequest, task_id: str) -> Response:
+    def post(self, request: AuthenticatedRequest, task_id: UUID) -> Response:
         """Score a finished task with some features changed. Free, at most 20 for a task."""
         sent = checked(WhatIfRequest(data=request.data))
-        answered = what_ifs.ask(user=request.user, prediction_id=task_id, changes=sent["data"])
-        left = what_ifs.left(answered.prediction)
-        return Response({**what_ifs.describe(answered), "left": left})
+        what_if = what_ifs.ask(user=request.user, prediction_id=task_id, changes=sent["data"])
+        left = what_ifs.left(what_if.prediction)
+        body = WhatIfAnswer({"answer": what_ifs.answer(what_if), "left": left})
+        return Response(body.data)

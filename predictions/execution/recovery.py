@@ -1,58 +1,59 @@
-"""What every worker's sweep does: end what is late, take back what lost its worker."""
+"""What every worker's sweep does: end overdue rows, and requeue those that lost their worker.
+
+Any number of sweeps may run at once: rows that another one has locked are passed over.
+"""
 
 import logging
 from datetime import datetime, timedelta
 from uuid import UUID
 
-from django.conf import settings
 from django.db import transaction
 from django.db.models import Min
 from django.db.models.functions import Now
 
 from billing.services import resolve_holds
-from predictions.execution.claims import _lock
-from predictions.execution.settlement import fail, retry_or_fail
-from predictions.models import Prediction
+from predictions.execution import settlement
+from predictions.execution.claims import lock_unlocked
+from predictions.models import Prediction, ScoringRequest, WhatIf
 
 logger = logging.getLogger(__name__)
 
-Status = Prediction.Status
+Status = ScoringRequest.Status
+Failure = ScoringRequest.Failure
 
-Failure = Prediction.Failure
-
-SWEEP_ROWS = 500  # at most, in one transaction
-
-
-# --- Sweep ---------------------------------------------------------------------------------------
+ROWS_PER_TRANSACTION = 500
 
 
 def recover() -> None:
-    """End what is past its deadline, and take back what a lost worker left running.
-
-    Any number of these may run at once: rows that another one has locked are skipped.
-    """
-    _end_late()
-    _take_back_lapsed()
+    for model in (Prediction, WhatIf):
+        _fail_overdue(model)
+        _requeue_expired_leases(model)
 
 
 @transaction.atomic
-def _end_late() -> None:
-    late = _lock(Prediction.objects.active().filter(deadline_at__lt=Now())).order_by("pk")
-    if rows := list(late[:SWEEP_ROWS]):
-        logger.warning("%s predictions passed their deadline.", len(rows))
-        fail(rows, Failure.DEADLINE_EXCEEDED)
+def _fail_overdue(model: type[ScoringRequest]) -> None:
+    """End what is past its deadline, whatever its state."""
+    overdue = model.objects.active().filter(deadline_at__lt=Now())
+    if rows := list(lock_unlocked(overdue).order_by("pk")[:ROWS_PER_TRANSACTION]):
+        logger.warning("%s rows of %s passed their deadline.", len(rows), model.__name__)
+        settlement.fail(rows, Failure.DEADLINE_EXCEEDED)
 
 
 @transaction.atomic
-def _take_back_lapsed() -> None:
-    lapsed = Prediction.objects.filter(status=Status.RUNNING, lease_expires_at__lt=Now())
-    if rows := list(_lock(lapsed).order_by("pk")[:SWEEP_ROWS]):
-        logger.warning("%s predictions lost their worker.", len(rows))
-        resolve_holds(released=retry_or_fail(rows, Failure.WORKER_LOST, 0))
+def _requeue_expired_leases(model: type[ScoringRequest]) -> None:
+    """Retry what a lost worker left running, or fail it if it has lost too many."""
+    expired = model.objects.filter(status=Status.RUNNING, lease_expires_at__lt=Now())
+    if rows := list(lock_unlocked(expired).order_by("pk")[:ROWS_PER_TRANSACTION]):
+        logger.warning("%s rows of %s lost their worker.", len(rows), model.__name__)
+        exhausted = settlement.retry_or_fail(rows, Failure.WORKER_LOST, timedelta())
+        resolve_holds(released=settlement.holds_of(exhausted))
 
 
-def waiting_versions() -> dict[UUID, datetime]:
-    """Versions that have had rows waiting for longer than a sweep, and since when."""
-    patience = timedelta(seconds=settings.SWEEP_SECONDS)
-    overdue = Prediction.objects.due().filter(queued_at__lt=Now() - patience)
-    return dict(overdue.values_list("version_id").annotate(since=Min("queued_at")))
+def waiting_versions(
+    model: type[ScoringRequest], *, longer_than: timedelta = timedelta()
+) -> dict[UUID, datetime]:
+    """Versions with rows that a worker could claim, and since when the oldest has waited."""
+    rows = model.objects.due().order_by()
+    if longer_than:
+        rows = rows.filter(queued_at__lt=Now() - longer_than)
+    return dict(rows.values_list("version_id").annotate(since=Min("queued_at")))

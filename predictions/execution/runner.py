@@ -1,32 +1,15 @@
-"""One pass of a worker: claim rows, score them as one array, settle."""
+"""One pass of a worker: claim rows, score them as one array, settle them."""
 
 import logging
 from uuid import UUID
 
 from django.db import OperationalError, close_old_connections
 
-from predictions.execution.claims import Claim, claim_fresh, claim_suspect
-from predictions.execution.compatibility import is_for_us
-from predictions.execution.scoring import score
-from predictions.execution.settlement import abandon, give_back, settle
+from predictions.execution import claims, compatibility, scoring, settlement
+from predictions.execution.claims import Claim
+from predictions.models import ScoringRequest
 
 logger = logging.getLogger(__name__)
-
-
-def run_waiting(version_id: UUID) -> int:
-    """Score up to CLAIM_ROWS waiting rows, or one that has lost a worker before.
-
-    Returns how many were claimed. Raises ScoringStopped after handing the rows back.
-    """
-    return run_fresh(version_id) or run_suspect(version_id)
-
-
-def run_fresh(version_id: UUID) -> int:
-    return _run(claim_fresh(version_id)) if is_for_us(version_id) else 0
-
-
-def run_suspect(version_id: UUID) -> int:
-    return _run(claim_suspect(version_id)) if is_for_us(version_id) else 0
 
 
 class ScoringStopped(Exception):
@@ -36,21 +19,43 @@ class ScoringStopped(Exception):
     """
 
 
+def run_queued(model: type[ScoringRequest], version_id: UUID) -> int:
+    """Score a batch of rows that were never tried, or else one that is to be retried.
+
+    Returns how many were claimed. Raises ScoringStopped after handing the rows back.
+    """
+    return run_first_attempts(model, version_id) or run_retry(model, version_id)
+
+
+def run_first_attempts(model: type[ScoringRequest], version_id: UUID) -> int:
+    if not compatibility.can_score(version_id):
+        return 0
+    return _run(claims.claim_first_attempts(model, version_id))
+
+
+def run_retry(model: type[ScoringRequest], version_id: UUID) -> int:
+    if not compatibility.can_score(version_id):
+        return 0
+    return _run(claims.claim_retry(model, version_id))
+
+
 def _run(claim: Claim | None) -> int:
     if claim is None:
         return 0
     try:
-        outcomes = score(claim)
-    except Exception as error:  # out of time, memory or files: what the rows may be guilty of
-        abandon(claim)
+        outcomes = scoring.score(claim)
+    except Exception as error:  # out of time, memory or files, of which the rows may be the cause
+        settlement.abandon(claim)
         raise ScoringStopped(f"{len(claim.rows)} rows: {error!r}") from error
     except BaseException:  # told to stop: nobody else need wait for the lease
-        give_back(claim)
+        settlement.give_back(claim)
         raise
     try:
-        settle(claim, outcomes)
-    except OperationalError as error:  # a lost connection: whether it committed, the fence knows
+        settlement.settle(claim, outcomes)
+    except OperationalError as error:
+        # The connection was lost, and whether it had committed is unknown. Settling once more is
+        # safe: rows that were settled carry the token no longer.
         logger.warning("Settling again: %s", error)
         close_old_connections()
-        settle(claim, outcomes)
+        settlement.settle(claim, outcomes)
     return len(claim.rows)

@@ -11,29 +11,25 @@ from mlmodels.catalogue import availability
 from mlmodels.serving import inference
 from mlmodels.serving.artefacts import ArtefactError
 from predictions.execution.claims import Claim, Row
-from predictions.models import Prediction
+from predictions.models import ScoringRequest
 
 logger = logging.getLogger(__name__)
 
-Failure = Prediction.Failure
+Failure = ScoringRequest.Failure
+
+# Errors that say more about the moment than about the row.
+TRANSIENT = (MemoryError, OSError)
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """How scoring one row went: a value, a failure for good, or one that may pass."""
+    """How scoring one row went: a value, a final failure, or one that a retry may mend."""
 
     row: Row
     value: float | None = None
     explanation: dict[str, Any] | None = None
     failure: str = ""
-    may_pass: bool = False
-
-
-# What says more about the moment than about the row.
-PASSING = (MemoryError, OSError)
-
-
-# --- Score ---------------------------------------------------------------------------------------
+    is_transient: bool = False
 
 
 def score(claim: Claim) -> list[Outcome]:
@@ -62,9 +58,9 @@ def score_rows(scorer: inference.Scorer, rows: Sequence[Row]) -> list[Outcome]:
 
 def _score_together(scorer: inference.Scorer, rows: Sequence[Row]) -> list[Outcome]:
     values = scorer.predict([row.data for row in rows])
-    asked = [row for row in rows if row.explain]
-    found = scorer.explain([row.data for row in asked]) if asked else []
-    explanations = {row.id: each for row, each in zip(asked, found, strict=True)}
+    to_explain = [row for row in rows if row.explain]
+    parts = scorer.explain([row.data for row in to_explain]) if to_explain else []
+    explanations = {row.id: part for row, part in zip(to_explain, parts, strict=True)}
     return [
         Outcome(row, value, explanations.get(row.id))
         for row, value in zip(rows, values, strict=True)
@@ -77,11 +73,11 @@ def _score_alone(scorer: inference.Scorer, row: Row) -> Outcome:
     except SoftTimeLimitExceeded:
         raise
     except (ValueError, TypeError, inference.ScoringError):
-        logger.warning("Prediction %s cannot be scored.", row.id, exc_info=True)
+        logger.warning("Row %s cannot be scored.", row.id, exc_info=True)
         return Outcome(row, failure=Failure.INVALID_INPUT)
-    except PASSING as error:
-        logger.warning("Prediction %s is tried again later: %r", row.id, error)
-        return Outcome(row, may_pass=True)
+    except TRANSIENT as error:
+        logger.warning("Row %s is tried again later: %r", row.id, error)
+        return Outcome(row, is_transient=True)
     except Exception:
-        logger.exception("Prediction %s failed.", row.id)
+        logger.exception("Scoring row %s failed.", row.id)
         return Outcome(row, failure=Failure.INTERNAL_ERROR)

@@ -1,4 +1,9 @@
-"""Ending claimed rows: results are stored, and the money moves, in one transaction."""
+"""Ending claimed rows: results are stored and holds are resolved in one transaction.
+
+Each statement touches only rows that still carry the claim's token (the fence), so a worker whose
+lease has run out, or one that settles twice, changes nothing. Accounts are locked last, and for
+the shortest time, so that submissions of the same users hardly wait.
+"""
 
 import json
 import logging
@@ -7,151 +12,181 @@ from datetime import timedelta
 from itertools import chain
 from typing import Any
 
-from django.conf import settings
 from django.db import transaction
 from django.db.models import F
 from django.db.models.functions import Now
 
 from billing.services import resolve_holds
 from carprice.db import cursors, dialect
-from predictions import notifications, queue
-from predictions.execution.claims import Claim, _held_by, _lock
+from predictions import notifications
+from predictions.execution.claims import Claim, held_by, lock_unlocked
 from predictions.execution.scoring import Outcome
-from predictions.models import Prediction
+from predictions.models import Prediction, ScoringRequest
 
 logger = logging.getLogger(__name__)
 
-Status = Prediction.Status
+Status = ScoringRequest.Status
+Failure = ScoringRequest.Failure
 
-Failure = Prediction.Failure
+RETRY_PAUSE_FACTOR = 4  # by which each pause is longer than the one before
+
+
+@transaction.atomic
+def settle(claim: Claim, outcomes: Sequence[Outcome]) -> None:
+    """Store results and move the money, for the rows that still carry the claim's token."""
+    final = [outcome for outcome in outcomes if not outcome.is_transient]
+    transient = [outcome for outcome in outcomes if outcome.is_transient]
+    released = _fail(claim, [outcome for outcome in final if outcome.failure])
+    captured = _finish(claim, [outcome for outcome in final if not outcome.failure])
+    if (lost := len(final) - len(released) - len(captured)) > 0:
+        logger.warning("%s rows were no longer ours to settle.", lost)
+    released += _retry(claim, transient)
+    resolve_holds(captured=_known(captured), released=_known(released))
 
 
 @transaction.atomic
 def give_back(claim: Claim) -> None:
     """Return a claim's rows to the queue as if it had never been made."""
-    _held_by(claim).update(
+    held_by(claim).update(
         status=Status.QUEUED, claim=None, lease_expires_at=None, attempts=F("attempts") - 1
     )
-    transaction.on_commit(lambda: notifications.ring(claim.version_id), robust=True)
+    _notify(claim)
 
 
 @transaction.atomic
 def abandon(claim: Claim) -> None:
-    """Return a claim's rows to be tried once more, each alone and after a while."""
-    rows = list(_lock(_held_by(claim)).order_by("pk"))
-    resolve_holds(released=retry_or_fail(rows, Failure.INTERNAL_ERROR, settings.RETRY_SECONDS))
-    transaction.on_commit(lambda: notifications.ring(claim.version_id), robust=True)
+    """Return a claim's rows to be retried, each alone and after a pause."""
+    rows = list(lock_unlocked(held_by(claim)).order_by("pk"))
+    exhausted = retry_or_fail(rows, Failure.INTERNAL_ERROR, claim.model.policy().retry_pause)
+    resolve_holds(released=holds_of(exhausted))
+    _notify(claim)
 
 
-# --- Settle --------------------------------------------------------------------------------------
+def _notify(claim: Claim) -> None:
+    transaction.on_commit(
+        lambda: notifications.notify_workers(claim.model, claim.version_id), robust=True
+    )
 
+
+# --- Rows that finish: one statement for all of them ---
+
+# The conditions on the claim and the status are the fence. A model without holds returns NULL.
 _FINISH = """
-    UPDATE predictions_prediction
+    UPDATE {table}
     SET status = 'finished', value = outcome.column2, {explanation} finished_at = {now},
         claim = NULL, lease_expires_at = NULL
     FROM (VALUES {rows}) AS outcome
     WHERE id = outcome.column1 AND claim = %s AND status = 'running'
-    RETURNING hold_id
+    RETURNING {hold_id}
 """
 
-
-@transaction.atomic
-def settle(claim: Claim, outcomes: Sequence[Outcome]) -> None:
-    """Store results and move the money, for the rows that still carry the claim's token.
-
-    Accounts are locked last, so that submissions of the same users hardly wait.
-    """
-    ended = [outcome for outcome in outcomes if not outcome.may_pass]
-    again = [outcome for outcome in outcomes if outcome.may_pass]
-    released = _fail(claim, [outcome for outcome in ended if outcome.failure])
-    captured = _finish(claim, [outcome for outcome in ended if not outcome.failure])
-    if (lost := len(ended) - len(released) - len(captured)) > 0:
-        logger.warning("%s rows were no longer ours to settle.", lost)
-    released += _try_again(claim, again)
-    resolve_holds(captured=captured, released=released)
+HoldId = int | None  # None of a row that costs nothing
 
 
-def _try_again(claim: Claim, outcomes: Sequence[Outcome]) -> list[int]:
-    """Queue rows once more after a while; returns the holds of those tried too often."""
+def _finish(claim: Claim, outcomes: Sequence[Outcome]) -> list[HoldId]:
+    """Store values; returns the finished rows' holds, which are to be captured."""
     if not outcomes:
         return []
-    held = _held_by(claim).filter(pk__in=[outcome.row.id for outcome in outcomes])
-    rows = list(held.select_for_update(no_key=True).order_by("pk"))
-    return retry_or_fail(rows, Failure.INTERNAL_ERROR, settings.RETRY_SECONDS)
-
-
-def _finish(claim: Claim, outcomes: Sequence[Outcome]) -> list[int]:
-    """Store values; returns the holds to capture."""
-    if not outcomes:
-        return []
-    found: list[tuple[Any, ...]] = [(outcome.row.id, outcome.value) for outcome in outcomes]
-    explained = any(outcome.explanation for outcome in outcomes)
-    if explained:
-        found = [(*pair, _json(outcome)) for pair, outcome in zip(found, outcomes, strict=True)]
+    columns: list[tuple[Any, ...]] = [(outcome.row.id, outcome.value) for outcome in outcomes]
+    is_explained = any(outcome.explanation for outcome in outcomes)
+    if is_explained:
+        texts = map(_explanation_json, outcomes)
+        columns = [(*pair, text) for pair, text in zip(columns, texts, strict=True)]
     statement = _FINISH.format(
+        table=claim.model._meta.db_table,  # noqa: SLF001  # a public API in spite of its name
         now=dialect.now(),
-        rows=dialect.values(len(outcomes), len(found[0])),
-        explanation=f"explanation = {dialect.as_json('outcome.column3')}," if explained else "",
+        rows=dialect.values(len(columns), len(columns[0])),
+        explanation=f"explanation = {dialect.as_json('outcome.column3')}," if is_explained else "",
+        hold_id="hold_id" if claim.model.HOLDS_CREDITS else "NULL",
     )
-    parameters = chain.from_iterable(found)
+    parameters = chain.from_iterable(columns)
     return [hold_id for (hold_id,) in cursors.fetch_all(statement, *parameters, claim.token)]
 
 
-def _json(outcome: Outcome) -> str | None:
+def _explanation_json(outcome: Outcome) -> str | None:
     return json.dumps(outcome.explanation) if outcome.explanation else None
 
 
-def _fail(claim: Claim, outcomes: Sequence[Outcome]) -> list[int]:
-    """Store failures; returns the holds to release."""
+# --- Rows that fail, or are retried ---
+
+
+def _fail(claim: Claim, outcomes: Sequence[Outcome]) -> list[HoldId]:
+    """Store failures; returns the failed rows' holds, which are to be released."""
     if not outcomes:
         return []
     failures = {outcome.row.id: outcome.failure for outcome in outcomes}
-    held = _held_by(claim).filter(pk__in=failures).select_for_update(no_key=True)
-    rows = list(held.order_by("pk"))
+    rows = _lock_held(claim, outcomes)
     for failure in sorted(set(failures.values())):
-        mark_failed([row for row in rows if failures[row.pk] == failure], failure)
-    return _holds_of(rows)
+        _mark_failed([row for row in rows if failures[row.pk] == failure], failure)
+    return [_hold_of(row) for row in rows]
 
 
-def fail(rows: Sequence[Prediction], failure: str) -> None:
-    """End rows the caller has locked, giving their holds back."""
-    mark_failed(rows, failure)
-    resolve_holds(released=_holds_of(rows))
+def _retry(claim: Claim, outcomes: Sequence[Outcome]) -> list[HoldId]:
+    """Queue rows to be retried; returns the holds of those that are exhausted."""
+    if not outcomes:
+        return []
+    rows = _lock_held(claim, outcomes)
+    exhausted = retry_or_fail(rows, Failure.INTERNAL_ERROR, claim.model.policy().retry_pause)
+    return [_hold_of(row) for row in exhausted]
 
 
-def _holds_of(rows: Sequence[Prediction]) -> list[int]:
-    return [row.hold_id for row in rows if row.hold_id is not None]
+def _lock_held(claim: Claim, outcomes: Sequence[Outcome]) -> list[ScoringRequest]:
+    rows = held_by(claim).filter(pk__in=[outcome.row.id for outcome in outcomes])
+    return list(rows.select_for_update(no_key=True).order_by("pk"))
 
 
-def mark_failed(rows: Sequence[Prediction], failure: str) -> None:
-    Prediction.objects.filter(pk__in=[row.pk for row in rows]).update(
-        status=Status.FAILED,
-        failure=failure,
-        finished_at=Now(),
-        claim=None,
-        lease_expires_at=None,
-    )
+def fail(rows: Sequence[ScoringRequest], failure: str) -> None:
+    """End rows that the caller has locked, releasing their holds."""
+    _mark_failed(rows, failure)
+    resolve_holds(released=holds_of(rows))
 
 
-RETRY_FACTOR = 4
+def retry_or_fail(
+    rows: Sequence[ScoringRequest], failure: str, pause: timedelta
+) -> list[ScoringRequest]:
+    """Queue locked rows of one model to be retried; fail and return those that are exhausted.
 
-
-def retry_or_fail(rows: Sequence[Prediction], failure: str, seconds: float) -> list[int]:
-    """Queue locked rows once more, or fail those tried MAX_ATTEMPTS times; returns their holds.
-
-    They wait for `seconds` before their second try, and RETRY_FACTOR times as long each time.
+    They wait for `pause` before their second attempt, and RETRY_PAUSE_FACTOR times as long before
+    each further one.
     """
-    hopeless = [row for row in rows if row.attempts >= settings.MAX_ATTEMPTS]
-    if hopeless:
-        mark_failed(hopeless, failure)
-    for attempts in range(1, settings.MAX_ATTEMPTS):
-        pause = timedelta(seconds=seconds * RETRY_FACTOR ** (attempts - 1))
-        again = [row.pk for row in rows if row.attempts == attempts]
-        Prediction.objects.filter(pk__in=again).update(
+    if not rows:
+        return []
+    model = type(rows[0])
+    max_attempts = model.policy().max_attempts
+    exhausted = [row for row in rows if row.attempts >= max_attempts]
+    if exhausted:
+        _mark_failed(exhausted, failure)
+    for attempts in range(1, max_attempts):
+        keys = [row.pk for row in rows if row.attempts == attempts]
+        delay = pause * RETRY_PAUSE_FACTOR ** (attempts - 1)
+        model.objects.filter(pk__in=keys).update(
             status=Status.QUEUED,
             claim=None,
             lease_expires_at=None,
-            retry_at=Now() + pause if pause else None,
-            turn=queue.NO_TURN,
+            retry_at=Now() + delay if delay else None,
+            queue_rank=ScoringRequest.RETRY_RANK,
         )
-    return _holds_of(hopeless)
+    return exhausted
+
+
+def _mark_failed(rows: Sequence[ScoringRequest], failure: str) -> None:
+    if rows:
+        type(rows[0]).objects.filter(pk__in=[row.pk for row in rows]).update(
+            status=Status.FAILED,
+            failure=failure,
+            finished_at=Now(),
+            claim=None,
+            lease_expires_at=None,
+        )
+
+
+def holds_of(rows: Sequence[ScoringRequest]) -> list[int]:
+    return _known([_hold_of(row) for row in rows])
+
+
+def _hold_of(row: ScoringRequest) -> HoldId:
+    return row.hold_id if isinstance(row, Prediction) else None
+
+
+def _known(hold_ids: Sequence[HoldId]) -> list[int]:
+    return [hold_id for hold_id in hold_ids if hold_id is not None]

@@ -48,21 +48,10 @@ class Migration(migrations.Migration):
                         max_length=8,
                     ),
                 ),
-                ("price", models.PositiveIntegerField(help_text="Credits, fixed at submission.")),
                 (
                     "data",
                     models.JSONField(
                         help_text="Every feature as used; of a draft, whatever was given."
-                    ),
-                ),
-                (
-                    "defaulted",
-                    models.JSONField(default=list, help_text="Features that took their default."),
-                ),
-                (
-                    "entered",
-                    models.JSONField(
-                        help_text="Values given in another unit, as given.", null=True
                     ),
                 ),
                 ("explain", models.BooleanField(db_default=False, default=False)),
@@ -74,26 +63,22 @@ class Migration(migrations.Migration):
                 ("started_at", models.DateTimeField(null=True)),
                 ("finished_at", models.DateTimeField(null=True)),
                 (
-                    "erased_at",
-                    models.DateTimeField(
-                        help_text="When its user deleted it: inputs and result are gone since.",
-                        null=True,
-                    ),
-                ),
-                (
                     "value",
                     models.FloatField(help_text="The result, in the target's unit.", null=True),
                 ),
                 (
                     "explanation",
-                    models.JSONField(help_text="What the result is made of, if asked.", null=True),
+                    models.JSONField(
+                        help_text="What the result is made of, if that was to be explained.",
+                        null=True,
+                    ),
                 ),
                 (
                     "failure",
                     models.CharField(
                         blank=True,
                         choices=[
-                            ("worker_lost", "It stopped its worker three times."),
+                            ("worker_lost", "Each attempt to score it stopped its worker."),
                             ("model_unavailable", "The predictor's model could not be loaded."),
                             ("invalid_input", "The predictor could not score this input."),
                             ("deadline_exceeded", "It was not scored in time."),
@@ -109,10 +94,31 @@ class Migration(migrations.Migration):
                 (
                     "retry_at",
                     models.DateTimeField(
-                        help_text="Not before, after a passing failure.", null=True
+                        help_text="Not before, after a transient failure.", null=True
                     ),
                 ),
-                ("turn", models.BigIntegerField(null=True)),
+                (
+                    "queue_rank",
+                    models.BigIntegerField(help_text="See predictions.queue.", null=True),
+                ),
+                ("price", models.PositiveIntegerField(help_text="Credits, fixed at submission.")),
+                (
+                    "defaulted",
+                    models.JSONField(default=list, help_text="Features that took their default."),
+                ),
+                (
+                    "entered",
+                    models.JSONField(
+                        help_text="Values given in another unit, as given.", null=True
+                    ),
+                ),
+                (
+                    "erased_at",
+                    models.DateTimeField(
+                        help_text="When its user deleted it: inputs and result are gone since.",
+                        null=True,
+                    ),
+                ),
                 (
                     "hold",
                     models.OneToOneField(
@@ -160,24 +166,51 @@ class Migration(migrations.Migration):
                         default=uuid.uuid4, editable=False, primary_key=True, serialize=False
                     ),
                 ),
-                ("data", models.JSONField(help_text="Every feature as used.")),
+                (
+                    "status",
+                    models.CharField(
+                        choices=[
+                            ("draft", "Draft"),
+                            ("queued", "Queued"),
+                            ("running", "Running"),
+                            ("finished", "Finished"),
+                            ("failed", "Failed"),
+                            ("canceled", "Canceled"),
+                        ],
+                        max_length=8,
+                    ),
+                ),
+                (
+                    "data",
+                    models.JSONField(
+                        help_text="Every feature as used; of a draft, whatever was given."
+                    ),
+                ),
+                ("explain", models.BooleanField(db_default=False, default=False)),
                 (
                     "created_at",
                     models.DateTimeField(db_default=django.db.models.functions.datetime.Now()),
                 ),
-                ("deadline_at", models.DateTimeField(help_text="Nobody waits for it any longer.")),
-                ("attempts", models.PositiveSmallIntegerField(default=0)),
-                ("lease_expires_at", models.DateTimeField(null=True)),
+                ("queued_at", models.DateTimeField(null=True)),
+                ("started_at", models.DateTimeField(null=True)),
+                ("finished_at", models.DateTimeField(null=True)),
                 (
                     "value",
                     models.FloatField(help_text="The result, in the target's unit.", null=True),
+                ),
+                (
+                    "explanation",
+                    models.JSONField(
+                        help_text="What the result is made of, if that was to be explained.",
+                        null=True,
+                    ),
                 ),
                 (
                     "failure",
                     models.CharField(
                         blank=True,
                         choices=[
-                            ("worker_lost", "It stopped its worker three times."),
+                            ("worker_lost", "Each attempt to score it stopped its worker."),
                             ("model_unavailable", "The predictor's model could not be loaded."),
                             ("invalid_input", "The predictor could not score this input."),
                             ("deadline_exceeded", "It was not scored in time."),
@@ -185,6 +218,20 @@ class Migration(migrations.Migration):
                         ],
                         max_length=20,
                     ),
+                ),
+                ("claim", models.UUIDField(null=True)),
+                ("lease_expires_at", models.DateTimeField(null=True)),
+                ("deadline_at", models.DateTimeField(null=True)),
+                ("attempts", models.PositiveSmallIntegerField(default=0)),
+                (
+                    "retry_at",
+                    models.DateTimeField(
+                        help_text="Not before, after a transient failure.", null=True
+                    ),
+                ),
+                (
+                    "queue_rank",
+                    models.BigIntegerField(help_text="See predictions.queue.", null=True),
                 ),
                 (
                     "prediction",
@@ -216,7 +263,7 @@ class Migration(migrations.Migration):
             model_name="prediction",
             index=models.Index(
                 condition=models.Q(("status", "queued")),
-                fields=["version", "turn", "queued_at"],
+                fields=["version", "queue_rank", "queued_at"],
                 name="prediction_queue",
             ),
         ),
@@ -224,7 +271,7 @@ class Migration(migrations.Migration):
             model_name="prediction",
             index=models.Index(
                 condition=models.Q(("status", "queued")),
-                fields=["user", "version", "turn"],
+                fields=["user", "version", "queue_rank"],
                 name="prediction_queue_of_user",
             ),
         ),
@@ -248,14 +295,32 @@ class Migration(migrations.Migration):
             model_name="prediction",
             constraint=models.CheckConstraint(
                 condition=models.Q(
+                    models.Q(
+                        ("finished_at__isnull", False),
+                        ("status__in", ["finished", "failed", "canceled"]),
+                    ),
+                    models.Q(
+                        ("finished_at", None),
+                        ("status__in", ["draft", "queued", "running"]),
+                        ("value", None),
+                    ),
+                    _connector="OR",
+                ),
+                name="prediction_ended_iff_finished_at",
+            ),
+        ),
+        migrations.AddConstraint(
+            model_name="prediction",
+            constraint=models.CheckConstraint(
+                condition=models.Q(
                     models.Q(("hold", None), ("queued_at", None), ("status", "draft")),
                     models.Q(
                         ("claim", None),
                         ("deadline_at__isnull", False),
                         ("hold__isnull", False),
+                        ("queue_rank__isnull", False),
                         ("queued_at__isnull", False),
                         ("status", "queued"),
-                        ("turn__isnull", False),
                     ),
                     models.Q(
                         ("claim__isnull", False),
@@ -286,6 +351,33 @@ class Migration(migrations.Migration):
             model_name="prediction",
             constraint=models.CheckConstraint(
                 condition=models.Q(
+                    ("erased_at", None),
+                    models.Q(("status__in", ["finished", "failed", "canceled"]), ("value", None)),
+                    _connector="OR",
+                ),
+                name="prediction_erased_only_when_ended",
+            ),
+        ),
+        migrations.AddIndex(
+            model_name="whatif",
+            index=models.Index(
+                condition=models.Q(("status", "queued")),
+                fields=["version", "queue_rank", "queued_at"],
+                name="what_if_queue",
+            ),
+        ),
+        migrations.AddIndex(
+            model_name="whatif",
+            index=models.Index(
+                condition=models.Q(("status__in", ["queued", "running"])),
+                fields=["deadline_at"],
+                name="what_if_deadlines",
+            ),
+        ),
+        migrations.AddConstraint(
+            model_name="whatif",
+            constraint=models.CheckConstraint(
+                condition=models.Q(
                     models.Q(
                         ("finished_at__isnull", False),
                         ("status__in", ["finished", "failed", "canceled"]),
@@ -297,33 +389,27 @@ class Migration(migrations.Migration):
                     ),
                     _connector="OR",
                 ),
-                name="prediction_ended_iff_finished_at",
+                name="whatif_ended_iff_finished_at",
             ),
         ),
         migrations.AddConstraint(
-            model_name="prediction",
+            model_name="whatif",
             constraint=models.CheckConstraint(
                 condition=models.Q(
-                    ("erased_at", None),
-                    models.Q(("status__in", ["finished", "failed", "canceled"]), ("value", None)),
+                    models.Q(("claim", None), ("queue_rank__isnull", False), ("status", "queued")),
+                    models.Q(
+                        ("claim__isnull", False),
+                        ("lease_expires_at__isnull", False),
+                        ("status", "running"),
+                    ),
+                    models.Q(("failure", ""), ("status", "finished"), ("value__isnull", False)),
+                    models.Q(
+                        models.Q(("status", "failed"), ("value", None)),
+                        models.Q(("failure", ""), _negated=True),
+                    ),
                     _connector="OR",
                 ),
-                name="prediction_erased_only_when_ended",
-            ),
-        ),
-        migrations.AddIndex(
-            model_name="whatif",
-            index=models.Index(
-                condition=models.Q(("failure", ""), ("value", None)),
-                fields=["version", "created_at"],
-                name="what_if_queue",
-            ),
-        ),
-        migrations.AddConstraint(
-            model_name="whatif",
-            constraint=models.CheckConstraint(
-                condition=models.Q(("value", None), ("failure", ""), _connector="OR"),
-                name="what_if_has_one_outcome",
+                name="what_if_has_what_its_status_needs",
             ),
         ),
         migrations.RunPython(triggers.create, migrations.RunPython.noop),

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from functools import wraps
+from uuid import UUID
 
 from django.contrib.auth.mixins import LoginRequiredMixin
 from django.contrib.auth.views import redirect_to_login
@@ -14,10 +15,8 @@ from carprice.idempotency.forms import submit_once
 from carprice.pages.views import ServiceFormView, missing_is_404
 from mlmodels.domains import DOMAINS
 from mlmodels.domains.base import Domain
-from mlmodels.signature import Signature
 from predictions import queue, services
 from predictions.models import Prediction
-from predictions.pages.forms import Given
 
 Status = Prediction.Status
 
@@ -40,14 +39,14 @@ class OfPrediction(LoginRequiredMixin, ServiceFormView):
 
 # --- What a person does to a prediction ----------------------------------------------------------
 
-View = Callable[[HttpRequest, str], HttpResponse]
+View = Callable[[HttpRequest, UUID], HttpResponse]
 
 
-def _by_its_owner(view: View) -> View:
+def owner_required(view: View) -> View:
     """Like login_required, but who has to sign in first is led to the prediction's page."""
 
     @wraps(view)
-    def wrapped(request: HttpRequest, prediction_id: str) -> HttpResponse:
+    def wrapped(request: HttpRequest, prediction_id: UUID) -> HttpResponse:
         if not request.user.is_authenticated:
             return redirect_to_login(reverse("prediction", args=[prediction_id]))
         return missing_is_404(view)(request, prediction_id)
@@ -59,15 +58,6 @@ def buy_once(request: HttpRequest, work: Callable[[], str]) -> tuple[str, bool]:
     """Like submit_once, for a form that queues a prediction. Raises QueueFull."""
 
     def admit() -> None:
-        queue.refuse_if_full(signed_in(request))
+        queue.check_capacity(signed_in(request))
 
     return submit_once(request, work, admit=admit)
-
-
-def _given(row: Prediction, signature: Signature) -> Given:
-    """What a prediction was given; the rest is typical."""
-    data = row.data
-    if row.defaulted:
-        data = {name: value for name, value in data.items() if name not in row.defaulted}
-    data = {**data, **row.entered} if row.entered else data
-    return Given.of(DOMAINS[row.predictor.domain], signature, data)

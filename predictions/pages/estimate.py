@@ -12,6 +12,7 @@ from django.utils.decorators import method_decorator
 from django.utils.functional import cached_property
 
 from accounts.authentication import signed_in
+from carprice.http.converters import parse_id
 from carprice.idempotency.forms import submit_once
 from carprice.pages.views import ServiceFormView, missing_is_404
 from mlmodels.catalogue.queries import PredictorNotFound, find_on_sale, signature_of
@@ -19,8 +20,8 @@ from mlmodels.domains import DOMAINS
 from mlmodels.models import Predictor
 from predictions import services
 from predictions.models import Prediction
-from predictions.pages.common import SAVED, _given, buy_once
-from predictions.pages.forms import FeaturesForm
+from predictions.pages.common import SAVED, buy_once
+from predictions.pages.forms import EnteredData, FeaturesForm
 
 
 @method_decorator(missing_is_404, name="dispatch")
@@ -43,8 +44,8 @@ class EstimatePage(LoginRequiredMixin, ServiceFormView):
         signature = signature_of(version_id)
         like = self.request.GET.get("like")
         if like and self.request.method != "POST":
-            row = services.find(signed_in(self.request), like)
-            return FeaturesForm.of(signature, _given(row, signature))
+            row = services.find(signed_in(self.request), parse_id(like))
+            return FeaturesForm.prefilled(signature, EnteredData.of_prediction(row, signature))
         return FeaturesForm(signature, **self.get_form_kwargs())
 
     def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
@@ -57,7 +58,7 @@ class EstimatePage(LoginRequiredMixin, ServiceFormView):
     def submit(self, form: FeaturesForm) -> HttpResponse:
         is_draft = "save" in self.request.POST
         work = self._save if is_draft else self._buy
-        address, is_first = work(form.given)
+        address, is_first = work(form.submitted_data)
         if is_draft:
             messages.success(self.request, SAVED)
         elif not is_first:

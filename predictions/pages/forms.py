@@ -62,7 +62,7 @@ def _text(value: Any) -> str:
 class FeaturesForm(StrictForm):
     """Reads numbers and texts; whether they are allowed, the signature says in its own words.
 
-    `kept` are features that were given before: they are given again even where they are typical.
+    `kept` are features that were entered before: they are sent again even where they are typical.
     """
 
     def __init__(
@@ -72,8 +72,8 @@ class FeaturesForm(StrictForm):
         self.signature = signature
         self.kept = kept
         for feature in signature.features:
-            given = self.data.get(self.add_prefix(feature.name)) if self.is_bound else None
-            self.fields[feature.name] = _field(feature, given if self.is_bound else feature.default)
+            text = self.data.get(self.add_prefix(feature.name)) if self.is_bound else None
+            self.fields[feature.name] = _field(feature, text if self.is_bound else feature.default)
             if feature.other_units:
                 self.fields[_unit_of(feature)] = _unit_field(feature)
 
@@ -82,10 +82,10 @@ class FeaturesForm(StrictForm):
         return _NOT_IN_NAMES.sub("_", field_name).strip("_")
 
     @classmethod
-    def of(cls, signature: Signature, given: "Given") -> Self:
+    def prefilled(cls, signature: Signature, entered: "EnteredData") -> Self:
         """The form as it was filled in."""
         texts = {
-            feature.name: "" if feature.name in given.rest else _shown(feature.default)
+            feature.name: "" if feature.name in entered.not_shown else _shown(feature.default)
             for feature in signature.features
         }
         texts.update(
@@ -95,14 +95,14 @@ class FeaturesForm(StrictForm):
                 if feature.other_units
             }
         )
-        for name, value in given.shown.items():
+        for name, value in entered.shown.items():
             if isinstance(value, dict):
                 texts[name], texts[f"{name} unit"] = _shown(value["value"]), value["unit"]
             else:
                 texts[name] = _shown(value)
         naming = cls(signature)
         named = {naming.add_prefix(name): text for name, text in texts.items()}
-        return cls(signature, named, kept=given.shown)
+        return cls(signature, named, kept=entered.shown)
 
     @property
     def main_fields(self) -> list["Entry"]:
@@ -135,8 +135,8 @@ class FeaturesForm(StrictForm):
         )
 
     @property
-    def given(self) -> dict[str, Any]:
-        """What the person changed or gave before; if that is nothing, the typical case."""
+    def submitted_data(self) -> dict[str, Any]:
+        """What the person changed or entered before; if that is nothing, the typical case."""
         values = self.values
         changed = {
             feature.name: values[feature.name]
@@ -171,7 +171,7 @@ class FeaturesForm(StrictForm):
         """Show at its field what the signature would refuse."""
         self.full_clean()
         try:
-            self.signature.check(self.given)
+            self.signature.check(self.submitted_data)
         except InvalidInput as error:
             add_errors(self, error.errors)
 
@@ -209,12 +209,12 @@ def _shown(value: Any) -> str:
     return "" if value is None else str(value)
 
 
-def _field(feature: Feature, given: Any) -> forms.Field:
+def _field(feature: Feature, value: Any) -> forms.Field:
     has_unit = feature.unit and not feature.other_units  # otherwise a field of its own tells it
     label = f"{feature.label} ({feature.unit})" if has_unit else feature.label
     if feature.type == "category":
         choices = [(choice, feature.word(choice)) for choice in feature.choices or ()]
-        if given not in dict(choices):  # a browser would show the first as if it were chosen
+        if value not in dict(choices):  # a browser would show the first as if it were chosen
             choices.insert(0, ("", "Choose one"))
         return CategoryField(
             choices=choices, label=label, initial=feature.default, help_text=feature.help
@@ -243,15 +243,24 @@ def _help(feature: Feature) -> str:
     return " ".join(sentences)
 
 
-# --- What a draft was given ----------------------------------------------------------------------
+# --- Data as a person entered them --------------------------------------------------------------
 
 
 @dataclass(frozen=True)
-class Given:
-    """A draft's data: what a form can show of it, by feature, and what it cannot, by name."""
+class EnteredData:
+    """Data that may be wrong: what a form can show of it, by feature, and the rest, by name."""
 
     shown: Mapping[str, Any]
-    rest: Mapping[str, Any]
+    not_shown: Mapping[str, Any]
+
+    @classmethod
+    def of_prediction(cls, row: Prediction, signature: Signature) -> Self:
+        """What a prediction was asked with; what it took for typical is left out."""
+        data = row.data
+        if row.defaulted:
+            data = {name: value for name, value in data.items() if name not in row.defaulted}
+        data = {**data, **row.entered} if row.entered else data
+        return cls.of(DOMAINS[row.predictor.domain], signature, data)
 
     @classmethod
     def of(cls, domain: Domain, signature: Signature, data: Any) -> Self:
@@ -268,10 +277,10 @@ class Given:
         return cls(shown, {name: value for name, value in data.items() if name not in shown})
 
     @property
-    def rest_in_words(self) -> list[tuple[str, str]]:
+    def not_shown_texts(self) -> list[tuple[str, str]]:
         return [
             (_shorten(name), _shorten(json.dumps(value, ensure_ascii=False)))
-            for name, value in self.rest.items()
+            for name, value in self.not_shown.items()
         ]
 
 

@@ -2,7 +2,7 @@
 
 from contextlib import suppress
 from typing import Any
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 from django.contrib import messages
 from django.http import HttpRequest, HttpResponse
@@ -20,9 +20,9 @@ from mlmodels.catalogue.queries import signature_of
 from mlmodels.signature import Signature
 from predictions import services
 from predictions.models import Prediction
-from predictions.pages.common import SAVED, OfPrediction, _by_its_owner, _given, buy_once
-from predictions.pages.forms import FeaturesForm, Given
-from predictions.pages.presentation import _context
+from predictions.pages.common import SAVED, OfPrediction, buy_once, owner_required
+from predictions.pages.forms import EnteredData, FeaturesForm
+from predictions.pages.presentation import details_of
 
 Status = Prediction.Status
 
@@ -38,8 +38,8 @@ class PredictionPage(OfPrediction):
         return signature_of(self.row.predictor.current_version_id or self.row.version_id)
 
     @cached_property
-    def given(self) -> Given:
-        return _given(self.row, self.signature)
+    def entered(self) -> EnteredData:
+        return EnteredData.of_prediction(self.row, self.signature)
 
     def get(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
         try:
@@ -50,7 +50,9 @@ class PredictionPage(OfPrediction):
             raise
         if row.status == Status.DRAFT:
             return super().get(request, *args, **kwargs)
-        return render(request, "predictions/prediction.html", _context(row))
+        return render(
+            request, "predictions/prediction.html", {"prediction": row, "details": details_of(row)}
+        )
 
     def post(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
         if self.row.status != Status.DRAFT:
@@ -60,9 +62,9 @@ class PredictionPage(OfPrediction):
     def get_form(self, form_class: Any = None) -> FeaturesForm:
         if self.request.method == "POST":
             return FeaturesForm(
-                self.signature, kept=self.given.shown.keys(), **self.get_form_kwargs()
+                self.signature, kept=self.entered.shown.keys(), **self.get_form_kwargs()
             )
-        form = FeaturesForm.of(self.signature, self.given)
+        form = FeaturesForm.prefilled(self.signature, self.entered)
         form.check()
         return form
 
@@ -70,29 +72,29 @@ class PredictionPage(OfPrediction):
         return super().get_context_data(
             prediction=self.row,
             domain=self.domain,
-            given=self.given,
+            entered=self.entered,
             **kwargs,
         )
 
     def submit(self, form: FeaturesForm) -> HttpResponse:
         try:
             if "save" in self.request.POST:
-                self._save(form.given)
+                self._save(form.submitted_data)
             else:
-                buy_once(self.request, lambda: self._run(form.given))
+                buy_once(self.request, lambda: self._run(form.submitted_data))
         except WrongState:  # it was run in another tab, or by the first of two clicks
             return self._no_longer_a_draft()
         return redirect("prediction", self.row.pk)
 
     def _save(self, data: dict[str, Any]) -> None:
         services.edit_draft(
-            user=signed_in(self.request), prediction_id=str(self.row.pk), changes={"data": data}
+            user=signed_in(self.request), prediction_id=self.row.pk, changes={"data": data}
         )
         messages.success(self.request, SAVED)
 
     def _run(self, data: dict[str, Any]) -> str:
         user = signed_in(self.request)
-        services.run_draft_with(user=user, prediction_id=str(self.row.pk), data=data)
+        services.run_draft_with(user=user, prediction_id=self.row.pk, data=data)
         return reverse("prediction", args=[self.row.pk])
 
     def _no_longer_a_draft(self) -> HttpResponse:
@@ -101,8 +103,8 @@ class PredictionPage(OfPrediction):
 
 
 @require_POST
-@_by_its_owner
-def cancel(request: HttpRequest, prediction_id: str) -> HttpResponse:
+@owner_required
+def cancel(request: HttpRequest, prediction_id: UUID) -> HttpResponse:
     """Take back what still waits; where it no longer does, its page says so."""
     user = signed_in(request)
     with suppress(WrongState):
@@ -118,8 +120,8 @@ def cancel(request: HttpRequest, prediction_id: str) -> HttpResponse:
 
 
 @require_http_methods(["GET", "HEAD", "POST"])
-@_by_its_owner
-def delete(request: HttpRequest, prediction_id: str) -> HttpResponse:
+@owner_required
+def delete(request: HttpRequest, prediction_id: UUID) -> HttpResponse:
     """Ask whether to delete a draft or an ended prediction, and do it."""
     user = signed_in(request)
 
@@ -140,7 +142,7 @@ def delete(request: HttpRequest, prediction_id: str) -> HttpResponse:
     return redirect(address)
 
 
-def _not_yet(request: HttpRequest, prediction_id: str) -> HttpResponse:
+def _not_yet(request: HttpRequest, prediction_id: UUID) -> HttpResponse:
     messages.info(request, "It can be deleted once it has ended.")
     return redirect("prediction", prediction_id)
 
@@ -151,7 +153,9 @@ def _not_yet(request: HttpRequest, prediction_id: str) -> HttpResponse:
 @require_safe
 @signed_in_fragment
 @missing_is_404
-def status(request: HttpRequest, prediction_id: str) -> HttpResponse:
+def status(request: HttpRequest, prediction_id: UUID) -> HttpResponse:
     """The part of a prediction's page that changes while it runs."""
     row = services.find(signed_in(request), prediction_id)
-    return render(request, "predictions/_status.html", _context(row))
+    return render(
+        request, "predictions/_status.html", {"prediction": row, "details": details_of(row)}
+    )

@@ -1,111 +1,205 @@
-"""Predictions as pages show them."""
+"""Predictions and what-ifs as pages show them: frozen dataclasses, made here and read by templates."""
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from mlmodels.catalogue.queries import signature_of
 from mlmodels.domains import DOMAINS
+from mlmodels.domains.base import Domain
 from mlmodels.serving import input_warnings
+from mlmodels.serving.input_warnings import Warning  # noqa: A004  # the contract's word
+from mlmodels.serving.intervals import Interval
 from mlmodels.signature import Feature, Signature
 from predictions import queue, results, what_ifs
 from predictions.models import Prediction, WhatIf
-from predictions.pages.common import _given
+from predictions.pages.forms import EnteredData
+from predictions.results import Factor
+
+FACTORS_SHOWN = 6  # the others wait folded
+BAR = 50  # the width of the longest bar to either side, in units of its drawing
+
+Features = Mapping[str, Feature]
 
 
-def _what_if(row: WhatIf, features: Mapping[str, Feature]) -> dict[str, Any]:
-    """A line of the page: what was changed, and what came of it."""
-    told = what_ifs.describe(row)
-    before = told["before"]["changed"]
-    changes = [
-        {
-            "feature": features[name],
-            "before": features[name].word(before[name]),
-            "after": features[name].word(value),
-        }
-        for name, value in told["changed"].items()
-    ]
-    return {**told, "changes": changes, "difference": told["value"] - told["before"]["value"]}
+@dataclass(frozen=True)
+class Input:
+    """A feature as it was used, and as it was entered if that was in another unit."""
+
+    feature: Feature
+    text: str
+    is_typical: bool
+    entered: Mapping[str, Any] | None
 
 
-def _context(row: Prediction) -> dict[str, Any]:
-    signature = signature_of(row.version_id)
-    # What was never submitted is as it was given, and may be anything.
-    data = row.data if row.queued_at else _given(row, signature).shown
-    inputs = [
-        {
-            "feature": feature,
-            "value": feature.word(data[feature.name]),
-            "defaulted": feature.name in row.defaulted,
-            "entered": (row.entered or {}).get(feature.name),
-        }
-        for feature in signature.features
-        if data.get(feature.name) is not None
-    ]
-    labels = {feature.name: feature.label for feature in signature.features}
-    labels[input_warnings.WHOLE] = "Altogether"
-    return {
-        "prediction": row,
-        "domain": DOMAINS[row.predictor.domain],
-        "inputs": inputs,
-        "not_measured": [
+@dataclass(frozen=True)
+class WarningLine:
+    label: str
+    detail: str
+
+
+@dataclass(frozen=True)
+class FactorBar:
+    """A factor with its bar, which begins at `start` and is `size` wide; zero is at BAR."""
+
+    label: str
+    text: str
+    unit: str | None
+    direction: str
+    contribution: float
+    start: float
+    size: float
+
+
+@dataclass(frozen=True)
+class Difference:
+    feature: Feature
+    text: str
+
+
+@dataclass(frozen=True)
+class ComparableCase:
+    """A known case: its target, and what it has otherwise."""
+
+    target: float
+    differences: list[Difference]
+
+
+@dataclass(frozen=True)
+class Reasons:
+    """Why a value is what it is."""
+
+    baseline: float
+    factors: list[FactorBar]
+    more_factors: list[FactorBar]
+    comparables: list[ComparableCase]
+
+
+@dataclass(frozen=True)
+class PredictionDetails:
+    """A prediction that is no draft. `not_measured` are labels of features without a value."""
+
+    domain: Domain
+    inputs: list[Input]
+    not_measured: list[str]
+    interval: Interval | None
+    age_gap: float | None
+    warnings: list[WarningLine]
+    reasons: Reasons | None
+    position: int | None
+
+
+@dataclass(frozen=True)
+class Change:
+    feature: Feature
+    before: str
+    after: str
+
+
+@dataclass(frozen=True)
+class WhatIfLine:
+    """What was changed, and what came of it."""
+
+    changes: list[Change]
+    value: float
+    interval: Interval | None
+    difference: float
+    warnings: list[Warning]
+
+
+def details_of(row: Prediction) -> PredictionDetails:
+    signature, domain = signature_of(row.version_id), DOMAINS[row.predictor.domain]
+    # What was never submitted is as it was entered, and may be anything.
+    data = row.data if row.queued_at else EnteredData.of_prediction(row, signature).shown
+    return PredictionDetails(
+        domain=domain,
+        inputs=_inputs(row, signature, data),
+        not_measured=[
             feature.label
             for feature in signature.scored
             if feature.name in data and data[feature.name] is None
         ],
-        "interval": results.interval(row),
-        "gap": _gap(row),
-        "warnings": [
-            {"label": labels.get(warning.feature, warning.feature), "detail": warning.detail}
-            for warning in results.warnings(row)
-        ],
-        **_reasons(row, signature),
-        "position": queue.positions([row]).get(row.pk),
-    }
+        interval=results.interval_of(row),
+        age_gap=None if row.value is None else domain.age_gap_of(row.value, row.data),
+        warnings=_warnings(row, signature),
+        reasons=_reasons(row, signature),
+        position=queue.positions([row]).get(row.pk),
+    )
 
 
-FACTORS_SHOWN = 6  # the others wait folded
+def _inputs(row: Prediction, signature: Signature, data: Mapping[str, Any]) -> list[Input]:
+    return [
+        Input(
+            feature,
+            feature.word(data[feature.name]),
+            feature.name in row.defaulted,
+            (row.entered or {}).get(feature.name),
+        )
+        for feature in signature.features
+        if data.get(feature.name) is not None
+    ]
 
-BAR = 50  # the width of the longest bar to either side, in units of its drawing
+
+def _warnings(row: Prediction, signature: Signature) -> list[WarningLine]:
+    labels = {feature.name: feature.label for feature in signature.features}
+    labels[input_warnings.WHOLE] = "Altogether"
+    return [
+        WarningLine(labels.get(warning.feature, warning.feature), warning.detail)
+        for warning in results.warnings_of(row)
+    ]
 
 
-def _reasons(row: Prediction, signature: Signature) -> dict[str, Any]:
-    """Factors as a page draws them, and the known cases that are most like this one."""
-    found = results.factors(row)
-    if not found or row.explanation is None:
-        return {}
+def _reasons(row: Prediction, signature: Signature) -> Reasons | None:
+    """None where nothing was explained."""
+    factors = results.factors_of(row)
+    if not factors or row.explanation is None:
+        return None
     features = {feature.name: feature for feature in signature.features}
-    longest = abs(found[0]["contribution"]) or 1.0
-    drawn = [
-        {
-            **factor,
-            "label": features[factor["feature"]].label,
-            "word": features[factor["feature"]].word(factor["value"]),
-            "unit": features[factor["feature"]].unit,
-            "size": BAR * abs(factor["contribution"]) / longest,
-            "start": BAR + min(0.0, BAR * factor["contribution"] / longest),
-        }
-        for factor in found
-    ]
-    return {
-        "baseline": row.explanation["baseline"],
-        "factors": drawn[:FACTORS_SHOWN],
-        "more_factors": drawn[FACTORS_SHOWN:],
-        "comparables": [
-            _comparable(case, features) for case in row.explanation["comparables"] or []
+    longest = abs(factors[0].contribution) or 1.0
+    bars = [_bar(factor, features[factor.feature], longest) for factor in factors]
+    return Reasons(
+        baseline=row.explanation["baseline"],
+        factors=bars[:FACTORS_SHOWN],
+        more_factors=bars[FACTORS_SHOWN:],
+        comparables=[_comparable(case, features) for case in row.explanation["comparables"] or []],
+    )
+
+
+def _bar(factor: Factor, feature: Feature, longest: float) -> FactorBar:
+    width = BAR * factor.contribution / longest
+    return FactorBar(
+        label=feature.label,
+        text=feature.word(factor.value),
+        unit=None if factor.value is None else feature.unit,
+        direction=factor.direction,
+        contribution=factor.contribution,
+        start=BAR + min(0.0, width),
+        size=abs(width),
+    )
+
+
+def _comparable(case: Mapping[str, Any], features: Features) -> ComparableCase:
+    differences = case["differences"].items()
+    return ComparableCase(
+        case["target"],
+        [Difference(features[name], features[name].word(value)) for name, value in differences],
+    )
+
+
+def what_if_line(row: WhatIf, features: Features) -> WhatIfLine:
+    answer = what_ifs.answer(row)
+    before, after = answer.before, answer.after
+    return WhatIfLine(
+        changes=[
+            Change(
+                features[name],
+                features[name].word(before.changed[name]),
+                features[name].word(value),
+            )
+            for name, value in after.changed.items()
         ],
-    }
-
-
-def _comparable(case: dict[str, Any], features: dict[str, Feature]) -> dict[str, Any]:
-    differences = [
-        {"feature": features[name], "word": features[name].word(value)}
-        for name, value in case["differences"].items()
-    ]
-    return {**case, "differences": differences}
-
-
-def _gap(row: Prediction) -> float | None:
-    """By how much a result exceeds what was given to compare it with."""
-    domain = DOMAINS[row.predictor.domain]
-    gaps = {} if row.value is None else domain.gap_of(row.value, row.data)
-    return next(iter(gaps.values()), None)
+        value=after.value,
+        interval=after.interval,
+        difference=after.value - before.value,
+        warnings=answer.warnings,
+    )

@@ -16,15 +16,15 @@ from mlmodels.signature import Signature
 from predictions import results, what_ifs
 from predictions.models import Prediction
 from predictions.pages.common import OfPrediction
-from predictions.pages.forms import FeaturesForm, Given
-from predictions.pages.presentation import _what_if
+from predictions.pages.forms import EnteredData, FeaturesForm
+from predictions.pages.presentation import what_if_line
 
 Status = Prediction.Status
 
 
 @method_decorator(missing_is_404, name="dispatch")
 class WhatIfPage(OfPrediction):
-    """Change what a finished prediction was told, and see its result beside the old one."""
+    """Change a finished prediction's features, and see its result beside the old one."""
 
     template_name = "predictions/what_if.html"
 
@@ -32,7 +32,7 @@ class WhatIfPage(OfPrediction):
     def shown(self) -> Mapping[str, Any]:
         """Every feature as it was used, or as it was entered."""
         data = {**self.row.data, **(self.row.entered or {})}
-        return Given.of(self.domain, self.signature, data).shown
+        return EnteredData.of(self.domain, self.signature, data).shown
 
     @cached_property
     def signature(self) -> Signature:
@@ -46,16 +46,16 @@ class WhatIfPage(OfPrediction):
     def get_form(self, form_class: Any = None) -> FeaturesForm:
         if self.request.method == "POST":
             return FeaturesForm(self.signature, kept=self.shown.keys(), **self.get_form_kwargs())
-        return FeaturesForm.of(self.signature, Given(self.shown, {}))
+        return FeaturesForm.prefilled(self.signature, EnteredData(self.shown, {}))
 
     def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
-        labels = {feature.name: feature for feature in self.signature.features}
-        asked = [each for each in what_ifs.counted(self.row) if each.value is not None]
+        features = {feature.name: feature for feature in self.signature.features}
+        finished = [row for row in what_ifs.counted(self.row) if row.value is not None]
         return super().get_context_data(
             prediction=self.row,
             domain=self.domain,
-            interval=results.interval(self.row),
-            answers=[_what_if(each, labels) for each in reversed(asked)],
+            interval=results.interval_of(self.row),
+            answers=[what_if_line(row, features) for row in reversed(finished)],
             left=what_ifs.left(self.row),
             **kwargs,
         )
@@ -67,5 +67,5 @@ class WhatIfPage(OfPrediction):
         if not changes:
             form.add_error(None, "Change at least one value.")
             return self.form_invalid(form)
-        what_ifs.ask(user=signed_in(self.request), prediction_id=str(self.row.pk), changes=changes)
+        what_ifs.ask(user=signed_in(self.request), prediction_id=self.row.pk, changes=changes)
         return redirect("what-if", self.row.pk)

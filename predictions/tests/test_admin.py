@@ -10,6 +10,7 @@ from accounts.models import User
 from billing.models import CreditAccount, LedgerEntry
 from mlmodels.models import Predictor, PriceChange
 from predictions.execution import runner
+from predictions.models import Prediction
 from predictions.services import request_prediction
 
 pytestmark = pytest.mark.django_db
@@ -134,7 +135,7 @@ def test_money_and_history_are_shown_and_nowhere_editable(
     admin: Client, user: User, predictor: Predictor, model: str
 ) -> None:
     prediction = request_prediction(user=user, predictor=predictor, data={"horsepower": 90})
-    runner.run_waiting(prediction.version_id)
+    runner.run_queued(Prediction, prediction.version_id)
     keys = {
         "billing_creditaccount": user.pk,
         "billing_ledgerentry": LedgerEntry.objects.latest("id").pk,

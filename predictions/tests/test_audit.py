@@ -4,7 +4,7 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import pytest
 from django.db import connection, connections
@@ -43,7 +43,7 @@ def submit(user: User, predictor: Predictor) -> Submit:
 @pytest.fixture
 def finished(submit: Submit, predictor: Predictor) -> Prediction:
     prediction = submit()
-    runner.run_waiting(prediction.version_id)
+    runner.run_queued(Prediction, prediction.version_id)
     return Prediction.objects.get(pk=prediction.pk)
 
 
@@ -88,14 +88,14 @@ class TestIsQuiet:
     ) -> None:
         operator = make_user("op@example.com", credit=0)
         first = submit()
-        runner.run_waiting(first.version_id)
+        runner.run_queued(Prediction, first.version_id)
         charge = LedgerEntry.objects.get(kind="capture")
         services.refund_charge(capture=charge, reason="why", actor=operator)
         services.correct_balance(user_id=user.pk, change=-1, reason="why", actor=operator)
         submit()
         settlement.fail([Prediction.objects.get(status="queued")], "worker_lost")
         submit()
-        claims.claim_fresh(first.version_id)
+        claims.claim_first_attempts(Prediction, first.version_id)
         submit()
 
         assert set(Prediction.objects.values_list("status", flat=True)) == {
@@ -183,7 +183,7 @@ class TestNames:
         assert f"the last one, {entry.pk}, leaves" in found
 
     @pytest.mark.parametrize(
-        "values", [{"task_id": uuid4()}, {"task_id": None}, {"held_change": -1}]
+        "values", [{"subject_id": UUID(int=7)}, {"subject_id": None}, {"held_change": -1}]
     )
     def test_a_resolution_that_does_not_fit_its_hold(
         self, finished: Prediction, values: dict[str, Any]
@@ -238,7 +238,7 @@ class TestNames:
             held_change=0,
             balance_after=entry.balance_after + entry.balance_change,
             held_after=0,
-            task_id=entry.task_id,
+            subject_id=entry.subject_id,
             resolves=charge,
             actor=user,
             reason="again",
@@ -265,11 +265,11 @@ class TestNames:
         assert breaches() == [f"prediction {finished.pk} (failed): charged without having finished"]
 
     def test_a_second_charge_for_one_prediction(self, finished: Prediction, user: User) -> None:
-        hold_id = services.place_hold(user_id=user.pk, amount=5, task_id=uuid4())
+        hold_id = services.place_hold(user_id=user.pk, amount=5, subject_id=uuid4())
         with unguarded():
-            LedgerEntry.objects.filter(pk=hold_id).update(task_id=uuid4())
+            LedgerEntry.objects.filter(pk=hold_id).update(subject_id=uuid4())
             services.resolve_holds(captured=[hold_id])
-            LedgerEntry.objects.filter(resolves=hold_id).update(task_id=finished.pk)
+            LedgerEntry.objects.filter(resolves=hold_id).update(subject_id=finished.pk)
 
         assert any(
             found.startswith(f"prediction {finished.pk} (finished): finished without a capture")
@@ -299,7 +299,7 @@ class TestNames:
         assert found.startswith(f"prediction {prediction.pk} (queued): waiting or running without")
 
     def test_a_hold_for_nothing(self, user: User) -> None:
-        hold_id = services.place_hold(user_id=user.pk, amount=5, task_id=uuid4())
+        hold_id = services.place_hold(user_id=user.pk, amount=5, subject_id=uuid4())
 
         assert breaches() == [f"hold {hold_id}: no prediction names it"]
 
@@ -413,7 +413,7 @@ def test_a_running_service_shows_no_breach(
             while not ended.is_set():
                 request_prediction(user=user, predictor=predictor, data={"horsepower": 90})
                 services.top_up(user_id=user.pk, amount=1)
-                runner.run_waiting(version_id)
+                runner.run_queued(Prediction, version_id)
         except BaseException as error:
             failures.append(error)
         finally:

@@ -108,7 +108,7 @@ def claim(version_id: UUID, submit: Callable[..., str], make_user: Callable[...,
     for _ in range(3):
         submit()
         submit(other)
-    found = claims.claim_fresh(version_id)
+    found = claims.claim_first_attempts(Prediction, version_id)
     assert found
     return found
 
@@ -121,13 +121,13 @@ def test_a_submission(submit: Callable[..., str]) -> None:
 
 
 def test_a_draft_that_is_run(user: User, draft: str) -> None:
-    assert crash_everywhere(lambda: services.run_draft(user=user, prediction_id=draft)) >= 4
+    assert crash_everywhere(lambda: services.run_draft(user=user, prediction_id=UUID(draft))) >= 4
 
 
 def test_a_cancellation(user: User, submit: Callable[..., str]) -> None:
     key = submit()
 
-    assert crash_everywhere(lambda: services.cancel(user=user, prediction_id=key)) >= 4
+    assert crash_everywhere(lambda: services.cancel(user=user, prediction_id=UUID(key))) >= 4
 
 
 def test_a_deletion_of_a_task_with_a_kept_answer(
@@ -135,9 +135,9 @@ def test_a_deletion_of_a_task_with_a_kept_answer(
 ) -> None:
     response = api.post("/api/tasks/predict", ASK, format="json", HTTP_IDEMPOTENCY_KEY="k")
     key = response.json()["task_id"]
-    services.cancel(user=user, prediction_id=key)
+    services.cancel(user=user, prediction_id=UUID(key))
 
-    assert crash_everywhere(lambda: services.erase(user=user, prediction_id=key)) >= 4
+    assert crash_everywhere(lambda: services.erase(user=user, prediction_id=UUID(key))) >= 4
 
 
 @pytest.mark.parametrize("path", ["/predict", "/api/tasks/predict", "/api/tasks/{draft}/run"])
@@ -157,7 +157,7 @@ def test_a_request_with_a_key(api: APIClient, draft: str, path: str) -> None:
 def test_a_claim(version_id: UUID, submit: Callable[..., str]) -> None:
     submit()
 
-    assert crash_everywhere(lambda: claims.claim_fresh(version_id)) == 1
+    assert crash_everywhere(lambda: claims.claim_first_attempts(Prediction, version_id)) == 1
 
 
 def test_the_end_of_a_claim(claim: claims.Claim) -> None:
@@ -166,7 +166,7 @@ def test_the_end_of_a_claim(claim: claims.Claim) -> None:
     outcomes = [
         *(scoring.Outcome(row, 1.0) for row in rows[:2]),
         *(scoring.Outcome(row, failure=Failure.INVALID_INPUT) for row in rows[2:4]),
-        *(scoring.Outcome(row, may_pass=True) for row in rows[4:]),
+        *(scoring.Outcome(row, is_transient=True) for row in rows[4:]),
     ]
 
     crashes = crash_everywhere(lambda: settlement.settle(claim, outcomes))
@@ -192,7 +192,7 @@ def test_a_claim_that_is_given_back(claim: claims.Claim) -> None:
 def test_a_sweep_of_what_is_past_its_deadline(claim: claims.Claim) -> None:
     Prediction.objects.update(deadline_at=LONG_AGO)
 
-    assert crash_everywhere(recovery._end_late) >= 5
+    assert crash_everywhere(lambda: recovery._fail_overdue(Prediction)) >= 5
     assert Prediction.objects.filter(failure=Failure.DEADLINE_EXCEEDED).count() == 6
 
 
@@ -200,7 +200,7 @@ def test_a_sweep_of_what_lost_its_worker(claim: claims.Claim) -> None:
     Prediction.objects.update(lease_expires_at=LONG_AGO)
     Prediction.objects.filter(pk__in=[row.id for row in claim.rows[:3]]).update(attempts=3)
 
-    assert crash_everywhere(recovery._take_back_lapsed) >= 5
+    assert crash_everywhere(lambda: recovery._requeue_expired_leases(Prediction)) >= 5
     assert Prediction.objects.filter(failure=Failure.WORKER_LOST).count() == 3
 
 
@@ -208,18 +208,18 @@ def test_a_queue_that_is_given_up(
     version_id: UUID, submit: Callable[..., str], settings: Any
 ) -> None:
     submit()
-    settings.MODEL_PATIENCE_SECONDS = 0
+    settings.MODEL_TIMEOUT_SECONDS = 0
 
     def give_up() -> None:
-        compatibility._foreign.clear()
-        compatibility.leave_to_others(version_id, "reason")
-        compatibility.give_up_what_nobody_scores(1)
-        compatibility.give_up_what_nobody_scores(2)
+        compatibility._incompatible.clear()
+        compatibility.mark_incompatible(version_id, "reason")
+        compatibility.fail_unserved(1)
+        compatibility.fail_unserved(2)
 
     try:
         assert crash_everywhere(give_up) >= 5
     finally:
-        compatibility._foreign.clear()
+        compatibility._incompatible.clear()
 
 
 def test_a_worker_that_dies_anywhere_costs_nobody_anything(
@@ -233,13 +233,13 @@ def test_a_worker_that_dies_anywhere_costs_nobody_anything(
         key = submit()
         try:
             with connection.execute_wrapper(CrashBefore(crashes)):
-                runner.run_waiting(version_id)
+                runner.run_queued(Prediction, version_id)
         except Crash:
             crashes += 1
             assert not list(breaches())
             Prediction.objects.filter(status=Status.RUNNING).update(lease_expires_at=LONG_AGO)
             recovery.recover()
-            runner.run_waiting(version_id)
+            runner.run_queued(Prediction, version_id)
         else:
             break
 
@@ -275,7 +275,7 @@ def test_a_worker_that_lost_its_connection_settles_by_a_new_one(
     submit()
     monkeypatch.setitem(inference._loaded, version_id, EndsItsSession())
 
-    runner.run_waiting(version_id)
+    runner.run_queued(Prediction, version_id)
 
     assert Prediction.objects.get().status == Status.FINISHED
     assert CreditAccount.objects.get(pk=user.pk).balance == 1000 - predictor.price

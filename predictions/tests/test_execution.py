@@ -20,7 +20,7 @@ from predictions.audit import breaches
 from predictions.execution import claims, recovery, runner, scoring, settlement
 from predictions.models import Prediction
 from predictions.services import request_prediction
-from predictions.tasks import score_waiting
+from predictions.tasks import score_predictions
 
 pytestmark = pytest.mark.django_db
 CREDITS = 1000
@@ -47,13 +47,13 @@ def submit(user: User, predictor: Predictor) -> Submit:
 @pytest.fixture
 def run(predictor: Predictor) -> Run:
     """Take one claim and bring it to its end; returns the number of rows."""
-    return lambda: runner.run_waiting(_version(predictor))
+    return lambda: runner.run_queued(Prediction, _version(predictor))
 
 
 @pytest.fixture
 def claim(predictor: Predictor) -> MakeClaim:
     def claim() -> claims.Claim:
-        found = claims.claim_fresh(_version(predictor))
+        found = claims.claim_first_attempts(Prediction, _version(predictor))
         assert found
         return found
 
@@ -323,7 +323,9 @@ def test_a_row_that_cost_three_workers_fails_and_is_free(
 
     for _ in range(3):
         version_id = _version(predictor)
-        assert claims.claim_fresh(version_id) or claims.claim_suspect(version_id)
+        assert claims.claim_first_attempts(Prediction, version_id) or claims.claim_retry(
+            Prediction, version_id
+        )
         pass_time(lease_expires_at=True)
         recovery.recover()
 
@@ -379,7 +381,7 @@ def test_waiting_rows_are_rung_for_again(
     submit()
     settings.SWEEP_SECONDS = 0
 
-    assert list(recovery.waiting_versions()) == [_version(predictor)]
+    assert list(recovery.waiting_versions(Prediction)) == [_version(predictor)]
 
 
 @pytest.mark.parametrize("status", [Status.QUEUED, Status.RUNNING, Status.FAILED])
@@ -442,7 +444,7 @@ def test_a_claim_keeps_its_limit_whatever_the_planner_believes(
         cursor.execute("ANALYZE predictions_prediction")
     rows = [submit() for _ in range(9)]
 
-    claimed = claims.claim_fresh(_version(predictor))
+    claimed = claims.claim_first_attempts(Prediction, _version(predictor))
 
     assert claimed
     assert len(claimed.rows) == 2
@@ -458,11 +460,11 @@ def test_a_busy_predictor_leaves_a_turn_to_the_others(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     settings.SWEEP_SECONDS = 0
-    monkeypatch.setattr("predictions.tasks.TURN_SECONDS", 0)
+    monkeypatch.setattr("predictions.tasks.MAX_TASK_SECONDS", 0)
     other = request_prediction(user=user, predictor=predictors["linear_regression"], data=CARS[0])
     submit()
 
-    score_waiting(str(_version(predictor)))
+    score_predictions(str(_version(predictor)))
 
     assert status_of(other) == [Status.FINISHED]
 

@@ -116,7 +116,7 @@ def test_the_first_answer_is_given_again_whatever_became_of_the_task(
 ) -> None:
     first = send(api, *submission)
     assert predictor.current_version_id
-    runner.run_waiting(predictor.current_version_id)
+    runner.run_queued(Prediction, predictor.current_version_id)
 
     again = send(api, *submission)
 

@@ -201,7 +201,7 @@ class Lifecycle(RuleBasedStateMachine):
             key,
             user,
             "edit",
-            lambda: services.edit_draft(user=user, prediction_id=str(key), changes=changes),
+            lambda: services.edit_draft(user=user, prediction_id=key, changes=changes),
         ):
             self.model.tasks[key].good = good
 
@@ -209,9 +209,7 @@ class Lifecycle(RuleBasedStateMachine):
     @rule(number=st.integers(0, 200))
     def run(self, number: int) -> None:
         key, user = self.pick(number)
-        if self.change(
-            key, user, "run", lambda: services.run_draft(user=user, prediction_id=str(key))
-        ):
+        if self.change(key, user, "run", lambda: services.run_draft(user=user, prediction_id=key)):
             self.model.tasks[key].status = "queued"
             self.model.tasks[key].price = self.model.price
 
@@ -219,24 +217,22 @@ class Lifecycle(RuleBasedStateMachine):
     @rule(number=st.integers(0, 200))
     def cancel(self, number: int) -> None:
         key, user = self.pick(number)
-        if self.change(
-            key, user, "cancel", lambda: services.cancel(user=user, prediction_id=str(key))
-        ):
+        if self.change(key, user, "cancel", lambda: services.cancel(user=user, prediction_id=key)):
             self.model.tasks[key].end("canceled")
 
     @precondition(lambda self: self.model.tasks)
     @rule(number=st.integers(0, 200))
     def erase(self, number: int) -> None:
         key, user = self.pick(number)
-        if self.change(
-            key, user, "erase", lambda: services.erase(user=user, prediction_id=str(key))
-        ):
+        if self.change(key, user, "erase", lambda: services.erase(user=user, prediction_id=key)):
             del self.model.tasks[key]
 
     @rule(tried=st.booleans())
     def claim(self, tried: bool) -> None:
         version_id: Any = self.predictor.current_version_id
-        found = (claims.claim_suspect if tried else claims.claim_fresh)(version_id)
+        found = (claims.claim_retry if tried else claims.claim_first_attempts)(
+            Prediction, version_id
+        )
         may, most = self.model.waiting(tried=tried), 1 if tried else CLAIM_ROWS
         taken = [row.id for row in found.rows] if found else []
         assert len(taken) == min(len(may), most)
@@ -262,7 +258,7 @@ class Lifecycle(RuleBasedStateMachine):
                 row,
                 value=1.0 if end == "finished" else None,
                 failure="invalid_input" if end == "failed" else "",
-                may_pass=end == "passing",
+                is_transient=end == "passing",
             )
             for row, end in zip(claim.rows, ends, strict=False)
         ]

@@ -50,7 +50,7 @@ class Case:
 
     def end(self) -> tuple[str, str]:
         """What became of it, and its ledger entries."""
-        entries = LedgerEntry.objects.filter(task_id=self.key).order_by("pk")
+        entries = LedgerEntry.objects.filter(subject_id=self.key).order_by("pk")
         status = self.rows.values_list("status", flat=True).first()
         return status or "gone", " ".join(entries.values_list("kind", flat=True))
 
@@ -71,7 +71,7 @@ def queued(user: User, predictor: Predictor) -> Case:
 def running(user: User, predictor: Predictor) -> Case:
     case = queued(user, predictor)
     assert predictor.current_version_id
-    case.claim = claims.claim_fresh(predictor.current_version_id)
+    case.claim = claims.claim_first_attempts(Prediction, predictor.current_version_id)
     assert case.claim
     return case
 
@@ -109,22 +109,22 @@ def draft_with_credit_for_one(user: User, predictor: Predictor) -> Case:
 
 
 def cancel(case: Case) -> str:
-    services.cancel(user=case.user, prediction_id=str(case.key))
+    services.cancel(user=case.user, prediction_id=case.key)
     return "done"
 
 
 def run(case: Case) -> str:
-    services.run_draft(user=case.user, prediction_id=str(case.key))
+    services.run_draft(user=case.user, prediction_id=case.key)
     return "done"
 
 
 def edit(case: Case) -> str:
-    services.edit_draft(user=case.user, prediction_id=str(case.key), changes={"data": OTHER_CAR})
+    services.edit_draft(user=case.user, prediction_id=case.key, changes={"data": OTHER_CAR})
     return "done"
 
 
 def erase(case: Case) -> str:
-    services.erase(user=case.user, prediction_id=str(case.key))
+    services.erase(user=case.user, prediction_id=case.key)
     return "done"
 
 
@@ -135,7 +135,7 @@ def submit_another(case: Case) -> str:
 
 def claim(case: Case) -> str:
     assert case.predictor.current_version_id
-    found = claims.claim_fresh(case.predictor.current_version_id)
+    found = claims.claim_first_attempts(Prediction, case.predictor.current_version_id)
     return "done" if found and case.key in {row.id for row in found.rows} else "nothing"
 
 
@@ -296,7 +296,7 @@ def leave_nothing_waiting() -> None:
     """The next case's claim must take that case's row only."""
     rows = Prediction.objects.filter(status=Status.QUEUED)
     for row in rows.select_related("user"):
-        services.cancel(user=row.user, prediction_id=str(row.pk))
+        services.cancel(user=row.user, prediction_id=row.pk)
 
 
 def test_a_run_takes_what_an_edit_before_it_left(user: User, predictor: Predictor) -> None:
@@ -338,8 +338,8 @@ def test_rows_of_one_user_get_turns_of_their_own_at_the_same_moment(
         [lambda case=case: run(case) for case in drafts] + [lambda: submit_another(drafts[0])] * 4
     )
 
-    turns = Prediction.objects.order_by("turn").values_list("turn", flat=True)
-    assert list(turns) == [0, 3, 5, 7, 9, 11, 13, 15]
+    ranks = Prediction.objects.order_by("queue_rank").values_list("queue_rank", flat=True)
+    assert list(ranks) == [0, 3, 5, 7, 9, 11, 13, 15]
 
 
 STORM_THREADS, STORM_STEPS, STORM_USERS = 6, 40, 3
@@ -374,7 +374,7 @@ def end_everything(predictor: Predictor) -> None:
     Prediction.objects.active().update(lease_expires_at=LONG_AGO, retry_at=None)
     for _ in range(3):
         recovery.recover()
-        while runner.run_waiting(predictor.current_version_id):
+        while runner.run_queued(Prediction, predictor.current_version_id):
             pass
 
 
@@ -406,7 +406,9 @@ class Storm:
 
     def _work(self) -> None:
         version_id: Any = self._predictor.current_version_id
-        claim = claims.claim_fresh(version_id) or claims.claim_suspect(version_id)
+        claim = claims.claim_first_attempts(Prediction, version_id) or claims.claim_retry(
+            Prediction, version_id
+        )
         if claim is None:
             return
         end = self._chance.choice([self._settle, self._settle, settlement.abandon, self._die])
@@ -416,7 +418,7 @@ class Storm:
         chances: list[dict[str, Any]] = [
             {"value": 1.0},
             {"failure": Prediction.Failure.INVALID_INPUT},
-            {"may_pass": True},
+            {"is_transient": True},
         ]
         settlement.settle(
             claim,

@@ -80,7 +80,7 @@ def test_it_is_described_sold_scored_and_explained_by_the_api(
 
     sent = api.post("/api/tasks/predict", {**order, "explain": True}, format="json").json()
     assert trees.current_version_id
-    runner.run_waiting(trees.current_version_id)
+    runner.run_queued(Prediction, trees.current_version_id)
     task = api.get(f"/api/tasks/{sent['task_id']}").json()
 
     assert [feature["name"] for feature in described["signature"]] == ["kind", "girth"]
@@ -109,7 +109,7 @@ def test_it_has_a_form_a_result_and_a_report(client: Client, user: User, trees: 
     bought = client.post("/estimate/tree_ridge", filled)
     assert bought.status_code == 302, bought.context["form"].errors
     assert trees.current_version_id
-    runner.run_waiting(trees.current_version_id)
+    runner.run_queued(Prediction, trees.current_version_id)
 
     assert "Nine times in ten" in client.get(bought["Location"]).content.decode()
     assert "Height of a tree" in client.get("/catalogue").content.decode()

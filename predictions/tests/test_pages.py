@@ -5,6 +5,7 @@ import uuid
 from collections.abc import Callable
 from html import unescape
 from typing import Any
+from uuid import UUID
 
 import pytest
 from django.http import HttpRequest
@@ -65,12 +66,12 @@ def queued(user: User, predictor: Predictor) -> Prediction:
 
 @pytest.fixture
 def finished(queued: Prediction) -> Prediction:
-    runner.run_waiting(queued.version_id)
+    runner.run_queued(Prediction, queued.version_id)
     return queued
 
 
 def fail(row: Prediction, failure: str) -> None:
-    claim = claims.claim_fresh(row.version_id)
+    claim = claims.claim_first_attempts(Prediction, row.version_id)
     assert claim
     settlement.settle(claim, [Outcome(claim.rows[0], failure=failure)])
 
@@ -631,7 +632,7 @@ def test_the_place_in_line_is_kept_up_to_date(
     first, second = (request_prediction(user=user, predictor=predictor, data=CAR) for _ in range(2))
     before = words(fragment(browser, second))
 
-    services.cancel(user=user, prediction_id=str(first.pk))
+    services.cancel(user=user, prediction_id=first.pk)
 
     assert "2nd in line" in before
     assert "next in line" in words(fragment(browser, second))
@@ -665,7 +666,7 @@ def test_a_second_click_on_cancel_says_the_same(browser: Client, queued: Predict
 def test_what_has_started_says_so_kindly(
     browser: Client, user: User, predictor: Predictor, queued: Prediction
 ) -> None:
-    assert claims.claim_fresh(queued.version_id)
+    assert claims.claim_first_attempts(Prediction, queued.version_id)
 
     response = browser.post(f"/predictions/{queued.pk}/cancel", follow=True)
 
@@ -691,7 +692,7 @@ def test_the_cancel_button_leaves_when_the_prediction_starts(
     browser: Client, queued: Prediction
 ) -> None:
     waiting = fragment(browser, queued).content.decode()
-    assert claims.claim_fresh(queued.version_id)
+    assert claims.claim_first_attempts(Prediction, queued.version_id)
 
     running = fragment(browser, queued).content.decode()
 
@@ -705,7 +706,7 @@ def test_a_canceled_draft_of_any_shape_is_shown(
 ) -> None:
     rows = [draft_of(data) for data in ({"horsepower": [1]}, [1], {**CAR, "x": 1})]
     for row in rows:
-        services.cancel(user=user, prediction_id=str(row.pk))
+        services.cancel(user=user, prediction_id=row.pk)
 
     pages = [browser.get(f"/predictions/{row.pk}") for row in rows]
 
@@ -847,13 +848,13 @@ def one_of_each(user: User, predictors: dict[str, Predictor]) -> dict[str, Predi
     """A prediction in each status; two of them by linear regression."""
     cheap, dear = predictors["linear_regression"], predictors["random_forest"]
     rows = {"finished": request_prediction(user=user, predictor=dear, data=CAR)}
-    runner.run_waiting(rows["finished"].version_id)
+    runner.run_queued(Prediction, rows["finished"].version_id)
     rows["failed"] = request_prediction(user=user, predictor=dear, data=CAR)
     fail(rows["failed"], Failure.INVALID_INPUT)
     rows["canceled"] = request_prediction(user=user, predictor=cheap, data=CAR)
-    services.cancel(user=user, prediction_id=str(rows["canceled"].pk))
+    services.cancel(user=user, prediction_id=rows["canceled"].pk)
     rows["running"] = request_prediction(user=user, predictor=dear, data=CAR)
-    assert claims.claim_fresh(rows["running"].version_id)
+    assert claims.claim_first_attempts(Prediction, rows["running"].version_id)
     rows["queued"] = request_prediction(user=user, predictor=dear, data=CAR)
     rows["draft"] = services.create_draft(user=user, predictor=cheap, data=CAR, explain=False)
     return rows
@@ -926,7 +927,7 @@ def thirty(user: User, predictor: Predictor) -> list[str]:
     """The ids of thirty predictions that were canceled, newest first."""
     rows = [request_prediction(user=user, predictor=predictor, data=CAR) for _ in range(30)]
     for row in rows:
-        services.cancel(user=user, prediction_id=str(row.pk))
+        services.cancel(user=user, prediction_id=row.pk)
     ordered = Prediction.objects.order_by("-created_at", "-id")
     return [str(key) for key in ordered.values_list("pk", flat=True)]
 
@@ -943,7 +944,7 @@ def test_pages_show_every_row_once_whatever_comes_in_between(
 ) -> None:
     first = browser.get("/predictions", query)
     newer = request_prediction(user=user, predictor=predictor, data=CAR)
-    services.cancel(user=user, prediction_id=str(newer.pk))
+    services.cancel(user=user, prediction_id=newer.pk)
 
     second = follow(browser, first, "next")
 
@@ -976,7 +977,7 @@ def test_a_page_whose_rows_are_deleted_gives_way_to_the_first(
 ) -> None:
     first = browser.get("/predictions")
     for key in thirty[25:]:
-        services.erase(user=user, prediction_id=key)
+        services.erase(user=user, prediction_id=UUID(key))
 
     page = follow(browser, first, "next")
 

@@ -57,7 +57,7 @@ def claim(predictor: Predictor) -> Next:
     """Take the next claim; returns the ids of its rows."""
 
     def claim() -> list[UUID]:
-        found = claims.claim_fresh(version_of(predictor))
+        found = claims.claim_first_attempts(Prediction, version_of(predictor))
         return [row.id for row in found.rows] if found else []
 
     return claim
@@ -203,7 +203,7 @@ def test_rows_given_back_keep_their_turn(
     settings.CLAIM_ROWS = 5
     many, other = people(2)
     rows = submit(many, 20)
-    found = claims.claim_fresh(version_of(predictor))
+    found = claims.claim_first_attempts(Prediction, version_of(predictor))
     assert found
     submit(other, 20)
 
@@ -236,7 +236,7 @@ def test_each_version_has_a_queue_of_its_own(
 
     [elsewhere] = submit(user, by=predictors["linear_regression"])
 
-    assert Prediction.objects.get(pk=elsewhere).turn == 0
+    assert Prediction.objects.get(pk=elsewhere).queue_rank == 0
     assert queue.positions(waiting())[elsewhere] == 1
 
 
@@ -247,7 +247,7 @@ def test_a_draft_takes_its_turn_when_it_is_run(
     draft = create_draft(user=single, predictor=predictor, data=CAR, explain=False)
     first, *others = submit(many, 4)
 
-    run_draft(user=single, prediction_id=str(draft.pk))
+    run_draft(user=single, prediction_id=draft.pk)
 
     assert one_by_one() == [first, draft.pk, *others]
 
@@ -287,7 +287,7 @@ def test_each_claim_moves_the_others_up(
 def test_a_canceled_row_moves_the_others_up(user: User, submit: Submit) -> None:
     first, second, third = submit(user, 3)
 
-    services.cancel(user=user, prediction_id=str(second))
+    services.cancel(user=user, prediction_id=second)
 
     assert in_order() == [first, third]
 
@@ -314,7 +314,7 @@ def test_only_queued_rows_have_a_position(
     create_draft(user=user, predictor=predictor, data=CAR, explain=False)
     running, canceled, queued = submit(user, 3)
     claim()
-    services.cancel(user=user, prediction_id=str(canceled))
+    services.cancel(user=user, prediction_id=canceled)
 
     found = queue.positions(Prediction.objects.all())
 
@@ -512,26 +512,26 @@ def test_an_old_key_is_answered_when_it_is_full(
 
 @pytest.mark.parametrize("limit", [1, 1000, 1001, 2500])
 def test_a_gauge_lets_exactly_its_limit_in(limit: int) -> None:
-    gauge, rows = queue._Gauge(), [0]
+    gauge, rows = queue._LengthGauge(), [0]
 
     for _ in range(limit + 50):
-        rows[0] += not gauge.is_at(limit, lambda: rows[0])
+        rows[0] += not gauge.reaches(limit, lambda: rows[0])
 
     assert rows == [limit]
 
 
 def test_far_from_its_limit_a_gauge_counts_seldom() -> None:
-    gauge, counts = queue._Gauge(), iter(range(100))
+    gauge, counts = queue._LengthGauge(), iter(range(100))
 
     for _ in range(100):
-        gauge.is_at(queue.NEAR * 10, lambda: next(counts))
+        gauge.reaches(queue.NEAR_LIMIT * 10, lambda: next(counts))
 
     assert next(counts) == 1
 
 
 def test_near_its_limit_a_gauge_sees_what_others_added() -> None:
-    gauge = queue._Gauge()
-    gauge.is_at(queue.NEAR, lambda: queue.NEAR - 1)
+    gauge = queue._LengthGauge()
+    gauge.reaches(queue.NEAR_LIMIT, lambda: queue.NEAR_LIMIT - 1)
 
-    assert gauge.is_at(queue.NEAR, lambda: queue.NEAR)
-    assert not gauge.is_at(queue.NEAR, lambda: 0)
+    assert gauge.reaches(queue.NEAR_LIMIT, lambda: queue.NEAR_LIMIT)
+    assert not gauge.reaches(queue.NEAR_LIMIT, lambda: 0)

@@ -45,7 +45,7 @@ def test_workers_share_the_queue_without_taking_a_row_twice(
 
     def drain() -> int:
         rows = 0
-        while claimed := runner.run_waiting(version_id):
+        while claimed := runner.run_queued(Prediction, version_id):
             rows += claimed
         return rows
 
@@ -63,7 +63,7 @@ def test_sweeps_and_a_late_worker_end_each_row_once(
     for _ in range(6):
         request_prediction(user=user, predictor=predictor, data=CAR)
     version_id: Any = predictor.current_version_id
-    claim = claims.claim_fresh(version_id)
+    claim = claims.claim_first_attempts(Prediction, version_id)
     assert claim
     outcomes = scoring.score(claim)
     Prediction.objects.update(attempts=3, lease_expires_at="2000-01-01T00:00Z")

@@ -66,7 +66,7 @@ def buy(rich: User, predictor: Predictor) -> Buy:
 
 
 def score(version: PredictorVersion) -> None:
-    while runner.run_waiting(version.pk):
+    while runner.run_queued(Prediction, version.pk):
         pass
 
 
@@ -139,7 +139,7 @@ def test_a_number_comes_back_from_the_database_as_a_worker_stored_it(
     rich: User, predictor: Predictor, number: float
 ) -> None:
     row = request_prediction(user=rich, predictor=predictor, data={"horsepower": 100})
-    claim = claims.claim_fresh(row.version_id)
+    claim = claims.claim_first_attempts(Prediction, row.version_id)
     assert claim
     explanation = {"baseline": number, "contributions": {"x": number / 3}, "comparables": None}
 
@@ -219,7 +219,7 @@ def test_only_what_is_finished_and_not_erased_is_replayed(
     buy: Buy, rich: User, predictor: Predictor
 ) -> None:
     _, erased, _ = buy(3)
-    services.erase(user=rich, prediction_id=str(erased.pk))
+    services.erase(user=rich, prediction_id=erased.pk)
     request_prediction(user=rich, predictor=predictor, data={"horsepower": 100})
 
     assert [found.rows for found in replayed()] == [2]
@@ -233,7 +233,7 @@ def test_what_is_erased_meanwhile_is_left_out(
     score_rows = scoring.score_rows
 
     def erase_another_and_score(*arguments: Any) -> Any:
-        services.erase(user=rich, prediction_id=str(second.pk))
+        services.erase(user=rich, prediction_id=second.pk)
         return score_rows(*arguments)
 
     monkeypatch.setattr(scoring, "score_rows", erase_another_and_score)

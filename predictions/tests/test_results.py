@@ -26,7 +26,7 @@ def predict(
     sent = api.post("/api/tasks/predict", order, format="json")
     assert sent.status_code == 202, sent.content
     assert predictor.current_version_id
-    runner.run_waiting(predictor.current_version_id)
+    runner.run_queued(Prediction, predictor.current_version_id)
     task: dict[str, Any] = api.get(f"/api/tasks/{sent.json()['task_id']}").json()
     assert task["status"] == "finished"
     return task
@@ -75,7 +75,7 @@ def test_who_asks_and_who_does_not_are_scored_alike_in_one_claim(
         api.post("/api/tasks/predict", order, format="json").json()["task_id"] for order in orders
     ]
     assert predictor.current_version_id
-    assert runner.run_waiting(predictor.current_version_id) == 2
+    assert runner.run_queued(Prediction, predictor.current_version_id) == 2
 
     asked, not_asked = (api.get(f"/api/tasks/{key}").json()["result"] for key in keys)
 
@@ -206,7 +206,7 @@ def test_a_page_shows_the_range_and_the_reasons(
     bought = client.post(f"/estimate/{name}", filled)
     assert bought.status_code == 302, bought.context["form"].errors
     assert predictor.current_version_id
-    runner.run_waiting(predictor.current_version_id)
+    runner.run_queued(Prediction, predictor.current_version_id)
     page = client.get(bought["Location"]).content.decode()
 
     assert "Nine times in ten" in page

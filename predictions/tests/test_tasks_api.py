@@ -84,7 +84,7 @@ def make(user: User, predictor: Predictor) -> Make:
             return str(row.pk)
         row = services.request_prediction(user=of, predictor=by, data=data, explain=explain)
         if status == "canceled":
-            services.cancel(user=of, prediction_id=str(row.pk))
+            services.cancel(user=of, prediction_id=row.pk)
         if status in ("running", "finished", "failed"):
             claim = claim_alone(row.pk)
             if status != "running":
@@ -102,12 +102,12 @@ def make(user: User, predictor: Predictor) -> Make:
 def claim_alone(key: UUID) -> claims.Claim:
     """Claim a row as a worker does, and leave all others as they were."""
     version_id = Prediction.objects.get(pk=key).version_id
-    claim = claims.claim_fresh(version_id)
+    claim = claims.claim_first_attempts(Prediction, version_id)
     assert claim
     own = [row for row in claim.rows if row.id == key]
     others = [row for row in claim.rows if row.id != key]
-    settlement.give_back(claims.Claim(claim.token, version_id, others))
-    return claims.Claim(claim.token, version_id, own)
+    settlement.give_back(claims.Claim(Prediction, claim.token, version_id, others))
+    return claims.Claim(Prediction, claim.token, version_id, own)
 
 
 def ask(api: APIClient, **changes: Any) -> Any:
@@ -515,7 +515,7 @@ def test_a_draft_is_scored_and_charged_like_any_other(
     key = make("draft")
     run(api, key)
     assert predictor.current_version_id
-    runner.run_waiting(predictor.current_version_id)
+    runner.run_queued(Prediction, predictor.current_version_id)
 
     body = read(api, key).json()
 
@@ -738,7 +738,7 @@ def test_a_deleted_tasks_ledger_stays(api: APIClient, user: User, make: Make, st
     delete(api, key)
 
     assert (list(LedgerEntry.objects.order_by("pk").values()), money(user)) == before
-    assert LedgerEntry.objects.filter(task_id=key).count() == 2
+    assert LedgerEntry.objects.filter(subject_id=key).count() == 2
 
 
 @pytest.mark.parametrize("status", ["draft", *ENDED])
@@ -759,7 +759,7 @@ def test_deleting_takes_inputs_out_of_answers_kept_for_a_key(
     api.credentials(**api._credentials, HTTP_IDEMPOTENCY_KEY="one")  # type: ignore[attr-defined]
     first = ask(api, data={"horsepower": 1357})
     key = first.json()["task_id"]
-    services.cancel(user=Prediction.objects.get(pk=key).user, prediction_id=key)
+    services.cancel(user=Prediction.objects.get(pk=key).user, prediction_id=UUID(key))
     assert "IdempotencyKey" in holds_somewhere("1357")
 
     delete(api, key)
@@ -868,7 +868,7 @@ def test_a_wait_is_over_as_soon_as_the_task_ends(
     wait_until_awaited()
 
     if end == "canceled":
-        services.cancel(user=user, prediction_id=key)
+        services.cancel(user=user, prediction_id=UUID(key))
     else:
         claim = claim_alone(UUID(key))
         failure = Failure.INVALID_INPUT if end == "failed" else ""
@@ -916,10 +916,10 @@ def test_a_wait_for_a_running_task_outlasts_its_going_back_to_the_queue(
     wait_until_awaited()
     Prediction.objects.update(lease_expires_at="2000-01-01T00:00Z")
     recovery.recover()
-    time.sleep(4 * waiting.LOOK_EVERY_SECONDS)
+    time.sleep(4 * waiting.POLL_SECONDS)
     waits_still = not waiter.done()
 
-    claim = claims.claim_suspect(Prediction.objects.get().version_id)
+    claim = claims.claim_retry(Prediction, Prediction.objects.get().version_id)
     assert claim
     settlement.settle(claim, [scoring.Outcome(claim.rows[0], 1.0)])
 
@@ -943,8 +943,8 @@ def test_a_task_deleted_while_it_is_awaited_is_404(
     waiter = aside(read, api, key, NEVER)
     wait_until_awaited()
 
-    services.cancel(user=user, prediction_id=key)
-    services.erase(user=user, prediction_id=key)
+    services.cancel(user=user, prediction_id=UUID(key))
+    services.erase(user=user, prediction_id=UUID(key))
 
     assert waiter.result().status_code in (200, 404)  # whether it looked in between
 
@@ -956,7 +956,7 @@ def test_whoever_finds_no_place_to_wait_is_answered_at_once(
     aside: Callable[..., Future[Any]],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(waiting, "_places", threading.BoundedSemaphore(2))
+    monkeypatch.setattr(waiting, "_wait_slots", threading.BoundedSemaphore(2))
     queued, draft = make("queued"), make("draft")
     waiters = [aside(read, api, queued, NEVER) for _ in range(2)]
     wait_until_awaited(2)
@@ -974,7 +974,7 @@ def test_whoever_finds_no_place_to_wait_is_answered_at_once(
 def test_a_place_to_wait_is_given_back(
     api: APIClient, make: Make, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(waiting, "_places", threading.BoundedSemaphore(1))
+    monkeypatch.setattr(waiting, "_wait_slots", threading.BoundedSemaphore(1))
     keys = [make("queued"), make("draft"), make("running")]
 
     seconds = [timed(read, api, key, "0.2")[1] for key in keys]

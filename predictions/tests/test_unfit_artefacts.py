@@ -78,13 +78,13 @@ class Story:
 
     def _let_a_worker_work(self) -> None:
         """Start it, give it what waits, and sweep until its patience is over."""
-        worker.warm_up()
+        worker.load_models()
         for version_id in Prediction.objects.values_list("version", flat=True).distinct():
-            runner.run_waiting(version_id)
+            runner.run_queued(Prediction, version_id)
         for seconds in (0.0, PATIENCE + 1, PATIENCE + 2):
-            compatibility.look_at_what_is_on_sale()
-            compatibility.give_up_what_nobody_scores(seconds)
-        worker.warm_up()
+            compatibility.record_loadable_versions()
+            compatibility.fail_unserved(seconds)
+        worker.load_models()
 
     def _end_of(self, job_id: str) -> tuple[str, str]:
         row = Prediction.objects.get(pk=job_id)
@@ -131,12 +131,12 @@ def story(
             published[spec.name] = publishing.publish(domain, spec, card)
             shutil.copy(artefacts.path_of(card.artefact_sha256), tmp_path)
     settings.MODELS_DIR = tmp_path
-    settings.MODEL_PATIENCE_SECONDS = PATIENCE
+    settings.MODEL_TIMEOUT_SECONDS = PATIENCE
     monkeypatch.setattr(Plan, "for_rows", lambda _: Plan(2, 1, 2, by_group=False))
     caplog.set_level(logging.ERROR)
-    compatibility._foreign.clear()
+    compatibility._incompatible.clear()
     yield Story(published[NAME], user, api, caplog)
-    compatibility._foreign.clear()
+    compatibility._incompatible.clear()
 
 
 def test_a_tampered_artefact(story: Story) -> None:

@@ -17,7 +17,7 @@ from billing.models import CreditAccount, LedgerEntry
 from mlmodels.models import Predictor, PredictorVersion
 from mlmodels.serving import inference
 from predictions import audit, waiting, what_ifs
-from predictions.execution import runner, scoring
+from predictions.execution import claims, recovery, runner, scoring, settlement
 from predictions.models import Prediction, WhatIf
 
 pytestmark = pytest.mark.django_db
@@ -46,13 +46,13 @@ def finish(api: APIClient, predictor: Predictor, data: dict[str, Any]) -> str:
     sent = api.post("/api/tasks/predict", order, format="json")
     assert sent.status_code == 202, sent.content
     assert predictor.current_version_id
-    runner.run_waiting(predictor.current_version_id)
+    runner.run_queued(Prediction, predictor.current_version_id)
     return str(sent.json()["task_id"])
 
 
 def work() -> None:
-    for version_id in what_ifs.waiting_versions():
-        while what_ifs.run_waiting(version_id):
+    for version_id in recovery.waiting_versions(WhatIf):
+        while runner.run_queued(WhatIf, version_id):
             pass
 
 
@@ -227,20 +227,21 @@ def test_somebody_elses_task_is_not_there(
 def test_without_an_answer_in_time_it_is_504_and_does_not_count(
     api: APIClient, finished: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(what_ifs, "ANSWERED_WITHIN_SECONDS", 0.05)
+    monkeypatch.setattr(what_ifs, "TIMEOUT_SECONDS", 0.05)
 
     answer = api.post(f"/api/tasks/{finished}/what-if", {"data": CAR}, format="json")
     WhatIf.objects.update(deadline_at=Now() - timedelta(seconds=1))
+    recovery.recover()
 
     assert (answer.status_code, answer.json()["code"]) == (504, "timeout")
     assert what_ifs.left(Prediction.objects.get(pk=UUID(finished))) == 20
-    assert what_ifs.waiting_versions() == []  # nobody scores what nobody waits for
+    assert recovery.waiting_versions(WhatIf) == {}  # nobody scores what nobody waits for
 
 
 def test_where_too_many_wait_it_is_429_and_nothing_is_asked(
     api: APIClient, finished: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(waiting._places, "acquire", lambda **_: False)
+    monkeypatch.setattr(waiting._wait_slots, "acquire", lambda **_: False)
 
     answer = api.post(f"/api/tasks/{finished}/what-if", {"data": CAR}, format="json")
 
@@ -272,13 +273,13 @@ def test_deleting_a_task_deletes_its_what_ifs(api: APIClient, ask: Ask, finished
 
 def waiting_one(api: APIClient, finished: str, horsepower: int = 200) -> WhatIf:
     row = Prediction.objects.get(pk=UUID(finished))
-    return what_ifs._queue(row.user, finished, {"horsepower": horsepower})
+    return what_ifs._queue(row.user, UUID(finished), {"horsepower": horsepower})
 
 
 def test_those_of_one_version_are_scored_together(api: APIClient, finished: str) -> None:
     rows = [waiting_one(api, finished, horsepower) for horsepower in (100, 150, 200)]
 
-    assert what_ifs.run_waiting(rows[0].version_id) == 3
+    assert runner.run_queued(WhatIf, rows[0].version_id) == 3
 
     values = list(WhatIf.objects.values_list("value", flat=True))
     assert len(set(values)) == 3
@@ -287,19 +288,23 @@ def test_those_of_one_version_are_scored_together(api: APIClient, finished: str)
 
 def test_a_second_delivery_finds_nothing_to_do(api: APIClient, finished: str) -> None:
     row = waiting_one(api, finished)
-    what_ifs.run_waiting(row.version_id)
+    runner.run_queued(WhatIf, row.version_id)
 
-    assert what_ifs.run_waiting(row.version_id) == 0
+    assert runner.run_queued(WhatIf, row.version_id) == 0
 
 
 def test_the_first_answer_stays_if_two_workers_score_it(api: APIClient, finished: str) -> None:
     row = waiting_one(api, finished)
-    claim = what_ifs._pick(row.version_id, "attempts = 0", 1)
+    claim = claims.claim_first_attempts(WhatIf, row.version_id)
     assert claim
     outcomes = scoring.score(claim)
-    WhatIf.objects.update(value=1.0)
+    WhatIf.objects.update(lease_expires_at=Now() - timedelta(seconds=1))
+    recovery.recover()
+    second = claims.claim_retry(WhatIf, row.version_id)
+    assert second
+    settlement.settle(second, [scoring.Outcome(second.rows[0], 1.0)])
 
-    what_ifs._settle(outcomes)
+    settlement.settle(claim, outcomes)
 
     assert WhatIf.objects.get().value == 1.0
 
@@ -309,20 +314,21 @@ def test_one_whose_worker_died_is_tried_once_more_alone_and_then_no_more(
 ) -> None:
     rows = [waiting_one(api, finished, horsepower) for horsepower in (100, 150)]
     version_id = rows[0].version_id
-    picked = []
-    for _ in range(4):
-        claims = [
-            what_ifs._pick(version_id, "attempts = 0", 64),
-            what_ifs._pick(
-                version_id, "attempts BETWEEN 1 AND 1 AND lease_expires_at < CURRENT_TIMESTAMP", 1
-            ),
+    claimed = []
+    for _ in range(3):
+        attempts = [
+            claims.claim_first_attempts(WhatIf, version_id),
+            claims.claim_retry(WhatIf, version_id),
+            claims.claim_retry(WhatIf, version_id),
         ]
-        picked.append([len(claim.rows) if claim else 0 for claim in claims])
-        WhatIf.objects.update(lease_expires_at=Now() - timedelta(seconds=5))
+        claimed.append([len(claim.rows) if claim else 0 for claim in attempts])
+        WhatIf.objects.update(lease_expires_at=Now() - timedelta(seconds=1))
+        recovery.recover()
 
-    assert picked == [[2, 0], [0, 1], [0, 1], [0, 0]]
-    assert what_ifs.run_waiting(version_id) == 0
-    assert what_ifs.waiting_versions() == []
+    assert claimed == [[2, 0, 0], [0, 1, 1], [0, 0, 0]]
+    assert set(WhatIf.objects.values_list("failure", flat=True)) == {"worker_lost"}
+    assert recovery.waiting_versions(WhatIf) == {}
+    assert what_ifs.left(rows[0].prediction) == 20  # what nobody was told does not count
 
 
 def test_one_that_cannot_be_scored_is_400_and_its_neighbours_are_answered(
@@ -360,10 +366,11 @@ def test_without_its_artefact_it_is_503(
 
 def test_what_nobody_was_told_is_deleted_after_an_hour(api: APIClient, finished: str) -> None:
     old, new = waiting_one(api, finished, 100), waiting_one(api, finished, 150)
-    WhatIf.objects.filter(pk=old.pk).update(deadline_at=Now() - timedelta(hours=2))
-    WhatIf.objects.filter(pk=new.pk).update(deadline_at=Now() - timedelta(minutes=2))
+    WhatIf.objects.update(deadline_at=Now())
+    recovery.recover()
+    WhatIf.objects.filter(pk=old.pk).update(finished_at=Now() - timedelta(hours=2))
 
-    what_ifs.forget_unanswered()
+    what_ifs.purge_unanswered()
 
     assert list(WhatIf.objects.values_list("pk", flat=True)) == [new.pk]
 
@@ -397,8 +404,9 @@ def test_the_page_shows_what_changed_and_what_came_of_it(
     page = browser.get(sent["Location"])
 
     [answer] = page.context["answers"]
-    assert answer["changed"] == {"horsepower": 200}
-    assert answer["difference"] == answer["value"] - answer["before"]["value"]
+    [change] = answer.changes
+    assert (change.feature.name, change.before, change.after) == ("horsepower", "121", "200")
+    assert answer.difference == answer.value - page.context["prediction"].value
     assert "Power: 121 → <strong>200</strong> hp" in page.content.decode()
     assert "19 more" in page.content.decode()
 

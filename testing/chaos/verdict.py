@@ -30,11 +30,11 @@ _ROWS = """
     JOIN accounts_user u ON u.id = p.user_id
     JOIN mlmodels_predictor m ON m.id = p.predictor_id
     LEFT JOIN (
-        SELECT task_id, SUM(CASE WHEN kind = 'hold' THEN 1 ELSE 0 END) AS holds,
+        SELECT subject_id, SUM(CASE WHEN kind = 'hold' THEN 1 ELSE 0 END) AS holds,
             SUM(CASE WHEN kind = 'capture' THEN 1 ELSE 0 END) AS captures,
             SUM(CASE WHEN kind = 'release' THEN 1 ELSE 0 END) AS releases
-        FROM billing_ledgerentry GROUP BY task_id
-    ) e ON e.task_id = p.id
+        FROM billing_ledgerentry GROUP BY subject_id
+    ) e ON e.subject_id = p.id
 """
 _SPAN = {
     True: "CAST(EXTRACT(EPOCH FROM p.deadline_at - p.queued_at) AS FLOAT)",

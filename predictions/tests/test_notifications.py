@@ -1,4 +1,4 @@
-"""The doorbell never delays who rings it, and rings again when the broker is back."""
+"""Notifying workers delays nobody, and is repeated when the broker is back."""
 
 import os
 import signal
@@ -17,7 +17,8 @@ from django.conf import settings
 from pytest_django.fixtures import Settings
 
 from predictions import notifications
-from predictions.notifications import ring
+from predictions.models import Prediction
+from predictions.notifications import notify_workers
 from predictions.worker import Backoff
 from testing.processes import empty_redis_database, eventually, needs_redis
 
@@ -25,11 +26,12 @@ AT_ONCE_SECONDS = 0.2  # generous: it takes microseconds
 A, B = uuid.UUID(int=1), uuid.UUID(int=2)
 NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
 
-RING_AND_END = f"""
+NOTIFY_AND_END = f"""
 import uuid, django
 django.setup()
-from predictions import notifications
-notifications.ring(uuid.UUID("{A}"))
+from predictions.models import Prediction
+from predictions.notifications import notify_workers
+notify_workers(Prediction, uuid.UUID("{A}"))
 """
 
 
@@ -70,7 +72,7 @@ def redis_broker(
     return unused_port
 
 
-def rings(broker: Path) -> list[uuid.UUID]:
+def messages_at(broker: Path) -> list[uuid.UUID]:
     """The versions for which messages wait."""
     messages = broker.glob(f"{settings.CELERY_TASK_DEFAULT_QUEUE}/*.msg")
     texts = [path.read_text() for path in sorted(messages)]
@@ -86,34 +88,34 @@ def seconds_of(call: Callable[[], None]) -> float:
 # --- What is published ---------------------------------------------------------------------------
 
 
-def test_rings_of_one_version_within_the_gap_become_one_message(
+def test_messages_of_one_version_within_the_gap_become_one_message(
     broker: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(notifications, "FIRST_GAP_SECONDS", 0.5)
-    ring(A)
-    eventually(lambda: rings(broker) == [A])
+    monkeypatch.setattr(notifications, "MIN_GAP_SECONDS", 0.5)
+    notify_workers(Prediction, A)
+    eventually(lambda: messages_at(broker) == [A])
 
     for _ in range(100):
-        ring(A)
-        ring(B)
+        notify_workers(Prediction, A)
+        notify_workers(Prediction, B)
 
-    eventually(lambda: len(rings(broker)) > 1)
+    eventually(lambda: len(messages_at(broker)) > 1)
     time.sleep(0.6)  # another gap, in which nothing more comes
-    assert sorted(rings(broker)) == [A, A, B]
+    assert sorted(messages_at(broker)) == [A, A, B]
 
 
-def test_a_forked_child_rings_by_a_thread_of_its_own(broker: Path) -> None:
-    ring(A)
-    eventually(lambda: rings(broker) == [A])
+def test_a_forked_child_notifies_by_a_thread_of_its_own(broker: Path) -> None:
+    notify_workers(Prediction, A)
+    eventually(lambda: messages_at(broker) == [A])
 
     child = os.fork()
     if child == 0:
-        ring(B)
+        notify_workers(Prediction, B)
         time.sleep(5)
         os._exit(1)
 
     try:
-        eventually(lambda: rings(broker) == [A, B], within=4)
+        eventually(lambda: messages_at(broker) == [A, B], within=4)
     finally:
         os.kill(child, signal.SIGKILL)
         os.waitpid(child, 0)
@@ -123,32 +125,35 @@ def test_a_process_that_ends_at_once_is_still_heard(tmp_path: Path) -> None:
     environment = {"VAR_DIR": str(tmp_path), "DATABASE_URL": "", "CELERY_BROKER_URL": ""}
 
     subprocess.run(
-        [sys.executable, "-c", RING_AND_END],
+        [sys.executable, "-c", NOTIFY_AND_END],
         cwd=settings.BASE_DIR,
         env={**os.environ, **environment},
         check=True,
     )
 
-    assert rings(tmp_path / "broker") == [A]
+    assert messages_at(tmp_path / "broker") == [A]
 
 
 # --- A broker that is away -----------------------------------------------------------------------
 
 
-def test_a_broker_that_refuses_delays_no_ring(redis_broker: socket.socket) -> None:
-    times = [seconds_of(lambda: ring(A)) for _ in range(3)]
+def test_a_broker_that_refuses_delays_nobody(redis_broker: socket.socket) -> None:
+    times = [seconds_of(lambda: notify_workers(Prediction, A)) for _ in range(3)]
     time.sleep(0.2)  # the publisher has failed by now
-    times += [seconds_of(lambda: ring(B)) for _ in range(3)]
+    times += [seconds_of(lambda: notify_workers(Prediction, B)) for _ in range(3)]
 
     assert max(times) < AT_ONCE_SECONDS
 
 
-def test_a_broker_that_hangs_delays_no_ring_and_no_end(redis_broker: socket.socket) -> None:
+def test_a_broker_that_hangs_delays_nobody_and_no_end(redis_broker: socket.socket) -> None:
     redis_broker.listen()
-    ring(A)
+    notify_workers(Prediction, A)
     redis_broker.accept()[0].recv(1)  # the publisher waits for an answer by now
 
-    times = [seconds_of(lambda: ring(A)), seconds_of(lambda: ring(B))]
+    times = [
+        seconds_of(lambda: notify_workers(Prediction, A)),
+        seconds_of(lambda: notify_workers(Prediction, B)),
+    ]
     at_exit = seconds_of(notifications._flush_at_exit)
 
     assert max(times) < AT_ONCE_SECONDS
@@ -159,14 +164,14 @@ def test_what_was_rung_while_the_broker_was_away_is_published_when_it_is_back(
     broker: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     broker.write_text("in the way of the directory")
-    ring(A)
+    notify_workers(Prediction, A)
     eventually(lambda: "took no message" in caplog.text)
-    ring(B)
+    notify_workers(Prediction, B)
     assert not broker.is_dir()
 
     broker.unlink()
 
-    eventually(lambda: sorted(rings(broker)) == [A, B])
+    eventually(lambda: sorted(messages_at(broker)) == [A, B])
 
 
 @needs_redis
@@ -174,7 +179,7 @@ def test_the_publisher_connects_anew_once_redis_is_back(
     redis_broker: socket.socket, settings: Settings, caplog: pytest.LogCaptureFixture
 ) -> None:
     queue = settings.CELERY_TASK_DEFAULT_QUEUE
-    ring(A)
+    notify_workers(Prediction, A)
     eventually(lambda: "took no message" in caplog.text)
 
     with empty_redis_database() as url, redis.Redis.from_url(url) as client:
@@ -183,7 +188,7 @@ def test_the_publisher_connects_anew_once_redis_is_back(
         assert str(A).encode() in client.lrange(queue, 0, 0)[0]
 
 
-# --- How often the sweep rings -------------------------------------------------------------------
+# --- How often the sweep notifies -------------------------------------------------------------------
 
 
 def test_a_queue_that_does_not_move_is_rung_for_ever_more_rarely(settings: Settings) -> None:

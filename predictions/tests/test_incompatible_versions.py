@@ -25,7 +25,7 @@ from predictions.audit import breaches
 from predictions.execution import claims, compatibility, recovery, runner, scoring, settlement
 from predictions.models import Prediction
 from predictions.services import cancel, request_prediction
-from predictions.tasks import score_waiting
+from predictions.tasks import score_predictions
 
 pytestmark = pytest.mark.django_db
 
@@ -38,10 +38,10 @@ Submit = Callable[..., Prediction]
 
 @pytest.fixture(autouse=True)
 def _patience(settings: LazySettings) -> Iterator[None]:
-    settings.MODEL_PATIENCE_SECONDS = PATIENCE
-    compatibility._foreign.clear()
+    settings.MODEL_TIMEOUT_SECONDS = PATIENCE
+    compatibility._incompatible.clear()
     yield
-    compatibility._foreign.clear()
+    compatibility._incompatible.clear()
 
 
 @pytest.fixture
@@ -50,7 +50,7 @@ def version_id(predictor: Predictor, monkeypatch: pytest.MonkeyPatch) -> UUID:
     assert predictor.current_version_id
     PredictorVersion.objects.filter(pk=predictor.current_version_id).update(sklearn_version="0.1")
     monkeypatch.delitem(inference._loaded, predictor.current_version_id, raising=False)
-    availability.note_loadable([predictor.current_version_id])
+    availability.record_loadable([predictor.current_version_id])
     return predictor.current_version_id
 
 
@@ -69,7 +69,9 @@ def state(row: Prediction) -> tuple[str, str, int]:
 
 def score_elsewhere(version_id: UUID) -> None:
     """What a worker that has the library does."""
-    claim = claims.claim_fresh(version_id) or claims.claim_suspect(version_id)
+    claim = claims.claim_first_attempts(Prediction, version_id) or claims.claim_retry(
+        Prediction, version_id
+    )
     assert claim
     settlement.settle(claim, [scoring.Outcome(row, 1.0) for row in claim.rows])
 
@@ -77,7 +79,7 @@ def score_elsewhere(version_id: UUID) -> None:
 def look(*times: float) -> None:
     """Sweep at these times."""
     for now in times:
-        compatibility.give_up_what_nobody_scores(now)
+        compatibility.fail_unserved(now)
 
 
 WAITING = (Status.QUEUED, "", 0)
@@ -87,13 +89,13 @@ GIVEN_UP = (Status.FAILED, Failure.MODEL_UNAVAILABLE, 0)
 # --- Left alone ----------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("run", [runner.run_fresh, runner.run_suspect, runner.run_waiting])
+@pytest.mark.parametrize("run", [runner.run_first_attempts, runner.run_retry, runner.run_queued])
 def test_a_worker_without_the_library_claims_nothing(
-    submit: Submit, version_id: UUID, run: Callable[[UUID], int]
+    submit: Submit, version_id: UUID, run: Callable[..., int]
 ) -> None:
     row = submit()
 
-    assert run(version_id) == 0
+    assert run(Prediction, version_id) == 0
     assert state(row) == WAITING
 
 
@@ -104,7 +106,7 @@ def test_its_task_ends_without_an_error_and_says_why_once(
 
     with caplog.at_level(logging.ERROR):
         for _ in range(3):
-            score_waiting(str(version_id))
+            score_predictions(str(version_id))
 
     assert state(row) == WAITING
     assert len(caplog.records) == 1
@@ -114,10 +116,10 @@ def test_its_task_ends_without_an_error_and_says_why_once(
 def test_such_a_version_stays_on_sale_while_a_worker_that_can_load_it_is_at_work(
     predictor: Predictor, version_id: UUID
 ) -> None:
-    worker.warm_up()
+    worker.load_models()
     look(0, PATIENCE + 1)
 
-    assert version_id in compatibility._foreign
+    assert version_id in compatibility._incompatible
     assert find_on_sale(predictor.name).current_version_id == version_id
 
 
@@ -128,7 +130,7 @@ def test_the_other_versions_are_scored(
     other = submit(predictors["linear_regression"])
     assert other.version_id
 
-    runner.run_waiting(other.version_id)
+    runner.run_queued(Prediction, other.version_id)
 
     assert state(other)[0] == Status.FINISHED
 
@@ -137,7 +139,7 @@ def test_another_worker_scores_what_this_one_left(
     submit: Submit, version_id: UUID, user: User, predictor: Predictor
 ) -> None:
     row = submit()
-    runner.run_waiting(version_id)
+    runner.run_queued(Prediction, version_id)
 
     score_elsewhere(version_id)
 
@@ -152,7 +154,7 @@ def test_what_nobody_scores_fails_uncharged_and_goes_off_sale(
     submit: Submit, version_id: UUID, user: User, predictor: Predictor
 ) -> None:
     rows = [submit(), submit()]
-    runner.run_waiting(version_id)
+    runner.run_queued(Prediction, version_id)
 
     look(0, PATIENCE + 1)
 
@@ -167,7 +169,7 @@ def test_what_nobody_scores_fails_uncharged_and_goes_off_sale(
 
 def test_it_is_not_given_up_before_its_time(submit: Submit, version_id: UUID) -> None:
     row = submit()
-    runner.run_waiting(version_id)
+    runner.run_queued(Prediction, version_id)
 
     look(0, 10, 20, PATIENCE)
 
@@ -176,7 +178,7 @@ def test_it_is_not_given_up_before_its_time(submit: Submit, version_id: UUID) ->
 
 
 def test_time_counts_from_the_first_look_at_a_row(submit: Submit, version_id: UUID) -> None:
-    compatibility.leave_to_others(version_id, "reason")
+    compatibility.mark_incompatible(version_id, "reason")
     look(0, 1000)
     row = submit()
 
@@ -190,9 +192,9 @@ def test_time_counts_from_the_first_look_at_a_row(submit: Submit, version_id: UU
 def test_all_that_wait_are_given_up_at_once_however_many(
     submit: Submit, version_id: UUID, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(recovery, "SWEEP_ROWS", 2)
+    monkeypatch.setattr(recovery, "ROWS_PER_TRANSACTION", 2)
     rows = [submit() for _ in range(5)]
-    runner.run_waiting(version_id)
+    runner.run_queued(Prediction, version_id)
 
     look(0, PATIENCE + 1)
 
@@ -204,10 +206,10 @@ def test_rows_that_another_worker_is_scoring_are_left_to_it(
     submit: Submit, version_id: UUID
 ) -> None:
     running = submit()
-    claim = claims.claim_fresh(version_id)
+    claim = claims.claim_first_attempts(Prediction, version_id)
     assert claim
     waiting = submit()
-    runner.run_waiting(version_id)
+    runner.run_queued(Prediction, version_id)
 
     look(0, PATIENCE + 1)
     settlement.settle(claim, [scoring.Outcome(row, 1.0) for row in claim.rows])
@@ -221,7 +223,7 @@ def test_other_versions_are_not_given_up(
     submit: Submit, version_id: UUID, predictors: dict[str, Predictor]
 ) -> None:
     other = submit(predictors["linear_regression"])
-    compatibility.leave_to_others(version_id, "reason")
+    compatibility.mark_incompatible(version_id, "reason")
 
     look(0, PATIENCE + 1)
 
@@ -233,7 +235,7 @@ def test_other_versions_are_not_given_up(
 
 def leave_alone(version_id: UUID) -> None:
     """The other worker has stopped."""
-    gone = Now() - availability.NOTED_WITHIN - timedelta(seconds=1)
+    gone = Now() - availability.LIVE_WITHIN - timedelta(seconds=1)
     PredictorVersion.objects.filter(pk=version_id).update(loadable_at=gone)
 
 
@@ -241,7 +243,7 @@ def test_what_no_worker_can_load_goes_off_sale_before_anybody_buys_it(
     predictor: Predictor, version_id: UUID, caplog: pytest.LogCaptureFixture
 ) -> None:
     leave_alone(version_id)
-    compatibility.look_at_what_is_on_sale()
+    compatibility.record_loadable_versions()
 
     look(0, PATIENCE, PATIENCE + 1, PATIENCE + 3)
 
@@ -257,7 +259,7 @@ def test_what_was_never_loadable_anywhere_goes_off_sale_too(
     predictor: Predictor, version_id: UUID
 ) -> None:
     PredictorVersion.objects.update(loadable_at=None)
-    compatibility.look_at_what_is_on_sale()
+    compatibility.record_loadable_versions()
 
     look(0, PATIENCE + 1)
 
@@ -269,7 +271,7 @@ def test_what_waits_for_it_fails_uncharged_at_once(
     submit: Submit, version_id: UUID, user: User
 ) -> None:
     leave_alone(version_id)
-    compatibility.look_at_what_is_on_sale()
+    compatibility.record_loadable_versions()
     look(0, PATIENCE)
     row = submit()
 
@@ -286,10 +288,10 @@ def test_a_worker_that_can_load_it_has_time_to_come_back(
 ) -> None:
     """As when all have waited for the database."""
     leave_alone(version_id)
-    compatibility.look_at_what_is_on_sale()
+    compatibility.record_loadable_versions()
 
     look(0, PATIENCE)
-    availability.note_loadable([version_id])
+    availability.record_loadable([version_id])
     look(PATIENCE + 1)
     leave_alone(version_id)
     look(PATIENCE + 2, 2 * PATIENCE + 2)
@@ -302,7 +304,7 @@ def test_a_worker_notes_what_it_could_load_and_nothing_else(
 ) -> None:
     PredictorVersion.objects.update(loadable_at=None)
 
-    compatibility.look_at_what_is_on_sale()
+    compatibility.record_loadable_versions()
 
     noted = PredictorVersion.objects.filter(loadable_at__isnull=False)
     others = {row.current_version_id for row in predictors.values()} - {version_id}
@@ -313,7 +315,7 @@ def test_it_is_noted_only_now_and_then_by_however_many_workers(version_id: UUID)
     noted = PredictorVersion.objects.get(pk=version_id).loadable_at
 
     for _ in range(3):
-        availability.note_loadable([version_id])
+        availability.record_loadable([version_id])
 
     assert PredictorVersion.objects.get(pk=version_id).loadable_at == noted
 
@@ -325,7 +327,7 @@ def test_a_version_published_while_workers_run_is_noticed(
     card = replace(card, artefact_sha256="f" * 64, libraries={**card.libraries, "numpy": "0.1"})
     newer = publishing.publish(domain, spec, card)
 
-    compatibility.look_at_what_is_on_sale()
+    compatibility.record_loadable_versions()
     look(0, PATIENCE + 1)
 
     newer.refresh_from_db()
@@ -340,7 +342,7 @@ def test_it_is_not_given_up_while_another_worker_moves_it(
 ) -> None:
     settings.CLAIM_ROWS = 1
     rows = [submit() for _ in range(5)]
-    runner.run_waiting(version_id)
+    runner.run_queued(Prediction, version_id)
 
     for minute in range(4):
         look(minute * 60)
@@ -355,7 +357,7 @@ def test_it_is_not_given_up_while_another_worker_moves_it(
 
 def test_rows_that_join_its_end_do_not_move_it(submit: Submit, version_id: UUID) -> None:
     rows = [submit()]
-    runner.run_waiting(version_id)
+    runner.run_queued(Prediction, version_id)
     look(0)
     rows.append(submit())
     look(PATIENCE / 2)
@@ -372,10 +374,10 @@ def test_a_row_that_waits_to_be_tried_again_is_no_sign_of_standstill(
     """Another worker scores all that comes; only one row waits, for its second try."""
     settings.RETRY_SECONDS = 600
     row = submit()
-    claim = claims.claim_fresh(version_id)
+    claim = claims.claim_first_attempts(Prediction, version_id)
     assert claim
     settlement.abandon(claim)
-    runner.run_waiting(version_id)
+    runner.run_queued(Prediction, version_id)
 
     look(0, PATIENCE + 1, 2 * PATIENCE + 2)
 
@@ -384,9 +386,9 @@ def test_a_row_that_waits_to_be_tried_again_is_no_sign_of_standstill(
 
 def test_an_emptied_queue_starts_anew(submit: Submit, version_id: UUID, user: User) -> None:
     first = submit()
-    runner.run_waiting(version_id)
+    runner.run_queued(Prediction, version_id)
     look(0)
-    cancel(user=user, prediction_id=str(first.pk))
+    cancel(user=user, prediction_id=first.pk)
     look(PATIENCE + 1)
     second = submit()
 
@@ -400,13 +402,13 @@ def test_a_predictor_trained_again_with_the_present_libraries_is_sold_again(
 ) -> None:
     """Even if the artefact is the same to the bit, it is another version that may be loaded."""
     submit()
-    runner.run_waiting(version_id)
+    runner.run_queued(Prediction, version_id)
     look(0, PATIENCE + 1)
 
     domain, spec, card = next(item for item in trained if item[1].name == predictor.name)
     newer = publishing.publish(domain, spec, card)
 
     row = submit(find_on_sale(predictor.name))
-    runner.run_waiting(newer.pk)
+    runner.run_queued(Prediction, newer.pk)
     assert newer.number == 2
     assert state(row)[0] == Status.FINISHED
