@@ -48,7 +48,8 @@ class Client:
 
     def __init__(self, root: Path, env: dict[str, str], model: str) -> None:
         self._process = subprocess.Popen(
-            [sys.executable, "bench/cost_client.py", model], cwd=root, env={**env, "PYTHONPATH": str(root)},
+            [sys.executable, "bench/cost_client.py", model],
+            cwd=root, env={**env, "PYTHONPATH": str(root)},
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
         )  # fmt: skip
         self._read()  # it is ready

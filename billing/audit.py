@@ -1,7 +1,7 @@
 """The ledger's invariants, each with the queries that find what breaks it.
 
-A query reads whole tables once, whatever their size; `carprice.db.snapshots.snapshot` gives all of them
-the same state of the database.
+A query reads whole tables once, whatever their size; `carprice.db.snapshots` gives all of them the
+same state of the database.
 """
 
 from __future__ import annotations

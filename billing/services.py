@@ -97,7 +97,8 @@ _RESERVE = """
 """
 _WRITE_HOLD = """
     INSERT INTO billing_ledgerentry
-        (account_id, kind, balance_change, held_change, balance_after, held_after, subject_id, reason)
+        (account_id, kind, balance_change, held_change, balance_after, held_after, subject_id,
+        reason)
     VALUES (%s, 'hold', 0, %s, %s, %s, %s, '') RETURNING id
 """
 

@@ -8,7 +8,8 @@ MISMATCH = "a resolution must end the whole of a hold, or give back the whole of
 
 FITS = """
     resolved.id = NEW.resolves_id AND resolved.account_id = NEW.account_id
-        AND (resolved.subject_id = NEW.subject_id OR (resolved.subject_id IS NULL AND NEW.subject_id IS NULL))
+        AND (resolved.subject_id = NEW.subject_id
+            OR (resolved.subject_id IS NULL AND NEW.subject_id IS NULL))
         AND CASE NEW.kind
             WHEN 'refund' THEN
                 resolved.kind = 'capture' AND resolved.balance_change = -NEW.balance_change

@@ -7,7 +7,7 @@ import os
 # Threads share a pool of database connections; the settings are read after this.
 os.environ.setdefault("DATABASE_POOL", "true")
 
-from carprice.settings import PORT, WEB_PROCESSES, WEB_THREADS, WEB_WAITERS  # noqa: E402
+from carprice.settings import PORT, WEB_PROCESSES, WEB_THREADS, WEB_WAITERS
 
 bind = f"{os.environ.get('BIND_HOST', '127.0.0.1')}:{PORT}"
 worker_class = "gthread"

@@ -32,7 +32,7 @@ class HeartbeatAdmin(ReadOnlyAdmin):
 @admin.site.admin_view
 @permission_required("billing.view_ledgerentry", raise_exception=True)
 def audit(request: HttpRequest) -> HttpResponse:
-    """A button that checks every invariant, and what was found."""
+    """A button that checks every invariant, and the findings."""
     findings = check() if request.method == "POST" else []
     context = {
         **admin.site.each_context(request),

@@ -17,7 +17,7 @@ OVERDUE = timedelta(seconds=settings.DEADLINE_SECONDS + 60)
 
 @dataclass(frozen=True)
 class Finding:
-    """What was found of one invariant: a sentence for each breach."""
+    """The audit's result for one invariant: a sentence for each breach."""
 
     invariant: str
     breaches: list[str]
@@ -31,14 +31,14 @@ def check(invariants: Sequence[Invariant] = ()) -> list[Finding]:
 
 
 def breaches() -> list[str]:
-    """One sentence for each breach; none if money and jobs are all there."""
+    """One sentence for each breach; none if money and predictions are all there."""
     return [breach for finding in check() for breach in finding.breaches]
 
 
 def _check(invariant: Invariant) -> Finding:
     started = time.perf_counter()
-    found = invariant.breaches()
-    return Finding(invariant.name, found, time.perf_counter() - started)
+    breaches = invariant.breaches()
+    return Finding(invariant.name, breaches, time.perf_counter() - started)
 
 
 _CHARGES = """

@@ -65,7 +65,7 @@ class ScoringRequest(models.Model):
     # No index of its own: every change of a status would have to maintain it.
     version = models.ForeignKey(PredictorVersion, models.PROTECT, db_index=False, related_name="+")
     status = models.CharField(max_length=8, choices=Status)
-    data = models.JSONField(help_text="Every feature as used; of a draft, whatever was given.")
+    data = models.JSONField(help_text="Every feature as used; of a draft, whatever was entered.")
     explain = models.BooleanField(default=False, db_default=False)
 
     created_at = models.DateTimeField(db_default=Now())
@@ -126,7 +126,7 @@ class PredictionQuerySet(ScoringRequestQuerySet["Prediction"]):
         return self.exclude(queued_at=None).order_by("-queued_at", "-hold_id")
 
     def for_display(self) -> Self:
-        """With what is told of a prediction beside its own columns."""
+        """With what is shown of a prediction beside its own columns."""
         rows = self.select_related("predictor", "version")
         large = ("signature", "metrics", "calibration", "report", "libraries")
         return rows.defer(*(f"version__{column}" for column in large))
@@ -145,7 +145,7 @@ class Prediction(ScoringRequest):
     predictor = models.ForeignKey(Predictor, models.PROTECT, db_index=False, related_name="+")
     price = models.PositiveIntegerField(help_text="Credits, fixed at submission.")
     defaulted = models.JSONField(default=list, help_text="Features that took their default.")
-    entered = models.JSONField(null=True, help_text="Values given in another unit, as given.")
+    entered = models.JSONField(null=True, help_text="Values entered in another unit, as entered.")
     erased_at = models.DateTimeField(
         null=True, help_text="When its user deleted it: inputs and result are gone since."
     )

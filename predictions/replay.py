@@ -79,17 +79,17 @@ def replay(
 
 
 def _replay(version: PredictorVersion, rows: PredictionQuerySet, limit: int | None) -> Replay:
-    found = Replay(version)
+    replayed = Replay(version)
     try:
         scorer = inference.scorer(version.pk)
     except (ArtefactError, OSError) as error:
-        found.rows, found.fault = rows.count(), str(error)
-        return found
+        replayed.rows, replayed.fault = rows.count(), str(error)
+        return replayed
     with threadpool_limits(1):  # as in a worker
         for page in _pages(rows, limit):
             for start in range(0, len(page), settings.CLAIM_ROWS):
-                _compare(found, scorer, page[start : start + settings.CLAIM_ROWS])
-    return found
+                _compare(replayed, scorer, page[start : start + settings.CLAIM_ROWS])
+    return replayed
 
 
 def _pages(rows: PredictionQuerySet, limit: int | None) -> Iterator[list[Stored]]:
@@ -104,23 +104,23 @@ def _pages(rows: PredictionQuerySet, limit: int | None) -> Iterator[list[Stored]
 
 def _page(rows: PredictionQuerySet, limit: int | None) -> list[Stored]:
     size = PAGE_ROWS if limit is None else min(PAGE_ROWS, limit)
-    found = rows.values_list("pk", "data", "value", "explanation")[:size]
-    return [Stored._make(row) for row in found]
+    values = rows.values_list("pk", "data", "value", "explanation")[:size]
+    return [Stored._make(row) for row in values]
 
 
-def _compare(found: Replay, scorer: inference.Scorer, batch: list[Stored]) -> None:
+def _compare(replayed: Replay, scorer: inference.Scorer, batch: list[Stored]) -> None:
     """Score a batch as a worker does, and note what is not the same."""
     rows = [Row(row.id, row.data, explain=row.explanation is not None) for row in batch]
-    found.rows += len(batch)
+    replayed.rows += len(batch)
     for row, outcome in zip(batch, scoring.score_rows(scorer, rows), strict=True):
         difference = _difference(row, outcome)
         if difference is None:
             continue
-        found.differing += 1
+        replayed.differing += 1
         if outcome.value is not None and row.value:
-            found.largest = max(found.largest, abs(outcome.value / row.value - 1))
-        if len(found.differences) < SHOWN:
-            found.differences.append(difference)
+            replayed.largest = max(replayed.largest, abs(outcome.value / row.value - 1))
+        if len(replayed.differences) < SHOWN:
+            replayed.differences.append(difference)
 
 
 def _difference(row: Stored, outcome: Outcome) -> Difference | None:
@@ -135,11 +135,11 @@ def _difference(row: Stored, outcome: Outcome) -> Difference | None:
 
 def _numbers(value: float, explanation: dict[str, Any] | None) -> dict[str, Any]:
     """Everything that was computed for a prediction, by name."""
-    found = dict(explanation or {})
-    contributions = found.pop("contributions", {})
+    parts = dict(explanation or {})
+    contributions = parts.pop("contributions", {})
     return {
         "value": value,
-        **{name: _as_float(part) for name, part in found.items()},
+        **{name: _as_float(part) for name, part in parts.items()},
         **{f"contribution of {name}": _as_float(part) for name, part in contributions.items()},
     }
 

@@ -1,4 +1,4 @@
-"""What is told of a prediction that has ended: its value, range, factors and warnings.
+"""What is known of a prediction that has ended: its value, range, factors and warnings.
 
 All but the factors follow from what is stored with the prediction and its version.
 """
@@ -33,7 +33,7 @@ class Factor:
 class Result:
     """The value with its range and what it is made of, in the target's unit.
 
-    `age_gap` is by how much it exceeds the age that was given; `comparables` are the known cases
+    `age_gap` is by how much it exceeds the age that was entered; `comparables` are the known cases
     most like this one. Both are None where the domain, or the prediction, has none.
     """
 

@@ -1,7 +1,7 @@
 """What a user asks for: a prediction, a draft of one, and what becomes of either.
 
 Rows are locked before accounts. Each change of a status names the one it starts from, so that of
-two at the same moment one wins and the other is told.
+two at the same moment one wins and the other is refused.
 """
 
 import json
@@ -28,7 +28,7 @@ from predictions.notifications import notify_workers
 
 Status = Prediction.Status
 
-# What a stored answer to a task's submission repeats of its inputs.
+# Members of a stored answer to a submission that repeat its inputs, as they are once it is erased.
 REDACTED: dict[str, Any] = {
     "data": {},
     "defaulted": [],
@@ -95,7 +95,7 @@ def was_erased(user: User, prediction_id: UUID) -> bool:
 
 
 def create_draft(*, user: User, predictor: Predictor, data: Any, explain: bool) -> Prediction:
-    """Keep input as it is given, right or wrong; nothing is held."""
+    """Keep input as it is sent, right or wrong; nothing is held."""
     return Prediction.objects.create(
         user=user,
         predictor=predictor,

@@ -85,7 +85,7 @@ class Watcher(threading.Thread):
                 self._wake(_ended(self._next()))
                 pause.wait(POLL_SECONDS)
             except (DatabaseError, InterfaceError) as error:
-                logger.warning("Nobody can be told of ended predictions: %s", error)
+                logger.warning("Waiting requests cannot see what has ended: %s", error)
                 connection.close()
                 pause.wait(POLL_AFTER_OUTAGE_SECONDS)
 

@@ -92,7 +92,7 @@ def _refresh(what_if: WhatIf) -> None:
 
 @transaction.atomic
 def _queue(user: User, prediction_id: UUID, changes: Any) -> WhatIf:
-    """A new one, or the one that asked the same before."""
+    """A new one, or an earlier one with the same features."""
     row = lock_own(user, prediction_id)
     domain = DOMAINS[row.predictor.domain]
     queries.check_inputs_of(row.version_id, domain, changes)
@@ -151,7 +151,7 @@ def answer(what_if: WhatIf) -> Answer:
 
 
 def purge_unanswered() -> None:
-    """Delete what nobody was told."""
+    """Delete, after a while, those that ended without an answer."""
     WhatIf.objects.filter(
         failure__in=UNANSWERED, finished_at__lt=Now() - UNANSWERED_KEPT_FOR
     ).delete()

@@ -192,8 +192,10 @@ class Job:
 
 _JOBS = """
     SELECT p.id, p.data ->> 'horsepower', p.status, p.failure, p.attempts, p.value,
-        (SELECT count(*) FROM billing_ledgerentry e WHERE e.subject_id = p.id AND e.kind = 'capture'),
-        (SELECT count(*) FROM billing_ledgerentry e WHERE e.subject_id = p.id AND e.kind = 'release')
+        (SELECT count(*) FROM billing_ledgerentry e
+            WHERE e.subject_id = p.id AND e.kind = 'capture'),
+        (SELECT count(*) FROM billing_ledgerentry e
+            WHERE e.subject_id = p.id AND e.kind = 'release')
     FROM predictions_prediction p JOIN accounts_user u ON u.id = p.user_id
     WHERE u.email = '{email}' ORDER BY p.queued_at, p.id
 """

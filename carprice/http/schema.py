@@ -1,4 +1,4 @@
-"""What is the same for every route in the OpenAPI document, so that its annotations need not say it.
+"""What is the same for every route in the OpenAPI document, so that views need not say it.
 
 Views describe themselves by `extend_schema`. `ApiSchema` names and groups them; `complete` is run
 on the finished document and adds what all routes have.

@@ -24,7 +24,7 @@ from predictions.models import Heartbeat
 logger = logging.getLogger(__name__)
 
 OK = "ok"
-HEARD_WITHIN = timedelta(seconds=30)
+ALIVE_WITHIN = timedelta(seconds=30)
 
 
 class Health(serializers.Serializer[Any]):
@@ -66,11 +66,11 @@ class ReadyView(PublicApiView):
             "artefacts": _artefacts,
             "worker": _worker,
         }
-        found = {name: _answer(check) for name, check in checks.items()}
-        ready = all(answer == OK for answer in found.values())
+        answers = {name: _answer(check) for name, check in checks.items()}
+        ready = all(answer == OK for answer in answers.values())
         if ready:
-            return Response(found)
-        return Response(found, 503, headers={"Retry-After": str(RETRY_AFTER_OUTAGE_SECONDS)})
+            return Response(answers)
+        return Response(answers, 503, headers={"Retry-After": str(RETRY_AFTER_OUTAGE_SECONDS)})
 
 
 def _answer(check: Callable[[], str]) -> str:
@@ -119,5 +119,5 @@ def _is_loadable(predictor: Predictor) -> bool:
 
 
 def _worker() -> str:
-    heard = Heartbeat.objects.filter(beat_at__gt=Now() - HEARD_WITHIN).exists()
-    return OK if heard else "no worker has consumed lately"
+    is_alive = Heartbeat.objects.filter(beat_at__gt=Now() - ALIVE_WITHIN).exists()
+    return OK if is_alive else "no worker has consumed lately"

@@ -60,7 +60,7 @@ EXAMPLE = OpenApiExample(
 
 @extend_schema_field(OpenApiTypes.UUID)
 class IdField(serializers.Field[UUID, str, str, Any]):
-    """Any JSON string; one that is no id is found nowhere."""
+    """Any JSON string; one that is no id is the id of nothing."""
 
     def to_internal_value(self, data: Any) -> UUID:
         if not isinstance(data, str):

@@ -53,7 +53,7 @@ class DataField(serializers.JSONField):
     """Features and their values, checked later against the predictor's signature."""
 
     def validate_empty_values(self, data: Any) -> tuple[bool, Any]:
-        """Takes null, so that an unknown predictor is told first."""
+        """Takes null, so that an unknown predictor is refused first."""
         return (True, None) if data is None else super().validate_empty_values(data)
 
 
@@ -137,7 +137,7 @@ class Result(serializers.Serializer[results.Result]):
     baseline = serializers.FloatField(allow_null=True)
     factors = Factor(many=True, allow_null=True)
     age_gap = serializers.FloatField(
-        required=False, help_text="The value less the `chronological_age` that was given."
+        required=False, help_text="The value less the `chronological_age` that was sent."
     )
     comparables = Comparable(
         many=True, required=False, help_text="Known cases most like this one, nearest first."
@@ -192,10 +192,10 @@ class Task(serializers.Serializer[Any]):
     charged = serializers.IntegerField()
     explain = serializers.BooleanField()
     data = serializers.JSONField(  # type: ignore[assignment]  # shadows a property; never read
-        help_text="Every feature as used; of a draft, whatever was given."
+        help_text="Every feature as used; of a draft, whatever was sent."
     )
     defaulted = serializers.ListField(child=serializers.CharField())
-    entered = serializers.SerializerMethodField(help_text="Values given in another unit, as given.")
+    entered = serializers.SerializerMethodField(help_text="Values sent in another unit, as sent.")
     warnings = serializers.SerializerMethodField()
     validation_errors = serializers.SerializerMethodField()
     position = serializers.SerializerMethodField(

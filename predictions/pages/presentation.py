@@ -1,4 +1,4 @@
-"""Predictions and what-ifs as pages show them: frozen dataclasses, made here and read by templates."""
+"""Predictions and what-ifs as pages show them: dataclasses that templates read."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass

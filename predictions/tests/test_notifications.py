@@ -188,7 +188,7 @@ def test_the_publisher_connects_anew_once_redis_is_back(
         assert str(A).encode() in client.lrange(queue, 0, 0)[0]
 
 
-# --- How often the sweep notifies -------------------------------------------------------------------
+# --- How often the sweep notifies ----------------------------------------------------------------
 
 
 def test_a_queue_that_does_not_move_is_rung_for_ever_more_rarely(settings: Settings) -> None:

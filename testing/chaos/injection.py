@@ -1,10 +1,10 @@
 """Faults inside a process: points of the program where it can be made to die or to wait.
 
-Loaded by `testing.chaos.settings` alone, so that the program itself knows nothing of it. The environment
-names a directory, FAULT_POINTS. While it holds a file named for a point, the first process to
-reach that point takes the file, and dies at once or waits to be hurt, as the file says. FAULT_NAME
-is the program's name, such as `worker-1`: while there is a file of an order, @ and that name, the
-program does as ordered, such as doing without one of its safeguards.
+Loaded by `testing.chaos.settings` alone, so that the program itself knows nothing of it. The
+environment names a directory, FAULT_POINTS. While it holds a file named for a point, the first
+process to reach that point takes the file, and dies at once or waits to be hurt, as the file says.
+FAULT_NAME is the program's name, such as `worker-1`: while there is a file of an order, @ and that
+name, the program does as ordered, such as doing without one of its safeguards.
 """
 
 import functools

@@ -8,17 +8,19 @@ from predictions.audit import check
 
 class Command(BaseCommand):
     help = (
-        "Check every invariant of money and jobs; name each breach and exit with 1 if any. "
+        "Check every invariant of money and predictions; name each breach and exit with 1 if any. "
         "With --verbosity 2, say how long each took."
     )
 
     def handle(self, *args: Any, verbosity: int, **options: Any) -> None:
         findings = check()
-        found = [breach for finding in findings for breach in finding.breaches]
+        breaches = [breach for finding in findings for breach in finding.breaches]
         for finding in findings if verbosity > 1 else []:
             self.stdout.write(f"{finding.seconds:6.2f} s  {finding.invariant}")
-        for breach in found:
+        for breach in breaches:
             self.stderr.write(breach)
-        self.stdout.write("No breach found." if not found else f"{len(found)} breaches found.")
-        if found:
+        self.stdout.write(
+            "No breach found." if not breaches else f"{len(breaches)} breaches found."
+        )
+        if breaches:
             sys.exit(1)

@@ -31,30 +31,32 @@ class Command(BaseCommand):
         name = options["predictor"]
         lift_statement_timeout()
         rows = differing = faults = 0
-        for found in replay(
+        for replayed in replay(
             predictor=_find(name) if name else None,
             since=options["since"],
             limit=options["limit"],
         ):
-            self._show(found)
-            differing += found.differing
-            if found.fault:
+            self._show(replayed)
+            differing += replayed.differing
+            if replayed.fault:
                 faults += 1
             else:
-                rows += found.rows
+                rows += replayed.rows
         self.stdout.write(f"{rows:,} predictions replayed, {differing:,} differ.")
         if differing or faults:
             sys.exit(1)
 
-    def _show(self, found: Replay) -> None:
-        if found.fault:
-            self.stderr.write(f"{found.version}: {found.rows:,} not replayed. {found.fault}")
+    def _show(self, replayed: Replay) -> None:
+        if replayed.fault:
+            self.stderr.write(
+                f"{replayed.version}: {replayed.rows:,} not replayed. {replayed.fault}"
+            )
             return
-        apart = f", values by {found.largest:.1e} of them at most" if found.differing else ""
+        apart = f", values by {replayed.largest:.1e} of them at most" if replayed.differing else ""
         self.stdout.write(
-            f"{found.version}: {found.rows:,} replayed, {found.differing:,} differ{apart}"
+            f"{replayed.version}: {replayed.rows:,} replayed, {replayed.differing:,} differ{apart}"
         )
-        for difference in found.differences:
+        for difference in replayed.differences:
             self.stderr.write(f"  {difference}")
         self.stdout.flush()
 
