@@ -76,7 +76,7 @@ def reach(point: str) -> None:
 def _hook_web() -> None:
     _replace("predictions.services", "place_hold", _then(AFTER_HOLD))
     _replace("carprice.idempotency.keys", "store_answer", _then(BEFORE_COMMIT))
-    _replace("predictions.notifications", "ring", _first(BEFORE_PUBLISH))
+    _replace("predictions.services", "notify_workers", _first(BEFORE_PUBLISH))
     _replace("predictions.api.root_contract", "PredictView.dispatch", _before_answer)
 
 
@@ -88,9 +88,9 @@ def _hook_worker() -> None:
         "resolve_holds",
         _then(BEFORE_FINISH, unless=_is_sweeping),
     )
-    _replace("predictions.execution.runner", "settle", _then(AFTER_FINISH))
+    _replace("predictions.execution.settlement", "settle", _then(AFTER_FINISH))
     _replace(
-        "predictions.execution.recovery", "retry_or_fail", _then(MID_SWEEP, unless=_is_scoring)
+        "predictions.execution.settlement", "retry_or_fail", _then(MID_SWEEP, unless=_is_scoring)
     )
     _replace(
         "predictions.execution.recovery",

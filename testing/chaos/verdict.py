@@ -250,7 +250,7 @@ def _judge_submission(submission: Submission, found: list[str], verdict: Verdict
 def _wrong_answers_kept(stack: Stack, load: Load, verdict: Verdict) -> Iterator[str]:
     """A key is kept together with its task, or not at all."""
     question = """
-        SELECT u.email, a.status FROM accounts_idempotentanswer a
+        SELECT u.email, a.status FROM idempotency_idempotencykey a
         JOIN accounts_user u ON u.id = a.user_id
     """
     ours = set(load.emails)
