@@ -1,5 +1,5 @@
 # `make run` serves the program, `make test` tests it; both set themselves up.
-.PHONY: run test lint format bench bench-audit bench-cost bench-models chaos models-doc audit lock clean
+.PHONY: run test lint format bench bench-audit bench-statements bench-cost bench-models chaos models-doc audit lock clean
 .DEFAULT_GOAL := run
 
 PYTHON ?= $(firstword $(foreach p,python3.13 python3.12 python3.11 python3,$(shell \
@@ -27,6 +27,9 @@ bench: .venv/dev.stamp
 
 bench-audit: .venv/dev.stamp
 	@$(BIN)/python bench/audit.py $(ARGS)
+
+bench-statements: .venv/dev.stamp
+	@PYTHONPATH=. $(BIN)/python bench/statements.py $(ARGS)
 
 bench-cost: .venv/dev.stamp
 	@$(BIN)/python bench/cost.py $(ARGS)
