@@ -1,1 +1,11 @@
-pytest_plugins = ["testing.fixtures"]
+import pytest
+
+pytest.register_assert_rewrite("testing")
+
+pytest_plugins = [
+    "testing.fixtures",
+    "testing.auth_api",
+    "testing.idempotency",
+    "testing.pages",
+    "testing.tasks_api",
+]

@@ -59,6 +59,58 @@ SECRETS = [
     settings.JWT_SIGNING_KEY,
 ]
 
+NESTED = 100_000
+# A body that no route accepts, whatever it asks for.
+BROKEN_BODIES = {
+    "nothing": b"",
+    "blank": b" \r\n\t",
+    "null": b"null",
+    "a-list": b"[]",
+    "a-list-of-objects": b"[{}]",
+    "a-text": b'"s"',
+    "a-number": b"7",
+    "a-truth": b"true",
+    "nan": b"NaN",
+    "minus-infinity": b"-Infinity",
+    "huge-float": b"1e999",
+    "half-an-object": b"{",
+    "half-a-text": b'{"a": "b',
+    "trailing-garbage": b"{}x",
+    "two-objects": b"{}{}",
+    "trailing-comma": b'{"a": 1,}',
+    "single-quotes": b"{'a': 1}",
+    "comment": b'{"a": 1} // one',
+    "python": b'{"a": None}',
+    "leading-zero": b'{"a": 01}',
+    "hexadecimal": b'{"a": 0x1}',
+    "raw-line-end": b'{"a": "\n"}',
+    "bad-escape": b'{"a": "\\x41"}',
+    "duplicate-key": b'{"a": 1, "a": 2}',
+    "nul-in-a-key": b'{"\\u0000": 1}',
+    "nul-in-a-text": b'{"a": "\\u0000"}',
+    "raw-nul": b'{"a": 1}\x00',
+    "lone-surrogate": b'{"a": "\\ud800"}',
+    "lone-surrogate-in-a-key": b'{"\\udfff": 1}',
+    "swapped-surrogates": b'{"a": "\\udc00\\ud800"}',
+    "encoded-surrogate": b'{"a": "\xed\xa0\x80"}',
+    "overlong-utf-8": b'{"a": "\xc0\xaf"}',
+    "cut-utf-8": b'{"a": "\xe2\x82"}',
+    "latin-1": '{"a": "é"}'.encode("latin-1"),
+    "utf-8-with-bom": b"\xef\xbb\xbf{}",
+    "utf-16": "{}".encode("utf-16"),
+    "utf-16-le": '{"a": 1}'.encode("utf-16-le"),
+    "utf-32": "{}".encode("utf-32"),
+    "binary": bytes(range(256)),
+    "gzip": b"\x1f\x8b\x08\x00\x00\x00\x00\x00\x00\x03",
+    "5000-digits": b'{"a": ' + b"9" * 5_000 + b"}",
+    "deep-lists": b"[" * NESTED,
+    "deep-closed-lists": b"[" * NESTED + b"]" * NESTED,
+    "deep-objects": b'{"a":' * 1_200 + b"1" + b"}" * 1_200,
+    "21-levels": b'{"a":' + b"[" * 20 + b"]" * 20 + b"}",
+    "unknown-field": b'{"no_such_field": 1}',
+    "form": b"model_name=random_forest&new_amount=5",
+}
+
 
 class World:
     """A user with a draft, a queued, an ended, a finished and an erased task; others."""
@@ -163,3 +215,15 @@ def leaks(response: Any) -> list[str]:
     """What an answer tells that is nobody's business."""
     text = response.content.decode(errors="replace")
     return [secret for secret in SECRETS if secret in text]
+
+
+def state(user: User) -> tuple[int, ...]:
+    """Everything a refused request must leave as it was."""
+    account = CreditAccount.objects.get(pk=user.pk)
+    return (
+        User.objects.count(),
+        Prediction.objects.count(),
+        LedgerEntry.objects.count(),
+        account.balance,
+        account.held,
+    )

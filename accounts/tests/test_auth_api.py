@@ -1,36 +1,38 @@
 """Every route below /api/auth/, and the common rules as they apply to them."""
 
-import base64
 import json
 from collections.abc import Callable
 from contextlib import suppress
-from datetime import timedelta
-from threading import Barrier
 from typing import Any
 from urllib.parse import quote
-from uuid import UUID
 
-import jwt
 import pytest
-from django.conf import settings
 from django.db import OperationalError, connection
-from django.db.models.functions import Now
 from django.utils import timezone
 from rest_framework.test import APIClient
 
-from accounts import services
 from accounts.models import TokenSession, User
-from accounts.tokens import SessionAccessToken, SessionRefreshToken, open_session
 from billing.models import CreditAccount
 from carprice.http import throttling
+from testing.auth_api import (
+    CREDENTIALS,
+    FORM_TYPE,
+    NO_TEXTS,
+    Pair,
+    assert_alive,
+    assert_granted,
+    assert_invalid,
+    assert_refused,
+    claims,
+    me,
+    post,
+    send,
+)
 from testing.fixtures import PASSWORD
 
 pytestmark = pytest.mark.django_db
-
 ACCOUNT = {"name": "Bob", "email": "bob@example.com", "password": PASSWORD}
-CREDENTIALS = {"email": "ada@example.com", "password": PASSWORD}
 FORM = f"username=ada%40example.com&password={quote(PASSWORD)}"
-FORM_TYPE = "application/x-www-form-urlencoded"
 BODY_LIMIT = 2_621_440
 ROUTES = {
     "/api/auth/register": "POST",
@@ -41,119 +43,13 @@ ROUTES = {
 }
 PUBLIC = ["/api/auth/register", "/api/auth/login", "/api/auth/refresh"]
 PRIVATE = ["/api/auth/logout", "/api/auth/me"]
-PAIR = {"access_token", "refresh_token", "token_type", "expires_in"}
-NO_TEXTS = [None, 7, 1.5, True, [], ["x"], {}, {"a": 1}]
-AtOnce = Callable[..., list[Any]]
-Pair = dict[str, str]
-
-
-# --- Helpers -------------------------------------------------------------------------------------
-
-
-def post(path: str, body: Any = None, token: str | None = None) -> Any:
-    """A request with a JSON body; none for None."""
-    headers: dict[str, Any] = {"HTTP_AUTHORIZATION": f"Bearer {token}"} if token else {}
-    if body is None:
-        return APIClient().post(path, **headers)
-    return APIClient().post(path, body, format="json", **headers)
-
-
-def send(path: str, body: bytes, content_type: str = "application/json", **headers: Any) -> Any:
-    """A request with exactly this body."""
-    return APIClient().generic("POST", path, body, content_type, **headers)  # type: ignore[arg-type]
 
 
 def log_in(form: str) -> Any:
     return send("/api/auth/login", form.encode(), FORM_TYPE)
 
 
-def refresh(token: Any) -> Any:
-    return post("/api/auth/refresh", {"refresh_token": token})
-
-
-def me(token: str) -> Any:
-    return APIClient().get("/api/auth/me", HTTP_AUTHORIZATION=f"Bearer {token}")
-
-
-def log_out(token: str) -> Any:
-    return post("/api/auth/logout", token=token)
-
-
-def claims(token: str) -> dict[str, Any]:
-    return jwt.decode(token, options={"verify_signature": False})
-
-
-def sign(payload: dict[str, Any], key: str = settings.JWT_SIGNING_KEY) -> str:
-    return jwt.encode(payload, key, algorithm="HS256")
-
-
-def pair_of(session: TokenSession) -> Pair:
-    return {
-        "access_token": str(SessionAccessToken.for_session(session)),
-        "refresh_token": str(SessionRefreshToken.for_session(session)),
-    }
-
-
-def assert_refused(response: Any, status: int, code: str) -> dict[str, Any]:
-    """The error body of the contract; returns its `errors`."""
-    body = response.json()
-    assert (response.status_code, body["code"]) == (status, code)
-    assert response["Content-Type"] == "application/json"
-    assert set(body) == {"code", "detail"} | ({"errors"} if status == 400 else set())
-    if status == 401:
-        assert response["WWW-Authenticate"] == "Bearer"
-    return dict(body.get("errors", {}))
-
-
-def assert_invalid(response: Any, *fields: str) -> None:
-    assert sorted(assert_refused(response, 400, "invalid_request")) == sorted(fields)
-
-
-def assert_dead(pair: Pair) -> None:
-    assert_refused(me(pair["access_token"]), 401, "not_authenticated")
-    assert_refused(refresh(pair["refresh_token"]), 401, "not_authenticated")
-
-
-def assert_alive(pair: Pair) -> None:
-    assert me(pair["access_token"]).status_code == 200
-    assert refresh(pair["refresh_token"]).status_code == 200
-
-
-def before_the_first_update(wait: Callable[[], Any]) -> Callable[..., Any]:
-    """For `execute_wrapper`: hold a request back between what it reads and what it writes."""
-    waiting = [wait]
-
-    def execute(call: Any, sql: str, params: Any, many: bool, context: Any) -> Any:
-        if sql.startswith("UPDATE") and waiting:
-            waiting.pop()()
-        return call(sql, params, many, context)
-
-    return execute
-
-
-@pytest.fixture
-def session(user: User) -> TokenSession:
-    return open_session(user, refreshable=True)
-
-
-@pytest.fixture
-def pair(session: TokenSession) -> Pair:
-    """Tokens as a login gives them."""
-    return pair_of(session)
-
-
-@pytest.fixture
-def bearer(pair: Pair) -> dict[str, Any]:
-    return {"HTTP_AUTHORIZATION": f"Bearer {pair['access_token']}"}
-
-
-@pytest.fixture
-def other(user: User) -> Pair:
-    """Those of another login of the same user."""
-    return pair_of(open_session(user, refreshable=True))
-
-
-# --- POST /api/auth/register ---------------------------------------------------------------------
+# --- POST /api/auth/register ----------------------------------------------------------------------
 
 
 def test_registering_answers_with_id_name_and_email() -> None:
@@ -236,17 +132,7 @@ def test_an_idempotency_key_means_nothing_here() -> None:
     assert [answer.status_code for answer in answers] == [201, 409]
 
 
-# --- POST /api/auth/login ------------------------------------------------------------------------
-
-
-def assert_granted(response: Any, user: User) -> None:
-    body = response.json()
-    assert response.status_code == 200
-    assert set(body) == PAIR
-    assert (body["token_type"], body["expires_in"]) == ("bearer", 1800)
-    assert response["Cache-Control"] == "no-store"
-    assert me(body["access_token"]).json()["id"] == str(user.pk)
-    assert refresh(body["refresh_token"]).status_code == 200
+# --- POST /api/auth/login -------------------------------------------------------------------------
 
 
 def test_logging_in_with_json_answers_with_a_pair_of_tokens(user: User) -> None:
@@ -291,17 +177,17 @@ def test_a_form_may_hold_utf_8_as_it_is(user: User) -> None:
     assert_granted(log_in("username=ADA@example.com&password=пароль-из-слов"), user)
 
 
-def test_the_tokens_tell_nothing_but_ids(pair: Pair) -> None:
-    for token in pair.values():
+def test_the_tokens_tell_nothing_but_ids(token_pair: Pair) -> None:
+    for token in token_pair.values():
         payload = claims(token)
         assert set(payload) == {"token_type", "exp", "jti", "user_id", "sid", "iss", "aud"}
         assert "@" not in json.dumps(payload)
 
 
-def test_an_access_token_lasts_30_minutes_and_a_refresh_token_14_days(pair: Pair) -> None:
+def test_an_access_token_lasts_30_minutes_and_a_refresh_token_14_days(token_pair: Pair) -> None:
     now = timezone.now().timestamp()
 
-    lifetimes = [claims(token)["exp"] - now for token in pair.values()]
+    lifetimes = [claims(token)["exp"] - now for token in token_pair.values()]
 
     assert lifetimes == pytest.approx([30 * 60, 14 * 24 * 3600], abs=10)
 
@@ -403,377 +289,11 @@ def test_a_body_that_is_no_json_object_is_refused(body: bytes) -> None:
     assert_refused(send("/api/auth/login", body), 400, "invalid_request")
 
 
-# --- POST /api/auth/refresh ----------------------------------------------------------------------
+# --- GET /api/auth/me -----------------------------------------------------------------------------
 
 
-def test_refreshing_answers_with_a_new_pair(user: User, pair: Pair) -> None:
-    response = refresh(pair["refresh_token"])
-
-    assert response.json()["refresh_token"] != pair["refresh_token"]
-    assert_granted(response, user)
-
-
-def test_a_session_can_be_refreshed_again_and_again(pair: Pair) -> None:
-    token = pair["refresh_token"]
-
-    for _ in range(5):
-        token = refresh(token).json()["refresh_token"]
-
-    assert TokenSession.objects.count() == 1
-    assert_alive({**pair, "refresh_token": token})
-
-
-def test_a_refresh_leaves_the_older_access_token_its_time(pair: Pair) -> None:
-    refresh(pair["refresh_token"])
-
-    assert me(pair["access_token"]).status_code == 200
-
-
-def test_using_a_refresh_token_twice_ends_the_whole_session(pair: Pair, other: Pair) -> None:
-    newer = refresh(pair["refresh_token"]).json()
-
-    response = refresh(pair["refresh_token"])
-
-    assert_refused(response, 401, "not_authenticated")
-    assert_dead(newer)
-    assert_dead(pair)
-    assert_alive(other)
-
-
-def test_an_older_refresh_token_ends_the_session_too(pair: Pair) -> None:
-    newer = refresh(pair["refresh_token"]).json()
-    newest = refresh(newer["refresh_token"]).json()
-
-    refresh(pair["refresh_token"])
-
-    assert_dead(newest)
-
-
-@pytest.mark.parametrize("value", NO_TEXTS, ids=repr)
-def test_a_refresh_token_that_is_no_text_is_400(value: Any) -> None:
-    assert_invalid(refresh(value), "refresh_token")
-
-
-@pytest.mark.parametrize("value", ["", "x" * 2001, "x" * 1_000_000, "a\x00b"], ids=lambda v: v[:9])
-def test_a_text_that_cannot_be_a_token_is_400(value: str) -> None:
-    assert_invalid(refresh(value), "refresh_token")
-
-
-def test_a_refresh_needs_its_token_and_nothing_else(pair: Pair) -> None:
-    body = {"refresh_token": pair["refresh_token"], "grant_type": "refresh_token"}
-
-    assert_invalid(post("/api/auth/refresh", {}), "refresh_token")
-    assert_invalid(post("/api/auth/refresh", body), "grant_type")
-    assert_alive(pair)
-
-
-@pytest.mark.parametrize(
-    "token",
-    [
-        " ",
-        "a",
-        "..",
-        "a.b.c",
-        "e30.e30.e30",
-        "é.é.é",
-        "bnVsbA.bnVsbA.bnVsbA",
-        "eyJhbGciOlsiSFMyNTYiXX0.e30.e30",
-        base64.urlsafe_b64encode(b"[" * 1400).decode() + ".e30.e30",
-        "Bearer a.b.c",
-    ],
-    ids=lambda token: token[:20],
-)
-def test_a_text_that_is_no_token_is_401(pair: Pair, token: str) -> None:
-    assert_refused(refresh(token), 401, "not_authenticated")
-    assert_alive(pair)
-
-
-def test_a_changed_token_is_refused(pair: Pair, other: Pair) -> None:
-    head, _, signature = pair["refresh_token"].split(".")
-    foreign = other["refresh_token"].split(".")[1]
-
-    assert_refused(refresh(f"{head}.{foreign}.{signature}"), 401, "not_authenticated")
-    assert_refused(refresh(pair["refresh_token"] + "x"), 401, "not_authenticated")
-    assert_alive(pair)
-    assert_alive(other)
-
-
-@pytest.mark.parametrize("algorithm", ["none", "None", "NONE"])
-def test_a_token_without_a_signature_is_refused(pair: Pair, algorithm: str) -> None:
-    header = json.dumps({"alg": algorithm, "typ": "JWT"}).encode()
-    encoded = base64.urlsafe_b64encode(header).rstrip(b"=").decode()
-    payload = pair["refresh_token"].split(".")[1]
-
-    assert_refused(refresh(f"{encoded}.{payload}."), 401, "not_authenticated")
-    assert_alive(pair)
-
-
-@pytest.mark.parametrize("key", ["x" * 64, settings.SECRET_KEY], ids=["any", "SECRET_KEY"])
-def test_a_foreign_signature_is_refused(pair: Pair, key: str) -> None:
-    forged = sign(claims(pair["refresh_token"]), key)
-
-    assert_refused(refresh(forged), 401, "not_authenticated")
-    assert_alive(pair)
-
-
-def test_a_refresh_token_is_refused_one_second_after_it_expired(pair: Pair) -> None:
-    late = int(timezone.now().timestamp()) - 1
-    expired = sign({**claims(pair["refresh_token"]), "exp": late})
-
-    assert_refused(refresh(expired), 401, "not_authenticated")
-
-
-@pytest.mark.parametrize(
-    "changes",
-    [
-        {"sid": None},
-        {"sid": "1"},
-        {"sid": {"a": 1}},
-        {"sid": str(UUID(int=7))},
-        {"jti": None},
-        {"jti": "1"},
-        {"jti": 7},
-        {"token_type": "access"},
-        {"token_type": None},
-        {"iss": "elsewhere"},
-        {"aud": "elsewhere"},
-        {"exp": "soon"},
-        {"exp": None},
-        {"exp": 10**30},
-        {"exp": "99999999999"},
-    ],
-    ids=repr,
-)
-def test_a_signed_token_with_a_wrong_claim_is_refused(pair: Pair, changes: dict[str, Any]) -> None:
-    odd = sign({**claims(pair["refresh_token"]), **changes})
-
-    assert_refused(refresh(odd), 401, "not_authenticated")
-    assert_alive(pair)
-
-
-@pytest.mark.parametrize("missing", ["sid", "jti", "token_type", "exp", "iss", "aud"])
-def test_a_signed_token_without_a_claim_is_refused(pair: Pair, missing: str) -> None:
-    payload = claims(pair["refresh_token"])
-    del payload[missing]
-
-    assert_refused(refresh(sign(payload)), 401, "not_authenticated")
-    assert_alive(pair)
-
-
-def test_an_access_token_refreshes_nothing(pair: Pair) -> None:
-    assert_refused(refresh(pair["access_token"]), 401, "not_authenticated")
-    assert_alive(pair)
-
-
-def test_a_refresh_token_is_no_access_token(pair: Pair) -> None:
-    assert_refused(me(pair["refresh_token"]), 401, "not_authenticated")
-    assert_refused(log_out(pair["refresh_token"]), 401, "not_authenticated")
-    assert_alive(pair)
-
-
-def test_a_session_of_the_root_contract_has_no_refresh_token(user: User) -> None:
-    granted = post("/sign_in", CREDENTIALS).json()
-
-    assert set(granted) == {"access_token", "token_type", "name", "email"}
-    assert TokenSession.objects.get().refresh_id is None
-
-
-@pytest.mark.parametrize("current", [True, False])
-def test_a_deactivated_user_is_refused_whatever_the_token(
-    pair: Pair, user: User, current: bool
-) -> None:
-    newer = refresh(pair["refresh_token"]).json()
-    User.objects.filter(pk=user.pk).update(is_active=False)
-
-    assert_dead(newer if current else pair)
-
-
-def test_a_refresh_refused_to_a_deactivated_user_does_not_use_the_token_up(
-    pair: Pair, user: User
-) -> None:
-    User.objects.filter(pk=user.pk).update(is_active=False)
-    refresh(pair["refresh_token"])
-    User.objects.filter(pk=user.pk).update(is_active=True)
-
-    assert_alive(pair)
-
-
-def test_a_new_password_ends_both_tokens(pair: Pair, user: User) -> None:
-    user.set_password("another battery horse")
-    user.save()
-
-    assert_dead(pair)
-
-
-def test_both_tokens_die_with_their_user(make_user: Callable[..., User]) -> None:
-    user = make_user("eve@example.com", credit=0)
-    pair = pair_of(open_session(user, refreshable=True))
-    user.delete()
-
-    assert_dead(pair)
-
-
-@pytest.mark.postgresql
-@pytest.mark.django_db(transaction=True)
-def test_of_eight_uses_at_once_one_gets_a_pair_and_the_session_ends(
-    pair: Pair, at_once: AtOnce
-) -> None:
-    everybody_has_read = Barrier(8)
-
-    def use() -> Any:
-        with connection.execute_wrapper(before_the_first_update(everybody_has_read.wait)):
-            return refresh(pair["refresh_token"])
-
-    answers = at_once([use] * 8)
-
-    granted = [answer.json() for answer in answers if answer.status_code == 200]
-    assert sorted(answer.status_code for answer in answers) == [200, *[401] * 7]
-    assert_dead(pair)
-    assert_dead(granted[0])
-
-
-@pytest.mark.postgresql
-@pytest.mark.django_db(transaction=True)
-def test_a_refresh_and_a_logout_at_once_leave_no_token_alive(pair: Pair, at_once: AtOnce) -> None:
-    both_have_read = Barrier(2)
-
-    def run(call: Callable[[], Any]) -> Any:
-        with connection.execute_wrapper(before_the_first_update(both_have_read.wait)):
-            return call()
-
-    refreshed, logged_out = at_once(
-        [
-            lambda: run(lambda: refresh(pair["refresh_token"])),
-            lambda: run(lambda: log_out(pair["access_token"])),
-        ]
-    )
-
-    assert refreshed.status_code in (200, 401)
-    assert logged_out.status_code == 204
-    assert_dead(pair)
-    if refreshed.status_code == 200:
-        assert_dead(refreshed.json())
-
-
-# --- POST /api/auth/logout -----------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("body", [None, {}])
-def test_logging_out_ends_both_tokens_of_this_session(pair: Pair, other: Pair, body: Any) -> None:
-    response = post("/api/auth/logout", body, pair["access_token"])
-
-    assert (response.status_code, response.content) == (204, b"")
-    assert_dead(pair)
-    assert_alive(other)
-
-
-@pytest.mark.parametrize("content_type", [FORM_TYPE, "text/plain", ""])
-def test_the_type_of_no_body_does_not_matter(bearer: dict[str, Any], content_type: str) -> None:
-    assert send("/api/auth/logout", b"", content_type, **bearer).status_code == 204
-
-
-def test_logging_out_ends_the_tokens_of_a_refreshed_session(pair: Pair) -> None:
-    newer = refresh(pair["refresh_token"]).json()
-
-    log_out(pair["access_token"])
-
-    assert_dead(newer)
-
-
-def test_a_token_of_the_root_contract_can_log_out(user: User) -> None:
-    token = post("/sign_in", CREDENTIALS).json()["access_token"]
-
-    assert log_out(token).status_code == 204
-    assert_refused(me(token), 401, "not_authenticated")
-
-
-def test_logging_out_a_second_time_is_401(pair: Pair) -> None:
-    log_out(pair["access_token"])
-
-    assert_refused(log_out(pair["access_token"]), 401, "not_authenticated")
-
-
-def test_a_session_that_has_ended_keeps_its_time(session: TokenSession) -> None:
-    services.end_session(session.pk)
-    session.refresh_from_db()
-    first = session.ended_at
-
-    services.end_session(session.pk)
-
-    session.refresh_from_db()
-    assert first is not None
-    assert session.ended_at == first
-
-
-def test_a_refused_logout_ends_nothing(pair: Pair) -> None:
-    response = post("/api/auth/logout", {"everywhere": True}, pair["access_token"])
-
-    assert_invalid(response, "everywhere")
-    assert_alive(pair)
-
-
-def test_without_a_token_logging_out_ends_the_signed_in_session(user: User, pair: Pair) -> None:
-    browser = APIClient()
-    browser.force_login(user)
-
-    response = browser.post("/api/auth/logout")
-
-    assert response.status_code == 204
-    assert_refused(browser.get("/api/auth/me"), 401, "not_authenticated")
-    assert_alive(pair)
-
-
-def test_beside_a_token_the_signed_in_session_stays(user: User, pair: Pair) -> None:
-    browser = APIClient()
-    browser.force_login(user)
-
-    browser.post("/api/auth/logout", HTTP_AUTHORIZATION=f"Bearer {pair['access_token']}")
-
-    assert browser.get("/api/auth/me").status_code == 200
-    assert_dead(pair)
-
-
-def test_a_foreign_page_cannot_log_a_browser_out(user: User) -> None:
-    browser = APIClient(enforce_csrf_checks=True)
-    browser.force_login(user)
-
-    assert_refused(browser.post("/api/auth/logout"), 403, "permission_denied")
-    assert browser.get("/api/auth/me").status_code == 200
-
-
-@pytest.mark.postgresql
-@pytest.mark.django_db(transaction=True)
-def test_eight_logouts_at_once_do_no_harm(pair: Pair, at_once: AtOnce) -> None:
-    answers = at_once([lambda: log_out(pair["access_token"])] * 8)
-
-    assert {answer.status_code for answer in answers} <= {204, 401}
-    assert 204 in [answer.status_code for answer in answers]
-    assert_dead(pair)
-
-
-@pytest.mark.postgresql
-@pytest.mark.django_db(transaction=True)
-def test_eight_logouts_of_one_browser_at_once_do_no_harm(user: User, at_once: AtOnce) -> None:
-    browser = APIClient()
-    browser.force_login(user)
-    cookie = browser.cookies[settings.SESSION_COOKIE_NAME].value
-
-    def leave() -> Any:
-        client = APIClient()
-        client.cookies[settings.SESSION_COOKIE_NAME] = cookie
-        return client.post("/api/auth/logout")
-
-    answers = at_once([leave] * 8)
-
-    assert {answer.status_code for answer in answers} <= {204, 401}
-    assert_refused(browser.get("/api/auth/me"), 401, "not_authenticated")
-
-
-# --- GET /api/auth/me ----------------------------------------------------------------------------
-
-
-def test_me_is_whoever_the_token_belongs_to(user: User, pair: Pair) -> None:
-    response = me(pair["access_token"])
+def test_me_is_whoever_the_token_belongs_to(user: User, token_pair: Pair) -> None:
+    response = me(token_pair["access_token"])
 
     assert response.status_code == 200
     assert response.json() == {"id": str(user.pk), "name": "Ada", "email": "ada@example.com"}
@@ -786,87 +306,7 @@ def test_me_is_whoever_is_signed_in(user: User) -> None:
     assert browser.get("/api/auth/me").json()["id"] == str(user.pk)
 
 
-# --- Old sessions --------------------------------------------------------------------------------
-
-
-def lifetime(session: TokenSession) -> timedelta:
-    """How long it is kept, as the database has it."""
-    session.refresh_from_db()
-    return session.expires_at - session.created_at
-
-
-def expire(session: TokenSession, ago: timedelta) -> None:
-    TokenSession.objects.filter(pk=session.pk).update(expires_at=Now() - ago)
-
-
-def test_a_session_expires_with_its_last_token(user: User, session: TokenSession) -> None:
-    second = timedelta(seconds=1).total_seconds()
-
-    assert lifetime(open_session(user)).total_seconds() == pytest.approx(30 * 60, abs=second)
-    assert lifetime(session) == timedelta(days=14)
-
-
-def test_a_refresh_lengthens_the_session(session: TokenSession, pair: Pair) -> None:
-    expire(session, timedelta(days=-1))
-
-    refresh(pair["refresh_token"])
-
-    assert lifetime(session) >= timedelta(days=14)
-
-
-def test_sessions_whose_tokens_have_expired_are_forgotten(
-    user: User, session: TokenSession, pair: Pair
-) -> None:
-    gone = open_session(user)
-    expire(gone, services.CLOCK_TOLERANCE + timedelta(seconds=1))
-
-    assert services.purge_expired_sessions() == 1
-    assert services.purge_expired_sessions() == 0
-    assert list(TokenSession.objects.all()) == [session]
-    assert_alive(pair)
-
-
-def test_a_session_just_expired_is_kept_for_clocks_that_differ(session: TokenSession) -> None:
-    expire(session, services.CLOCK_TOLERANCE - timedelta(minutes=1))
-
-    assert services.purge_expired_sessions() == 0
-
-
-def test_a_forgotten_sessions_tokens_are_401(session: TokenSession, pair: Pair) -> None:
-    expire(session, timedelta(days=1))
-    services.purge_expired_sessions()
-
-    assert_dead(pair)
-
-
-def make_old_sessions(user: User, number: int) -> None:
-    long_ago = timezone.now() - timedelta(days=1)
-    TokenSession.objects.bulk_create(
-        TokenSession(user=user, password_digest="", expires_at=long_ago) for _ in range(number)
-    )
-
-
-def test_many_old_sessions_are_forgotten_a_batch_at_a_time(user: User) -> None:
-    make_old_sessions(user, services.PURGED_AT_ONCE + 1)
-
-    numbers = [services.purge_expired_sessions() for _ in range(3)]
-
-    assert numbers == [services.PURGED_AT_ONCE, 1, 0]
-
-
-@pytest.mark.postgresql
-@pytest.mark.django_db(transaction=True)
-def test_eight_may_forget_at_once(user: User, at_once: AtOnce) -> None:
-    make_old_sessions(user, 2 * services.PURGED_AT_ONCE)
-
-    numbers = at_once([services.purge_expired_sessions] * 8)
-    numbers += [services.purge_expired_sessions() for _ in range(2)]  # what one had locked and left
-
-    assert sum(numbers) == 2 * services.PURGED_AT_ONCE
-    assert not TokenSession.objects.exists()
-
-
-# --- Refusals every route shares -----------------------------------------------------------------
+# --- Refusals every route shares ------------------------------------------------------------------
 
 
 def ask(path: str, method: str | None = None, body: bytes = b"", **headers: Any) -> Any:
@@ -931,7 +371,7 @@ def test_another_content_type_is_415(path: str, content_type: str, bearer: dict[
     ],
 )
 def test_too_many_requests_are_429_before_the_body_is_looked_at(
-    path: str, scope: str, pair: Pair, bearer: dict[str, Any]
+    path: str, scope: str, token_pair: Pair, bearer: dict[str, Any]
 ) -> None:
     with suppress(throttling.TooManyRequests):
         while True:
@@ -942,7 +382,7 @@ def test_too_many_requests_are_429_before_the_body_is_looked_at(
     assert_refused(response, 429, "too_many_requests")
     assert 1 <= int(response["Retry-After"]) <= 60
     throttling.reset()
-    assert_alive(pair)
+    assert_alive(token_pair)
 
 
 @pytest.mark.parametrize("path", PRIVATE)
@@ -964,11 +404,13 @@ def test_405_comes_before_413_and_415(path: str) -> None:
 
 
 @pytest.mark.parametrize("path", list(ROUTES))
-def test_without_the_database_it_is_503(path: str, pair: Pair, bearer: dict[str, Any]) -> None:
+def test_without_the_database_it_is_503(
+    path: str, token_pair: Pair, bearer: dict[str, Any]
+) -> None:
     bodies = {
         "/api/auth/register": ACCOUNT,
         "/api/auth/login": CREDENTIALS,
-        "/api/auth/refresh": {"refresh_token": pair["refresh_token"]},
+        "/api/auth/refresh": {"refresh_token": token_pair["refresh_token"]},
     }
 
     def refuse(call: Any, sql: str, params: Any, many: bool, context: Any) -> Any:
@@ -982,10 +424,10 @@ def test_without_the_database_it_is_503(path: str, pair: Pair, bearer: dict[str,
     assert_refused(response, 503, "unavailable")
     assert int(response["Retry-After"]) >= 1
     assert b"10.0.0.7" not in response.content
-    assert_alive(pair)
+    assert_alive(token_pair)
 
 
-# --- The OpenAPI document ------------------------------------------------------------------------
+# --- The OpenAPI document -------------------------------------------------------------------------
 
 
 @pytest.fixture

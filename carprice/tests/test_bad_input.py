@@ -1,88 +1,19 @@
 """Input that breaks parsers, databases and models: refused in words, and nothing has changed."""
 
 import json
-import re
-from collections.abc import Callable
 from typing import Any
 
 import pytest
-from django.test import Client
 from rest_framework.test import APIClient
 
 from accounts.models import User
-from billing.models import CreditAccount, LedgerEntry
 from mlmodels.models import Predictor
-from predictions.models import Prediction
+from testing.bad_input import BROKEN_BODIES, state
 from testing.fixtures import PASSWORD
 
 pytestmark = pytest.mark.django_db
-
 ROUTES = ["/predict", "/balance", "/sign_up", "/sign_in"]
 ACCOUNT = {"name": "Bob", "email": "bob@example.com", "password": PASSWORD}
-NESTED = 100_000
-
-# A body that no route accepts, whatever it asks for.
-BROKEN_BODIES = {
-    "nothing": b"",
-    "blank": b" \r\n\t",
-    "null": b"null",
-    "a-list": b"[]",
-    "a-list-of-objects": b"[{}]",
-    "a-text": b'"s"',
-    "a-number": b"7",
-    "a-truth": b"true",
-    "nan": b"NaN",
-    "minus-infinity": b"-Infinity",
-    "huge-float": b"1e999",
-    "half-an-object": b"{",
-    "half-a-text": b'{"a": "b',
-    "trailing-garbage": b"{}x",
-    "two-objects": b"{}{}",
-    "trailing-comma": b'{"a": 1,}',
-    "single-quotes": b"{'a': 1}",
-    "comment": b'{"a": 1} // one',
-    "python": b'{"a": None}',
-    "leading-zero": b'{"a": 01}',
-    "hexadecimal": b'{"a": 0x1}',
-    "raw-line-end": b'{"a": "\n"}',
-    "bad-escape": b'{"a": "\\x41"}',
-    "duplicate-key": b'{"a": 1, "a": 2}',
-    "nul-in-a-key": b'{"\\u0000": 1}',
-    "nul-in-a-text": b'{"a": "\\u0000"}',
-    "raw-nul": b'{"a": 1}\x00',
-    "lone-surrogate": b'{"a": "\\ud800"}',
-    "lone-surrogate-in-a-key": b'{"\\udfff": 1}',
-    "swapped-surrogates": b'{"a": "\\udc00\\ud800"}',
-    "encoded-surrogate": b'{"a": "\xed\xa0\x80"}',
-    "overlong-utf-8": b'{"a": "\xc0\xaf"}',
-    "cut-utf-8": b'{"a": "\xe2\x82"}',
-    "latin-1": '{"a": "é"}'.encode("latin-1"),
-    "utf-8-with-bom": b"\xef\xbb\xbf{}",
-    "utf-16": "{}".encode("utf-16"),
-    "utf-16-le": '{"a": 1}'.encode("utf-16-le"),
-    "utf-32": "{}".encode("utf-32"),
-    "binary": bytes(range(256)),
-    "gzip": b"\x1f\x8b\x08\x00\x00\x00\x00\x00\x00\x03",
-    "5000-digits": b'{"a": ' + b"9" * 5_000 + b"}",
-    "deep-lists": b"[" * NESTED,
-    "deep-closed-lists": b"[" * NESTED + b"]" * NESTED,
-    "deep-objects": b'{"a":' * 1_200 + b"1" + b"}" * 1_200,
-    "21-levels": b'{"a":' + b"[" * 20 + b"]" * 20 + b"}",
-    "unknown-field": b'{"no_such_field": 1}',
-    "form": b"model_name=random_forest&new_amount=5",
-}
-
-
-def state(user: User) -> tuple[int, ...]:
-    """Everything a refused request must leave as it was."""
-    account = CreditAccount.objects.get(pk=user.pk)
-    return (
-        User.objects.count(),
-        Prediction.objects.count(),
-        LedgerEntry.objects.count(),
-        account.balance,
-        account.held,
-    )
 
 
 def send(api: APIClient, path: str, body: bytes, **headers: Any) -> Any:
@@ -111,7 +42,7 @@ def predict(api: APIClient, feature: str, value: bytes) -> Any:
     return send(api, "/predict", b'{"model_name": "random_forest", "data": %s}' % data)
 
 
-# --- The body as a whole -------------------------------------------------------------------------
+# --- The body as a whole --------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("path", ROUTES)
@@ -221,7 +152,7 @@ def test_an_impossible_content_length_is_refused(api: APIClient, user: User, len
     assert state(user) == before
 
 
-# --- Features ------------------------------------------------------------------------------------
+# --- Features -------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("feature", ["horsepower", "stroke"])
@@ -393,7 +324,7 @@ def test_ten_thousand_unknown_features_are_refused(
     assert state(user) == before
 
 
-# --- The balance ---------------------------------------------------------------------------------
+# --- The balance ----------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -440,7 +371,8 @@ def test_another_field_beside_the_amount_is_refused(api: APIClient, user: User, 
     assert state(user) == before
 
 
-# --- Signing up and in ---------------------------------------------------------------------------
+# --- Signing up and in ----------------------------------------------------------------------------
+
 
 NO_TEXTS = [None, 7, 1.5, True, [], ["x"], {}, {"a": 1}]
 
@@ -545,7 +477,7 @@ def test_an_odd_name_is_kept_as_it_is(name: str) -> None:
     assert User.objects.get().name == name
 
 
-# --- Headers -------------------------------------------------------------------------------------
+# --- Headers --------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("host", ["evil.example", "a b", "localhost:abc", "[::1", "", "."])
@@ -564,170 +496,3 @@ def test_no_foreign_page_may_call_the_api(api: APIClient, path: str) -> None:
     )
 
     assert not [name for name in response.headers if name.lower().startswith("access-control")]
-
-
-# --- The pages -----------------------------------------------------------------------------------
-
-
-@pytest.fixture
-def browser(user: User) -> Client:
-    client = Client()
-    client.force_login(user)
-    return client
-
-
-def typed(predictor: Predictor, **changes: str) -> dict[str, str]:
-    """The estimate form as it comes, with some fields changed."""
-    assert predictor.current_version
-    defaults = {item["name"]: str(item["default"]) for item in predictor.current_version.signature}
-    return {**defaults, **changes}
-
-
-def field_error(response: Any, field: str) -> str:
-    pattern = rf'<p class="error" id="id_{field}_error">(.*?)</p>'
-    found = re.search(pattern, response.content.decode())
-    assert found, f"no message at {field}"
-    return found[1].strip()
-
-
-def test_the_estimate_form_as_it_comes_is_accepted(
-    browser: Client, user: User, predictor: Predictor
-) -> None:
-    response = browser.post("/estimate/random_forest", typed(predictor))
-
-    prediction = Prediction.objects.get()
-    assert (response.status_code, response["Location"]) == (302, f"/predictions/{prediction.pk}")
-    assert state(user)[3:] == (1000, predictor.price)
-
-
-@pytest.mark.parametrize(
-    ("field", "value"),
-    [
-        ("brand", ""),
-        ("brand", "tesla"),
-        ("brand", "<script>"),
-        ("brand", "bmw\x00"),
-        ("horsepower", ""),
-        ("horsepower", "0"),
-        ("horsepower", "2001"),
-        ("horsepower", "110.5"),
-        ("horsepower", "many"),
-        ("horsepower", "9" * 5_000),
-        ("horsepower", "-1"),
-        ("stroke", ""),
-        ("stroke", "NaN"),
-        ("stroke", "inf"),
-        ("stroke", "-inf"),
-        ("stroke", "1e999"),
-        ("stroke", "0"),
-        ("stroke", "11"),
-        ("stroke", "3,2"),
-        ("stroke", "3.2\x00"),
-        ("symboling", "4"),
-    ],
-)
-def test_the_estimate_form_says_at_the_field_what_is_wrong(
-    browser: Client, user: User, predictor: Predictor, field: str, value: str
-) -> None:
-    before = state(user)
-
-    response = browser.post("/estimate/random_forest", typed(predictor, **{field: value}))
-
-    assert response.status_code == 422
-    assert field_error(response, field)
-    assert state(user) == before
-
-
-def test_an_empty_estimate_form_has_a_message_at_each_field(
-    browser: Client, user: User, predictor: Predictor
-) -> None:
-    before = state(user)
-
-    response = browser.post("/estimate/random_forest", {})
-
-    assert response.status_code == 422
-    assert all(field_error(response, field) for field in typed(predictor))
-    assert state(user) == before
-
-
-def test_the_estimate_form_says_that_credits_are_too_few(
-    make_user: Callable[..., User], predictor: Predictor
-) -> None:
-    poor = make_user("poor@example.com", credit=predictor.price - 1)
-    before = state(poor)
-    client = Client()
-    client.force_login(poor)
-
-    response = client.post("/estimate/random_forest", typed(predictor))
-
-    assert response.status_code == 422
-    price = predictor.price
-    sentence = f"{price} credits are needed and {price - 1} are available."
-    assert sentence in response.content.decode()
-    assert state(poor) == before
-
-
-@pytest.mark.parametrize("field", ["price", "status", "user", "hold", "id"])
-def test_extra_fields_of_the_estimate_form_change_nothing(
-    browser: Client, user: User, predictor: Predictor, field: str
-) -> None:
-    browser.post("/estimate/random_forest", typed(predictor, **{field: "1"}))
-
-    prediction = Prediction.objects.get()
-    assert (prediction.price, prediction.status) == (predictor.price, "queued")
-    assert prediction.user == user
-    assert field not in prediction.data
-
-
-def test_an_estimate_form_from_another_site_is_refused(user: User, predictor: Predictor) -> None:
-    client = Client(enforce_csrf_checks=True)
-    client.force_login(user)
-    before = state(user)
-
-    response = client.post("/estimate/random_forest", typed(predictor))
-
-    assert response.status_code == 403
-    assert state(user) == before
-
-
-@pytest.mark.parametrize(
-    "path",
-    [
-        "/estimate/no_such",
-        "/estimate/" + "x" * 5_000,
-        "/predictions/00000000-0000-4000-8000-000000000000",
-        "/predictions/1",
-        "/predictions/%00",
-        "/predictions/..%2Fx",
-        "/predictions/" + "x" * 10_000,
-        "/predictions/00000000-0000-4000-8000-000000000000/status",
-    ],
-    ids=lambda path: path[:50],
-)
-def test_a_page_of_nothing_is_a_404_page(browser: Client, predictor: Predictor, path: str) -> None:
-    response = browser.get(path, HTTP_ACCEPT="text/html")
-
-    assert response.status_code == 404
-    assert "Error 404" in response.content.decode()
-
-
-@pytest.mark.parametrize("part", ["", "/status"])
-def test_the_page_of_anothers_prediction_is_like_one_of_none(
-    browser: Client, api: APIClient, predictor: Predictor, make_user: Callable[..., User], part: str
-) -> None:
-    body = {"model_name": "random_forest", "data": {"brand": "bmw"}}
-    job_id = api.post("/predict", body, format="json").json()["job_id"]
-    stranger = Client()
-    stranger.force_login(make_user("eve@example.com"))
-
-    theirs = stranger.get(f"/predictions/{job_id}{part}")
-
-    assert browser.get(f"/predictions/{job_id}{part}").status_code == 200
-    assert theirs.status_code == 404
-    missing = stranger.get(f"/predictions/00000000-0000-4000-8000-000000000000{part}")
-    assert theirs.content == missing.content
-
-
-@pytest.mark.parametrize("page", ["0", "-1", "abc", "1e9", "9" * 30, "%00"])
-def test_an_odd_page_number_of_the_history_does_no_harm(browser: Client, page: str) -> None:
-    assert browser.get(f"/predictions?page={page}").status_code == 200

@@ -1,90 +1,25 @@
-"""`Idempotency-Key`: one piece of work and one answer, however often and however many at once."""
+"""`Idempotency-Key`: one piece of work and one answer, however often it is sent."""
 
-import json
-from collections.abc import Callable
-from datetime import timedelta
 from functools import partial
 from typing import Any
 
 import pytest
-from django.db import OperationalError, connection
-from django.db.models.functions import Now
-from rest_framework.request import Request
-from rest_framework.response import Response
-from rest_framework.test import APIClient, APIRequestFactory, force_authenticate
+from rest_framework.test import APIClient
 
 from accounts.models import User
-from billing.models import CreditAccount, LedgerEntry
 from billing.services import set_available
-from carprice.http.parsers import StrictJSONParser
 from carprice.idempotency import keys
-from carprice.idempotency.headers import respond_once
 from carprice.idempotency.models import IdempotencyKey
 from mlmodels.models import Predictor
 from predictions import services
-from predictions.audit import breaches
 from predictions.execution import runner
 from predictions.models import Prediction
-from testing.lifecycle import overlap
+from testing.idempotency import ASK, CAR, ClientOf, MakeUser, age, assert_same_answer, send, state
 
 pytestmark = pytest.mark.django_db
 
-CAR = {"brand": "bmw", "horsepower": 121}
-ASK = {"model_name": "random_forest", "data": CAR}
-THREADS = 8
-AtOnce = Callable[..., list[Any]]
-ClientOf = Callable[[User], APIClient]
-MakeUser = Callable[..., User]
 
-
-def send(api: APIClient, path: str, body: Any = ASK, key: str | None = "k") -> Any:
-    """POST a JSON value, or bytes as they are, with a key."""
-    content = body if isinstance(body, bytes) else json.dumps(body).encode()
-    headers = {} if key is None else {"HTTP_IDEMPOTENCY_KEY": key}
-    return api.generic("POST", path, content, "application/json", **headers)  # type: ignore[arg-type]
-
-
-@pytest.fixture
-def draft(user: User, predictor: Predictor) -> Prediction:
-    return services.create_draft(user=user, predictor=predictor, data=CAR, explain=False)
-
-
-@pytest.fixture(params=["predict", "tasks-predict", "run"])
-def submission(request: pytest.FixtureRequest, draft: Prediction) -> tuple[str, Any]:
-    """The path and the body of a good request to each route that submits."""
-    chosen: dict[str, tuple[str, Any]] = {
-        "predict": ("/predict", ASK),
-        "tasks-predict": ("/api/tasks/predict", ASK),
-        "run": (f"/api/tasks/{draft.pk}/run", {}),
-    }
-    return chosen[request.param]
-
-
-def state(user: User) -> tuple[int, ...]:
-    """Drafts, other predictions, ledger entries, balance and held credits."""
-    account = CreditAccount.objects.get(pk=user.pk)
-    return (
-        Prediction.objects.filter(status="draft").count(),
-        Prediction.objects.exclude(status="draft").count(),
-        LedgerEntry.objects.filter(account=account).count(),
-        account.balance,
-        account.held,
-    )
-
-
-def assert_same_answer(first: Any, again: Any) -> None:
-    assert again.status_code == first.status_code
-    assert again.json() == first.json()
-    assert again.headers.get("Location") == first.headers.get("Location")
-    assert again["Content-Type"] == first["Content-Type"]
-
-
-def age(**by: float) -> None:
-    """Let every kept answer have been given that long before."""
-    IdempotencyKey.objects.update(created_at=Now() - timedelta(**by))
-
-
-# --- Replays -------------------------------------------------------------------------------------
+# --- Replays --------------------------------------------------------------------------------------
 
 
 def test_the_same_request_gets_the_same_answer_and_does_nothing_more(
@@ -279,7 +214,7 @@ def test_other_routes_take_no_notice_of_a_key(
     assert not IdempotencyKey.objects.exists()
 
 
-# --- Refusals ------------------------------------------------------------------------------------
+# --- Refusals -------------------------------------------------------------------------------------
 
 
 def test_a_402_frees_the_key(api: APIClient, user: User, submission: tuple[str, Any]) -> None:
@@ -356,7 +291,7 @@ def test_a_key_is_any_255_visible_characters(
     assert_same_answer(first, send(api, "/predict", key=key))
 
 
-# --- How long ------------------------------------------------------------------------------------
+# --- How long -------------------------------------------------------------------------------------
 
 
 def test_an_answer_is_kept_for_24_hours(api: APIClient, submission: tuple[str, Any]) -> None:
@@ -414,218 +349,3 @@ def test_old_answers_are_forgotten_some_at_a_time(
 
     assert counts == [6, 3, 1, 1]
     assert IdempotencyKey.objects.get().key == "new"
-
-
-# --- Crashes -------------------------------------------------------------------------------------
-
-
-def call(handler: Callable[..., Response], user: User, key: str = "k") -> Response:
-    """Do with a handler what a route of the API does."""
-    request = APIRequestFactory().post("/", ASK, format="json", HTTP_IDEMPOTENCY_KEY=key)
-    force_authenticate(request, user)
-    return respond_once(Request(request, parsers=[StrictJSONParser()]), handler)
-
-
-def submit(user: User, predictor: Predictor) -> str:
-    return str(services.request_prediction(user=user, predictor=predictor, data=CAR).pk)
-
-
-def end_own_session() -> None:
-    """Have the server close this connection, as if the process had died."""
-    with connection.cursor() as cursor:
-        cursor.execute("SELECT pg_terminate_backend(pg_backend_pid())")
-
-
-def test_an_error_after_the_work_undoes_it(user: User, predictor: Predictor) -> None:
-    before = state(user)
-
-    def crash() -> Response:
-        submit(user, predictor)
-        raise RuntimeError
-
-    with pytest.raises(RuntimeError):
-        call(crash, user)
-
-    assert state(user) == before
-    assert not IdempotencyKey.objects.exists()
-
-
-def test_an_error_between_the_work_and_keeping_its_answer_undoes_it(
-    user: User, predictor: Predictor
-) -> None:
-    before = state(user)
-
-    def answer_what_cannot_be_kept() -> Response:
-        submit(user, predictor)
-        return Response({"job_id": object()})
-
-    with pytest.raises(TypeError):
-        call(answer_what_cannot_be_kept, user)
-
-    assert state(user) == before
-    assert not IdempotencyKey.objects.exists()
-
-
-@pytest.mark.postgresql
-@pytest.mark.django_db(transaction=True)
-def test_a_connection_lost_after_the_work_leaves_neither_and_a_free_key(
-    user: User, predictor: Predictor
-) -> None:
-    before = state(user)
-
-    def lose_the_connection() -> Response:
-        submit(user, predictor)
-        end_own_session()
-        return Response({})
-
-    with pytest.raises(OperationalError):
-        call(lose_the_connection, user)
-
-    connection.close()
-    assert state(user) == before
-    assert not IdempotencyKey.objects.exists()
-    work = call(lambda: Response({"job_id": submit(user, predictor)}), user)
-    again = call(lambda: Response({"job_id": submit(user, predictor)}), user)
-    assert work.data == again.data
-    assert state(user)[1] == 1
-    assert not list(breaches())
-
-
-# --- At the same moment --------------------------------------------------------------------------
-
-
-@pytest.mark.django_db(transaction=True)
-def test_eight_at_once_do_the_work_once_and_all_get_its_answer(
-    user: User,
-    predictor: Predictor,
-    client_of: ClientOf,
-    submission: tuple[str, Any],
-    at_once: AtOnce,
-) -> None:
-    set_available(user_id=user.pk, new_amount=predictor.price)
-    clients = [client_of(user) for _ in range(THREADS)]
-
-    answers = at_once([partial(send, client, *submission) for client in clients])
-
-    replayed = [answer.headers.get("Idempotent-Replayed") for answer in answers]
-    for answer in answers:
-        assert_same_answer(answers[0], answer)
-    assert answers[0].status_code == 202
-    assert sorted(map(str, replayed)) == ["None"] + ["true"] * (THREADS - 1)
-    assert state(user)[1:] == (1, 3, predictor.price, predictor.price)
-    assert not list(breaches())
-
-
-@pytest.mark.django_db(transaction=True)
-def test_eight_keys_at_once_buy_what_the_credits_allow(
-    user: User, predictor: Predictor, client_of: ClientOf, at_once: AtOnce
-) -> None:
-    set_available(user_id=user.pk, new_amount=3 * predictor.price)
-    clients = [client_of(user) for _ in range(THREADS)]
-
-    answers = at_once(
-        [
-            partial(send, client, "/predict", key=f"k{number}")
-            for number, client in enumerate(clients)
-        ]
-    )
-
-    statuses = sorted(answer.status_code for answer in answers)
-    assert statuses == [202] * 3 + [402] * 5
-    assert IdempotencyKey.objects.filter(status=202).count() == 3
-    assert IdempotencyKey.objects.count() == 3
-    assert not list(breaches())
-
-
-@pytest.mark.django_db(transaction=True)
-def test_of_two_bodies_with_one_key_at_once_one_is_422(
-    user: User, predictor: Predictor, client_of: ClientOf, at_once: AtOnce
-) -> None:
-    bodies = [{**ASK, "data": {"horsepower": power}} for power in range(100, 100 + THREADS)]
-
-    answers = at_once([partial(send, client_of(user), "/predict", body) for body in bodies])
-
-    statuses = sorted(answer.status_code for answer in answers)
-    assert statuses == [202] + [422] * (THREADS - 1)
-    assert Prediction.objects.count() == 1
-
-
-@pytest.mark.postgresql
-@pytest.mark.django_db(transaction=True)
-def test_a_request_waits_for_the_answer_of_one_with_its_key(
-    user: User, client_of: ClientOf, submission: tuple[str, Any]
-) -> None:
-    early, late = client_of(user), client_of(user)
-
-    first, again = overlap(lambda: send(early, *submission), lambda: send(late, *submission))
-
-    assert_same_answer(first, again)
-    assert again["Idempotent-Replayed"] == "true"
-    assert Prediction.objects.filter(status="queued").count() == 1
-
-
-@pytest.mark.postgresql
-@pytest.mark.django_db(transaction=True)
-def test_a_request_does_the_work_if_the_one_with_its_key_came_to_nothing(
-    user: User, client_of: ClientOf, submission: tuple[str, Any]
-) -> None:
-    early, late = client_of(user), client_of(user)
-
-    _, answer = overlap(
-        lambda: send(early, *submission), lambda: send(late, *submission), undo=True
-    )
-
-    assert answer.status_code == 202
-    assert "Idempotent-Replayed" not in answer.headers
-    assert Prediction.objects.filter(status="queued").count() == 1
-    assert not list(breaches())
-
-
-@pytest.mark.postgresql
-@pytest.mark.django_db(transaction=True)
-def test_a_request_that_waits_too_long_for_its_key_is_told_to_come_again(
-    user: User, client_of: ClientOf, predictor: Predictor
-) -> None:
-    early, late = client_of(user), client_of(user)
-
-    def impatient() -> Any:
-        with connection.cursor() as cursor:
-            cursor.execute("SET lock_timeout = '50ms'")
-        return send(late, "/predict")
-
-    _, answer = overlap(lambda: send(early, "/predict"), impatient, waits=False)
-
-    assert answer.status_code == 503
-    assert int(answer["Retry-After"]) >= 1
-    assert Prediction.objects.count() == 1
-    assert send(late, "/predict")["Idempotent-Replayed"] == "true"
-
-
-@pytest.mark.postgresql
-@pytest.mark.django_db(transaction=True)
-def test_another_users_request_with_the_same_key_does_not_wait(
-    user: User, make_user: MakeUser, client_of: ClientOf, predictor: Predictor
-) -> None:
-    one, other = client_of(user), client_of(make_user("bob@example.com"))
-
-    answers = overlap(lambda: send(one, "/predict"), lambda: send(other, "/predict"), waits=False)
-
-    assert [answer.status_code for answer in answers] == [202, 202]
-
-
-@pytest.mark.postgresql
-@pytest.mark.django_db(transaction=True)
-def test_erasing_a_task_spares_the_answer_that_took_its_key_over(
-    user: User, client_of: ClientOf, predictor: Predictor
-) -> None:
-    api = client_of(user)
-    old = send(api, "/api/tasks/predict").json()["task_id"]
-    services.cancel(user=user, prediction_id=old)
-    age(hours=25)
-
-    first, _ = overlap(
-        lambda: send(client_of(user), "/api/tasks/predict"),
-        lambda: services.erase(user=user, prediction_id=old),
-    )
-
-    assert_same_answer(first, send(api, "/api/tasks/predict"))
