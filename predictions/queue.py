@@ -14,6 +14,7 @@ from functools import lru_cache
 from uuid import UUID
 
 from django.conf import settings
+from django.db.models.expressions import RawSQL
 
 from accounts.models import User
 from carprice.db import cursors, dialect
@@ -39,6 +40,12 @@ def next_rank(user_id: UUID, version_id: UUID) -> tuple[str, list[UUID]]:
     Rows of one user are numbered one by one: their account is locked by their hold.
     """
     return dialect.greatest(_AFTER_OWN, _AFTER_LOWEST), [user_id, version_id, version_id]
+
+
+def rank_expression(user_id: UUID, version_id: UUID) -> RawSQL:
+    """The same for the ORM."""
+    statement, parameters = next_rank(user_id, version_id)
+    return RawSQL(statement, list(map(cursors.adapt, parameters)))  # noqa: S611  # placeholders only
 
 
 # Retries are claimed one by one, behind the first attempts.

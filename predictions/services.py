@@ -12,7 +12,6 @@ from uuid import UUID
 
 from django.conf import settings
 from django.db import transaction
-from django.db.models.expressions import RawSQL
 from django.db.models.functions import Now
 
 from accounts.models import User
@@ -160,7 +159,6 @@ def run_draft(*, user: User, prediction_id: UUID) -> None:
     version_id = _version_on_sale(predictor)
     inputs = check_inputs(predictor, row.data)
     hold_id = place_hold(user_id=user.pk, amount=predictor.price, subject_id=row.pk)
-    rank, rank_parameters = queue.next_rank(user.pk, version_id)
     Prediction.objects.filter(pk=row.pk).update(
         status=Status.QUEUED,
         version_id=version_id,
@@ -171,7 +169,7 @@ def run_draft(*, user: User, prediction_id: UUID) -> None:
         hold_id=hold_id,
         queued_at=Now(),
         deadline_at=Now() + timedelta(seconds=settings.DEADLINE_SECONDS),
-        queue_rank=RawSQL(rank, rank_parameters),  # noqa: S611  # it has placeholders only
+        queue_rank=queue.rank_expression(user.pk, version_id),
     )
     transaction.on_commit(lambda: notify_workers(Prediction, version_id), robust=True)
 

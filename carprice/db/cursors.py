@@ -15,7 +15,7 @@ M = TypeVar("M", bound=Model)
 def fetch_one(statement: str, *parameters: Any) -> tuple[Any, ...] | None:
     """The first row of a statement with %s parameters, or None."""
     with connection.cursor() as cursor:
-        cursor.execute(statement, [_adapt(parameter) for parameter in parameters])
+        cursor.execute(statement, [adapt(parameter) for parameter in parameters])
         row: tuple[Any, ...] | None = cursor.fetchone()
         return row
 
@@ -23,7 +23,7 @@ def fetch_one(statement: str, *parameters: Any) -> tuple[Any, ...] | None:
 def fetch_all(statement: str, *parameters: Any) -> list[tuple[Any, ...]]:
     """Every row of a statement with %s parameters."""
     with connection.cursor() as cursor:
-        cursor.execute(statement, [_adapt(parameter) for parameter in parameters])
+        cursor.execute(statement, [adapt(parameter) for parameter in parameters])
         rows: list[tuple[Any, ...]] = cursor.fetchall()
         return rows
 
@@ -31,7 +31,7 @@ def fetch_all(statement: str, *parameters: Any) -> list[tuple[Any, ...]]:
 def execute(statement: str, *parameters: Any) -> None:
     """Run a statement with %s parameters that returns nothing."""
     with connection.cursor() as cursor:
-        cursor.execute(statement, [_adapt(parameter) for parameter in parameters])
+        cursor.execute(statement, [adapt(parameter) for parameter in parameters])
 
 
 def instance(model: type[M], names: Sequence[str], values: Sequence[Any]) -> M:
@@ -53,7 +53,8 @@ def _restore(field: Field[Any, Any], value: Any) -> Any:
     return bool(value) if isinstance(field, BooleanField) else value
 
 
-def _adapt(parameter: Any) -> Any:
+def adapt(parameter: Any) -> Any:
+    """A parameter as this database takes it: SQLite knows no UUIDs."""
     if isinstance(parameter, UUID) and not connection.features.has_native_uuid_field:
         return parameter.hex
     return parameter

@@ -15,7 +15,7 @@ from accounts.models import User
 from predictions import services, waiting
 from predictions.execution import claims, recovery, scoring, settlement
 from predictions.models import Prediction
-from testing.tasks_api import ENDED, NEVER, Failure, Make, claim_alone, named, read
+from testing.tasks_api import CAR, ENDED, NEVER, Failure, Make, claim_alone, named, read
 
 pytestmark = pytest.mark.django_db
 
@@ -128,6 +128,26 @@ def test_a_wait_for_a_running_task_outlasts_its_going_back_to_the_queue(
 
     assert waits_still
     assert waiter.result()[0].json()["status"] == "finished"
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_wait_for_a_draft_that_is_run_is_over_as_soon_as_it_ends(
+    api: APIClient, user: User, make_task: Make, aside: Callable[..., Future[Any]]
+) -> None:
+    key = make_task("draft")
+    services.edit_draft(user=user, prediction_id=UUID(key), changes={"data": CAR})
+    waiter = aside(timed, read, api, key, NEVER)
+    wait_until_awaited()
+    services.run_draft(user=user, prediction_id=UUID(key))
+    time.sleep(4 * waiting.POLL_SECONDS)
+    waits_still = not waiter.done()
+
+    finish(key)
+
+    answer, seconds = waiter.result()
+    assert waits_still
+    assert answer.json()["status"] == "finished"
+    assert seconds < LONG_SECONDS
 
 
 @pytest.mark.parametrize("status", ENDED)
