@@ -76,7 +76,7 @@ def ask(*, user: User, prediction_id: UUID, changes: Any) -> WhatIf:
             _refresh(what_if)
     if what_if.failure == Failure.INVALID_INPUT:
         raise InvalidInput({"data": ["The predictor can make nothing of these values."]})
-    if what_if.failure and what_if.failure != Failure.DEADLINE_EXCEEDED:
+    if what_if.failure and what_if.failure not in UNANSWERED:
         raise Unavailable(what_if.get_failure_display(), RETRY_AFTER_SECONDS)
     if what_if.value is None:
         raise Timeout(f"There was no answer within {TIMEOUT_SECONDS} seconds; try again.")
