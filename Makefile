@@ -1,5 +1,7 @@
-# `make run` serves the program, `make test` tests it; both set themselves up.
-.PHONY: run test lint format bench bench-audit bench-statements bench-cost bench-models chaos models-doc audit lock clean
+# `make run` serves the program, `make test` tests it; both set themselves up. `make help` lists the
+# rest: what stands after ## beside each target.
+.PHONY: run help test lint format bench bench-audit bench-statements bench-cost bench-models chaos \
+	models-doc audit lock clean
 .DEFAULT_GOAL := run
 
 PYTHON ?= $(firstword $(foreach p,python3.13 python3.12 python3.11 python3,$(shell \
@@ -7,13 +9,16 @@ PYTHON ?= $(firstword $(foreach p,python3.13 python3.12 python3.11 python3,$(she
 	2>/dev/null && echo $(p))))
 BIN := .venv/bin
 
-run: .venv/run.stamp
+run: .venv/run.stamp ## serve the program at PORT (8000), after setting up what is missing
 	@$(BIN)/python manage.py serve
 
-test: .venv/dev.stamp
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+test: .venv/dev.stamp ## run every test this machine allows; ARGS goes to pytest
 	@$(BIN)/python -m pytest $(ARGS)
 
-lint: .venv/dev.stamp
+lint: .venv/dev.stamp ## check style, types, imports, migrations and the CI script
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy .
@@ -21,39 +26,37 @@ lint: .venv/dev.stamp
 	DATABASE_URL=sqlite:///:memory: $(BIN)/python manage.py makemigrations --check --dry-run
 	$(BIN)/shellcheck .ci/run
 
-format: .venv/dev.stamp
+format: .venv/dev.stamp ## let ruff format the code and mend what it can
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-bench: .venv/dev.stamp
+bench: .venv/dev.stamp ## measure throughput and latency; ARGS="--against COMMIT" compares
 	@$(BIN)/python bench/run.py $(ARGS)
 
-bench-audit: .venv/dev.stamp
+bench-audit: .venv/dev.stamp ## time an audit of a million ledger entries
 	@$(BIN)/python bench/audit.py $(ARGS)
 
-bench-statements: .venv/dev.stamp
+bench-statements: .venv/dev.stamp ## measure what hand-written SQL gains over the ORM
 	@PYTHONPATH=. $(BIN)/python bench/statements.py $(ARGS)
 
-bench-cost: .venv/dev.stamp
+bench-cost: .venv/dev.stamp ## measure CPU time; ARGS="--against COMMIT" compares
 	@$(BIN)/python bench/cost.py $(ARGS)
 
-# Trains all predictors, which takes some minutes, and tells how good they are.
-bench-models: .venv/dev.stamp
+bench-models: .venv/dev.stamp ## train all predictors (minutes); tell how good and fast they are
 	@PYTHONPATH=. $(BIN)/python bench/models.py
 
-# MINUTES (30), SEED (a new one), STACK (redis, or rabbitmq, or embedded): see bench/README.md.
-chaos: .venv/dev.stamp
+# MINUTES (30), SEED (a new one), STACK (redis, rabbitmq or embedded): see testing/chaos/README.md.
+chaos: .venv/dev.stamp ## kill, freeze and restart a service of its own under load
 	@$(BIN)/python -m testing.chaos $(if $(MINUTES),--minutes $(MINUTES)) \
 		$(if $(SEED),--seed $(SEED)) $(if $(STACK),--stack $(STACK)) $(ARGS)
 
-# Trains all predictors in a scratch directory, which takes some minutes, and describes them in docs/.
-models-doc: .venv/run.stamp
+models-doc: .venv/run.stamp ## train in a scratch directory (minutes), and write docs/models.md
 	@scratch=$$(mktemp -d) && trap 'rm -rf "$$scratch"' EXIT && \
 		export VAR_DIR="$$scratch" DATABASE_URL= && \
 		$(BIN)/python manage.py migrate --verbosity 0 && $(BIN)/python manage.py train && \
 		$(BIN)/python manage.py describe_models $(ARGS)
 
-audit: .venv/run.stamp
+audit: .venv/run.stamp ## check every invariant of money and jobs
 	@$(BIN)/python manage.py audit
 
 .venv/run.stamp: requirements.lock
@@ -70,12 +73,11 @@ audit: .venv/run.stamp
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r $<
 	@touch $@
 
-# New versions for everything, with hashes for every platform.
 COMPILE = $(BIN)/uv pip compile --quiet --upgrade --universal --python-version 3.11 \
 	--generate-hashes --no-header --no-annotate --no-emit-index-url --no-emit-find-links
-lock: .venv/dev.stamp
+lock: .venv/dev.stamp ## lock the newest versions of everything, with hashes for every platform
 	$(COMPILE) requirements.in -o requirements.lock
 	$(COMPILE) requirements-dev.in -c requirements.lock -o requirements-dev.lock
 
-clean:
+clean: ## remove the virtual environment and all that the program has written
 	rm -rf .venv var
