@@ -1,5 +1,6 @@
 """All settings, from the environment or `.env`. With none set, everything runs embedded in var/."""
 
+import tomllib
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ from carprice import env
 from carprice.env import flag, integer, rate, seconds, words
 
 BASE_DIR = Path(__file__).resolve().parent.parent
+VERSION: str = tomllib.loads((BASE_DIR / "pyproject.toml").read_text())["project"]["version"]
 environ.Env.read_env(BASE_DIR / ".env")
 
 VAR_DIR = env.writable_directory("VAR_DIR", BASE_DIR / "var")
@@ -317,7 +319,7 @@ SIMPLE_JWT = {
 SPECTACULAR_SETTINGS = {
     "TITLE": "Carprice",
     "DESCRIPTION": "Machine-learning predictions sold by the credit.",
-    "VERSION": "0.1.0",
+    "VERSION": VERSION,
     "SERVE_INCLUDE_SCHEMA": False,
     "SERVE_PERMISSIONS": ["rest_framework.permissions.AllowAny"],
     "SERVE_AUTHENTICATION": [],
