@@ -51,7 +51,7 @@ class Migration(migrations.Migration):
                 (
                     "data",
                     models.JSONField(
-                        help_text="Every feature as used; of a draft, whatever was given."
+                        help_text="Every feature as used; of a draft, whatever was entered."
                     ),
                 ),
                 ("explain", models.BooleanField(db_default=False, default=False)),
@@ -109,7 +109,7 @@ class Migration(migrations.Migration):
                 (
                     "entered",
                     models.JSONField(
-                        help_text="Values given in another unit, as given.", null=True
+                        help_text="Values entered in another unit, as entered.", null=True
                     ),
                 ),
                 (
@@ -183,7 +183,7 @@ class Migration(migrations.Migration):
                 (
                     "data",
                     models.JSONField(
-                        help_text="Every feature as used; of a draft, whatever was given."
+                        help_text="Every feature as used; of a draft, whatever was entered."
                     ),
                 ),
                 ("explain", models.BooleanField(db_default=False, default=False)),
