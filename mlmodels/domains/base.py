@@ -37,7 +37,7 @@ class FeatureSpec:
     minimum: float | None = None
     maximum: float | None = None
     help: str = ""
-    words: Mapping[str, str] = field(default_factory=dict)  # what a person reads for a choice
+    choice_labels: Mapping[str, str] = field(default_factory=dict)
     optional: bool = False  # may be missing: the predictors fill it in
     scored: bool = True  # False: no feature, and not in the data
     other_units: tuple[OtherUnit, ...] = ()

@@ -43,7 +43,7 @@ FEATURES = (
     _measured("bun", "Urea nitrogen", "mg/dL", 0.5, 300, other_units=units.UREA_NITROGEN),
     _measured("albumin", "Albumin", "g/dL", 0.5, 10, other_units=units.GRAMS_PER_LITRE),
     _measured("glucose", "Blood glucose", "mg/dL", 10, 1500, other_units=units.GLUCOSE),
-    FeatureSpec("pregnant", "Pregnant", "category", words={"0": "no", "1": "yes"}),
+    FeatureSpec("pregnant", "Pregnant", "category", choice_labels={"0": "no", "1": "yes"}),
     _measured("bmi", "Body mass index", "kg/m²", 5, 200, "Follows from height and weight."),
     _measured("waist", "Waist", "cm", 20, 350, other_units=units.INCHES),
     _measured("dbp", "Blood pressure, lower", "mmHg", 1, 200, "Diastolic: the smaller one."),

@@ -26,7 +26,7 @@ BRAND_REPAIRS = {
     "vw": "volkswagen",
 }
 
-BRAND_WORDS = {"alfa-romero": "Alfa Romeo", "bmw": "BMW", "mercedes-benz": "Mercedes-Benz"} | {
+BRAND_LABELS = {"alfa-romero": "Alfa Romeo", "bmw": "BMW", "mercedes-benz": "Mercedes-Benz"} | {
     name: name.capitalize()
     for name in (
         "audi", "chevrolet", "dodge", "honda", "isuzu", "jaguar", "mazda", "mercury", "mitsubishi",
@@ -34,8 +34,8 @@ BRAND_WORDS = {"alfa-romero": "Alfa Romeo", "bmw": "BMW", "mercedes-benz": "Merc
         "volkswagen", "volvo",
     )
 }  # fmt: skip
-DRIVE_WORDS = {"fwd": "front wheels", "rwd": "rear wheels", "4wd": "all four wheels"}
-ENGINE_WORDS = {
+DRIVE_LABELS = {"fwd": "front wheels", "rwd": "rear wheels", "4wd": "all four wheels"}
+ENGINE_LABELS = {
     "dohc": "double overhead camshaft",
     "dohcv": "double overhead camshaft, V",
     "l": "side valves (L-head)",
@@ -44,7 +44,7 @@ ENGINE_WORDS = {
     "ohcv": "overhead camshaft, V",
     "rotor": "rotary",
 }
-FUEL_SYSTEM_WORDS = {
+FUEL_SYSTEM_LABELS = {
     "1bbl": "one-barrel carburettor",
     "2bbl": "two-barrel carburettor",
     "4bbl": "four-barrel carburettor",
@@ -56,7 +56,7 @@ FUEL_SYSTEM_WORDS = {
 }
 
 FEATURES = (
-    FeatureSpec("brand", "Make", "category", words=BRAND_WORDS),
+    FeatureSpec("brand", "Make", "category", choice_labels=BRAND_LABELS),
     FeatureSpec("horsepower", "Power", "integer", "hp", 1, 2000, other_units=units.KILOWATTS),
     FeatureSpec(
         "enginesize",
@@ -79,12 +79,15 @@ FEATURES = (
         other_units=units.KILOGRAMS,
     ),
     FeatureSpec("carbody", "Body", "category"),
-    FeatureSpec("fueltype", "Fuel", "category", words={"gas": "petrol (gas)"}),
+    FeatureSpec("fueltype", "Fuel", "category", choice_labels={"gas": "petrol (gas)"}),
     FeatureSpec(
-        "aspiration", "Aspiration", "category", words={"std": "natural", "turbo": "turbocharged"}
+        "aspiration",
+        "Aspiration",
+        "category",
+        choice_labels={"std": "natural", "turbo": "turbocharged"},
     ),
     FeatureSpec("doornumber", "Doors", "category"),
-    FeatureSpec("drivewheel", "Driven wheels", "category", words=DRIVE_WORDS),
+    FeatureSpec("drivewheel", "Driven wheels", "category", choice_labels=DRIVE_LABELS),
     FeatureSpec(
         "citympg",
         "City mileage",
@@ -110,9 +113,9 @@ FEATURES = (
     FeatureSpec("carwidth", "Width", "number", "in", 20, 150, other_units=units.CENTIMETRES),
     FeatureSpec("carheight", "Height", "number", "in", 20, 150, other_units=units.CENTIMETRES),
     FeatureSpec("enginelocation", "Engine location", "category"),
-    FeatureSpec("enginetype", "Engine type", "category", words=ENGINE_WORDS),
+    FeatureSpec("enginetype", "Engine type", "category", choice_labels=ENGINE_LABELS),
     FeatureSpec("cylindernumber", "Cylinders", "category"),
-    FeatureSpec("fuelsystem", "Fuel system", "category", words=FUEL_SYSTEM_WORDS),
+    FeatureSpec("fuelsystem", "Fuel system", "category", choice_labels=FUEL_SYSTEM_LABELS),
     FeatureSpec(
         "boreratio",
         "Bore",

@@ -300,14 +300,14 @@ def _divided(rows: Sequence[Point], parts: int) -> list[Sequence[Point]]:
 
 def _typical(feature: Feature) -> str:
     value = feature.default
-    return _short(value) if isinstance(value, int | float) else feature.word(value)
+    return _short(value) if isinstance(value, int | float) else feature.display(value)
 
 
 def _known(feature: Feature) -> str:
     """What the training data have of a feature."""
     if feature.training_range:
         return _span(*feature.training_range)
-    choices = [feature.word(choice) for choice in feature.choices or ()]
+    choices = [feature.display(choice) for choice in feature.choices or ()]
     if len(choices) <= CHOICES_NAMED + 1:
         return ", ".join(choices)
     return f"{', '.join(choices[:CHOICES_NAMED])} and {len(choices) - CHOICES_NAMED} more"

@@ -128,7 +128,7 @@ def _describe(spec: FeatureSpec, column: pd.Series[Any] | None) -> Feature:
         unit=spec.unit,
         minimum=spec.minimum,
         maximum=spec.maximum,
-        words=spec.words,
+        choice_labels=spec.choice_labels,
         help=spec.help,
         optional=spec.optional,
         scored=spec.scored,

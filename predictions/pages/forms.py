@@ -213,7 +213,7 @@ def _field(feature: Feature, value: Any) -> forms.Field:
     has_unit = feature.unit and not feature.other_units  # otherwise a field of its own tells it
     label = f"{feature.label} ({feature.unit})" if has_unit else feature.label
     if feature.type == "category":
-        choices = [(choice, feature.word(choice)) for choice in feature.choices or ()]
+        choices = [(choice, feature.display(choice)) for choice in feature.choices or ()]
         if value not in dict(choices):  # a browser would show the first as if it were chosen
             choices.insert(0, ("", "Choose one"))
         return CategoryField(

@@ -131,7 +131,7 @@ def _inputs(row: Prediction, signature: Signature, data: Mapping[str, Any]) -> l
     return [
         Input(
             feature,
-            feature.word(data[feature.name]),
+            feature.display(data[feature.name]),
             feature.name in row.defaulted,
             (row.entered or {}).get(feature.name),
         )
@@ -169,7 +169,7 @@ def _bar(factor: Factor, feature: Feature, longest: float) -> FactorBar:
     width = BAR * factor.contribution / longest
     return FactorBar(
         label=feature.label,
-        text=feature.word(factor.value),
+        text=feature.display(factor.value),
         unit=None if factor.value is None else feature.unit,
         direction=factor.direction,
         contribution=factor.contribution,
@@ -182,7 +182,7 @@ def _comparable(case: Mapping[str, Any], features: Features) -> ComparableCase:
     differences = case["differences"].items()
     return ComparableCase(
         case["target"],
-        [Difference(features[name], features[name].word(value)) for name, value in differences],
+        [Difference(features[name], features[name].display(value)) for name, value in differences],
     )
 
 
@@ -193,8 +193,8 @@ def what_if_line(row: WhatIf, features: Features) -> WhatIfLine:
         changes=[
             Change(
                 features[name],
-                features[name].word(before.changed[name]),
-                features[name].word(value),
+                features[name].display(before.changed[name]),
+                features[name].display(value),
             )
             for name, value in after.changed.items()
         ],
