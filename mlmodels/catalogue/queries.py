@@ -118,7 +118,9 @@ def check_inputs_of(version_id: UUID, domain: Domain, data: Any) -> Inputs:
     """The same as a version takes them, current or not."""
     if not isinstance(data, dict):
         raise InvalidInput({"data": ["Give an object of features and their values."]})
-    return domain.complete(signature_of(version_id).check(domain.resolve_aliases(data)))
+    return domain.with_derived_features(
+        signature_of(version_id).check(domain.resolve_aliases(data))
+    )
 
 
 def name_of(version_id: UUID) -> str:

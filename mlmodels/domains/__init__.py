@@ -14,4 +14,5 @@ DOMAINS: dict[str, Domain] = {
 
 
 def predictor_specs() -> list[tuple[Domain, PredictorSpec]]:
+    """Every predictor with its domain, in the order of the registry."""
     return [(domain, spec) for domain in DOMAINS.values() for spec in domain.predictors]

@@ -1,4 +1,4 @@
-"""What a domain is: its data, its features and the predictors that are built on them.
+"""What a domain is: its data, its features and the predictors that are trained on them.
 
 Domain modules are read by web processes too, so they import scikit-learn and pandas only inside
 the functions that train.
@@ -22,13 +22,17 @@ DATA_DIR = Path(__file__).resolve().parent.parent / "data"
 
 
 def paragraphs(text: str) -> tuple[str, ...]:
-    """The paragraphs of a text, whose lines may end anywhere."""
+    """Split a text at its blank lines, and undo the line breaks within each paragraph."""
     return tuple(" ".join(part.split()) for part in text.split("\n\n"))
 
 
 @dataclass(frozen=True)
 class FeatureSpec:
-    """What the data cannot tell of a feature: its meaning, unit and hard limits (inclusive)."""
+    """What the data cannot say of a feature: its meaning, unit and hard limits.
+
+    The fields are those of `mlmodels.signature.Feature`; training adds what the data say. An
+    `optional` feature may be missing in the data too. One that is not `scored` is not in the data.
+    """
 
     name: str
     label: str
@@ -38,17 +42,18 @@ class FeatureSpec:
     maximum: float | None = None
     help: str = ""
     choice_labels: Mapping[str, str] = field(default_factory=dict)
-    optional: bool = False  # may be missing: the predictors fill it in
-    scored: bool = True  # False: no feature, and not in the data
+    optional: bool = False
+    scored: bool = True
     other_units: tuple[OtherUnit, ...] = ()
 
 
 @dataclass(frozen=True)
 class Alias:
-    """A field that may be sent instead of `feature`; `convert` makes the feature's value of it.
+    """Another name under which a caller may send a text instead of the value of `feature`.
 
-    `pattern` tells JSON Schema the same: of the feature's choices it makes the regular expression
-    of every text that `convert` turns into one of them.
+    `convert` turns the text into the feature's value. `pattern` takes the feature's choices and
+    returns the regular expression, for JSON Schema, of every text that `convert` turns into one
+    of them.
     """
 
     feature: str
@@ -58,7 +63,7 @@ class Alias:
 
 @dataclass(frozen=True)
 class PredictorSpec:
-    """One entry of the catalogue: a name, words about it, and how to build it unfitted."""
+    """One entry of the catalogue; `build` returns its pipeline, not fitted yet."""
 
     name: str
     title: str
@@ -69,28 +74,43 @@ class PredictorSpec:
 
 @dataclass(frozen=True)
 class Derivation:
-    """How a feature that was left out follows from others, if at least one of those was given."""
+    """How a feature that was left out is computed, if at least one of its sources was sent.
+
+    `compute` takes the values of the sources in their order, none of them null.
+    """
 
     feature: str
     sources: tuple[str, ...]
-    of: Callable[..., float]  # of the sources' values, none of them null
+    compute: Callable[..., float]
 
 
 @dataclass(frozen=True)
-class Doubt:
-    """What is odd about values that are each allowed: a sentence to tell, or none."""
+class PlausibilityCheck:
+    """A rule about values that are each allowed, but may contradict each other.
 
-    features: tuple[str, ...]  # whose values `judge` takes, none of them null
-    judge: Callable[..., str]
+    `check` takes the values of the features in their order, none of them null. It returns a
+    sentence for the user, or an empty string if the values are plausible together.
+    """
+
+    features: tuple[str, ...]
+    check: Callable[..., str]
 
 
 @dataclass(frozen=True)
 class Domain:
-    """A subject: what is predicted, from what, and how its predictors are built and judged.
+    """A subject of predictions: its data and features, its predictors, and texts for their users.
 
-    `load` gives the scored features and, as the last column, the target. `source` tells where the
-    data come from and under what licence, `faults` what is wrong with them and what was done about
-    each, `purpose` what the predictors must not be used for: each a tuple of paragraphs.
+    `load` reads the data file and returns the scored features and, as the last column, the target.
+
+    Three fields have paragraphs for users: `source` says where the data come from and under what
+    license, `faults` what is wrong with the data and what was done about it, and `out_of_scope`
+    what the predictors must not be used for.
+
+    `relative_errors` says that errors grow with the predicted value, so that the width of a range
+    is a fraction of it; otherwise the width is in the target's unit. `age_gap_to` is an unscored
+    feature that a result is compared with. `comparable_by` are the features by which the distance
+    of known cases is measured. `group` is a feature whose values are left out in turn, to measure
+    the predictors on groups they have not seen.
     """
 
     name: str
@@ -105,17 +125,17 @@ class Domain:
     aliases: Mapping[str, Alias] = field(default_factory=dict)
     source: tuple[str, ...] = ()
     faults: tuple[str, ...] = ()
-    purpose: tuple[str, ...] = ()
-    errors_grow: bool = False  # with the predicted value, so that ranges are a fraction of it
+    out_of_scope: tuple[str, ...] = ()
+    relative_errors: bool = False
     derivations: tuple[Derivation, ...] = ()
-    doubts: tuple[Doubt, ...] = ()
-    age_gap_to: str | None = None  # an unscored feature, the age that a result is compared with
-    comparable_by: tuple[str, ...] = ()  # features that say how near known cases are
-    group: str | None = None  # a feature whose values, each left out in turn, test the predictors
+    plausibility_checks: tuple[PlausibilityCheck, ...] = ()
+    age_gap_to: str | None = None
+    comparable_by: tuple[str, ...] = ()
+    group: str | None = None
 
     @property
     def scored(self) -> list[FeatureSpec]:
-        """The features that predictors use."""
+        """The features that are passed to the predictors."""
         return [feature for feature in self.features if feature.scored]
 
     @property
@@ -136,21 +156,21 @@ class Domain:
             resolved[alias.feature] = alias.convert(value)
         return resolved
 
-    def complete(self, inputs: Inputs) -> Inputs:
-        """Derive what was left out from what was given: more than a typical value is known of it.
+    def with_derived_features(self, inputs: Inputs) -> Inputs:
+        """Replace the default of a feature that was left out by what follows from its sources.
 
         Derived features still count as left out.
         """
         values = dict(inputs.data)
         for derivation in self.derivations:
             sources = {name: values.get(name) for name in derivation.sources}
-            given = set(sources) - set(inputs.defaulted)
-            if derivation.feature in inputs.defaulted and given and None not in sources.values():
-                values[derivation.feature] = derivation.of(*sources.values())
+            sent = set(sources) - set(inputs.defaulted)
+            if derivation.feature in inputs.defaulted and sent and None not in sources.values():
+                values[derivation.feature] = derivation.compute(*sources.values())
         return replace(inputs, data=values)
 
     def age_gap_of(self, value: float, data: Mapping[str, Value]) -> float | None:
-        """By how much a prediction exceeds the age that was entered, if one was."""
+        """By how much a predicted age exceeds the age that was entered; None if none was."""
         age = data.get(self.age_gap_to) if self.age_gap_to else None
         return value - age if isinstance(age, int | float) else None
 

@@ -6,14 +6,21 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mlmodels.domains import units
-from mlmodels.domains.base import Derivation, Domain, Doubt, FeatureSpec, PredictorSpec, paragraphs
+from mlmodels.domains.base import (
+    Derivation,
+    Domain,
+    FeatureSpec,
+    PlausibilityCheck,
+    PredictorSpec,
+    paragraphs,
+)
 from mlmodels.domains.people import (
     CHRONOLOGICAL_AGE,
     body_mass_index,
-    doubt_about_bmi,
-    doubt_about_pressure,
+    check_blood_pressure,
+    check_body_mass_index,
 )
-from mlmodels.domains.stacking import ridge, stacked
+from mlmodels.domains.stacking import ridge_cv, stacked
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -76,7 +83,10 @@ NUMBERS = [feature.name for feature in FEATURES if feature.type != "category" an
 
 
 def load(path: Path) -> pd.DataFrame:
-    """The people: the features, and the age in years. The word None is a category, not a gap."""
+    """Read the features and, as the last column, the age in years.
+
+    The word None is a category in this file, not a missing value.
+    """
     import pandas as pd
 
     people = pd.read_csv(path, keep_default_na=False)
@@ -97,16 +107,17 @@ def _ridge() -> Pipeline:
 
 
 def _gradient_boosting() -> Pipeline:
+    """Boosted trees on numbers as they are and categories as codes."""
     from sklearn.pipeline import Pipeline
 
     return Pipeline([("columns", _ordinal()), ("model", _boosted_trees())])
 
 
 def _blend() -> StackingRegressor:
-    """An additive model of splines and boosted trees, weighted by their merit."""
+    """A stack of an additive model of splines and of boosted trees."""
     from sklearn.pipeline import Pipeline
 
-    splines = Pipeline([("columns", _splines()), ("model", ridge())])
+    splines = Pipeline([("columns", _splines()), ("model", ridge_cv())])
     return stacked({"splines": splines, "trees": _gradient_boosting()})
 
 
@@ -120,6 +131,7 @@ def _boosted_trees() -> HistGradientBoostingRegressor:
 
 
 def _standardized() -> ColumnTransformer:
+    """Numbers with mean 0 and variance 1, and one-hot categories."""
     from sklearn.compose import ColumnTransformer
     from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
@@ -130,6 +142,7 @@ def _standardized() -> ColumnTransformer:
 
 
 def _splines() -> ColumnTransformer:
+    """Cubic splines of each number and one-hot categories, for an additive model."""
     from sklearn.compose import ColumnTransformer
     from sklearn.preprocessing import OneHotEncoder, SplineTransformer
 
@@ -139,6 +152,7 @@ def _splines() -> ColumnTransformer:
 
 
 def _ordinal() -> ColumnTransformer:
+    """What trees need: categories as codes, numbers as they are."""
     from sklearn.compose import ColumnTransformer
     from sklearn.preprocessing import OrdinalEncoder
 
@@ -175,7 +189,7 @@ The body mass index is exactly weight by height squared: it is derived where it 
 contradiction is pointed out.
 """)
 
-PURPOSE = paragraphs("""
+OUT_OF_SCOPE = paragraphs("""
 Any statement about the health, the age or the life expectancy of a real person.
 
 Medical decisions, insurance or employment.
@@ -200,14 +214,14 @@ DOMAIN = Domain(
     features=FEATURES,
     load=load,
     derivations=(Derivation(BMI, (HEIGHT, WEIGHT), body_mass_index),),
-    doubts=(
-        Doubt((BMI, HEIGHT, WEIGHT), doubt_about_bmi),
-        Doubt((SYSTOLIC, DIASTOLIC), doubt_about_pressure),
+    plausibility_checks=(
+        PlausibilityCheck((BMI, HEIGHT, WEIGHT), check_body_mass_index),
+        PlausibilityCheck((SYSTOLIC, DIASTOLIC), check_blood_pressure),
     ),
     age_gap_to=CHRONOLOGICAL_AGE.name,
     source=SOURCE,
     faults=FAULTS,
-    purpose=PURPOSE,
+    out_of_scope=OUT_OF_SCOPE,
     predictors=(
         PredictorSpec(
             "bioage_ridge",

@@ -6,14 +6,22 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mlmodels.domains import units
-from mlmodels.domains.base import Derivation, Domain, Doubt, FeatureSpec, PredictorSpec, paragraphs
+from mlmodels.domains.base import (
+    Derivation,
+    Domain,
+    FeatureSpec,
+    PlausibilityCheck,
+    PredictorSpec,
+    paragraphs,
+)
 from mlmodels.domains.people import (
     CHRONOLOGICAL_AGE,
     body_mass_index,
-    doubt_about_bmi,
-    doubt_about_pressure,
+    check_blood_pressure,
+    check_body_mass_index,
 )
-from mlmodels.domains.stacking import ridge, stacked
+from mlmodels.domains.stacking import ridge_cv, stacked
+from mlmodels.signature import OtherUnit
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -26,9 +34,18 @@ SEXES = {1: "male", 2: "female"}
 
 
 def _measured(
-    name: str, label: str, unit: str | None, low: float, high: float, note: str = "", **more: object
+    name: str,
+    label: str,
+    unit: str | None,
+    minimum: float,
+    maximum: float,
+    note: str = "",
+    other_units: tuple[OtherUnit, ...] = (),
 ) -> FeatureSpec:
-    return FeatureSpec(name, label, "number", unit, low, high, note, optional=True, **more)  # type: ignore[arg-type]
+    """A number that may be null because it was not measured."""
+    return FeatureSpec(
+        name, label, "number", unit, minimum, maximum, note, optional=True, other_units=other_units
+    )
 
 
 FEATURES = (
@@ -72,7 +89,7 @@ WHITE_CELLS = ("lymph", "monopa", "neut", "eosnpa", "basopa")
 
 
 def load(path: Path) -> pd.DataFrame:
-    """The adults: the features, NaN where something was not measured, and the age in years."""
+    """Read the features and, as the last column, the age in years; not measured is NaN."""
     import pandas as pd
 
     people = pd.read_csv(path)
@@ -81,12 +98,13 @@ def load(path: Path) -> pd.DataFrame:
     return people[[feature.name for feature in FEATURES if feature.scored] + [TARGET]]
 
 
-def _doubt_about_white_cells(*shares: float) -> str:
+def _check_white_cells(*shares: float) -> str:
+    """A plausibility check, in percent."""
     total = sum(shares)
     return "" if 95 <= total <= 105 else f"The five kinds of white cells add up to {total:.0f} %."
 
 
-def _doubt_about_pregnancy(pregnant: str, sex: str) -> str:
+def _check_pregnancy(pregnant: str, sex: str) -> str:
     return "A man is said to be pregnant." if (pregnant, sex) == ("1", "male") else ""
 
 
@@ -102,16 +120,17 @@ def _ridge() -> Pipeline:
 
 
 def _gradient_boosting() -> Pipeline:
+    """Boosted trees on imputed numbers and categories as codes."""
     from sklearn.pipeline import Pipeline
 
     return Pipeline([("columns", _ordinal()), ("model", _boosted_trees())])
 
 
 def _blend() -> StackingRegressor:
-    """An additive model of splines and boosted trees, weighted by their merit."""
+    """A stack of an additive model of splines and of boosted trees."""
     from sklearn.pipeline import Pipeline
 
-    splines = Pipeline([("columns", _splines()), ("model", ridge())])
+    splines = Pipeline([("columns", _splines()), ("model", ridge_cv())])
     return stacked({"splines": splines, "trees": _gradient_boosting()})
 
 
@@ -125,6 +144,10 @@ def _boosted_trees() -> HistGradientBoostingRegressor:
 
 
 def _splines() -> ColumnTransformer:
+    """Cubic splines of each imputed number and one-hot categories, for an additive model.
+
+    Skewed measurements are put on a logarithmic scale first.
+    """
     import numpy as np
     from sklearn.compose import ColumnTransformer
     from sklearn.impute import SimpleImputer
@@ -132,26 +155,27 @@ def _splines() -> ColumnTransformer:
     from sklearn.preprocessing import FunctionTransformer, OneHotEncoder, SplineTransformer
 
     one_hot = OneHotEncoder(handle_unknown="ignore", sparse_output=False)
-    logs = FunctionTransformer(np.log1p, feature_names_out="one-to-one")
-    even = [name for name in NUMBERS if name not in SKEWED]
+    log = FunctionTransformer(np.log1p, feature_names_out="one-to-one")
+    symmetric = [name for name in NUMBERS if name not in SKEWED]
 
-    def curves() -> SplineTransformer:
+    def splines() -> SplineTransformer:
         return SplineTransformer(n_knots=5, degree=3, knots="quantile", extrapolation="linear")
 
     return ColumnTransformer(
         [
             ("categories", one_hot, CATEGORIES),
-            ("even", make_pipeline(SimpleImputer(strategy="median"), curves()), even),
-            ("skewed", make_pipeline(SimpleImputer(strategy="median"), logs, curves()), SKEWED),
+            ("symmetric", make_pipeline(SimpleImputer(strategy="median"), splines()), symmetric),
+            ("skewed", make_pipeline(SimpleImputer(strategy="median"), log, splines()), SKEWED),
         ]
     )
 
 
 def _ordinal() -> ColumnTransformer:
-    """The trees could take what is missing as it is, but not much of it at a time.
+    """What trees need: categories as codes, and numbers with the median for what is missing.
 
-    Few people in the data lack more than some values. Where most are missing, trees that learnt
-    where to send those few are further off than trees that are told the median.
+    The trees could take missing values as they are. But few people in the data lack many values,
+    so trees learn little of that, and where most values are missing their errors are larger than
+    with the median.
     """
     from sklearn.compose import ColumnTransformer
     from sklearn.impute import SimpleImputer
@@ -200,7 +224,7 @@ A few odd readings remain, such as a lower blood pressure of 8 mmHg: kept, since
 to matter.
 """)
 
-PURPOSE = paragraphs("""
+OUT_OF_SCOPE = paragraphs("""
 Medical decisions: it finds the age at which such values are typical, not how healthy somebody is
 or how long they will live.
 
@@ -226,16 +250,16 @@ DOMAIN = Domain(
     features=FEATURES,
     load=load,
     derivations=(Derivation("bmi", ("height", "weight"), body_mass_index),),
-    doubts=(
-        Doubt(("bmi", "height", "weight"), doubt_about_bmi),
-        Doubt(("sbp", "dbp"), doubt_about_pressure),
-        Doubt(WHITE_CELLS, _doubt_about_white_cells),
-        Doubt(("pregnant", "gender"), _doubt_about_pregnancy),
+    plausibility_checks=(
+        PlausibilityCheck(("bmi", "height", "weight"), check_body_mass_index),
+        PlausibilityCheck(("sbp", "dbp"), check_blood_pressure),
+        PlausibilityCheck(WHITE_CELLS, _check_white_cells),
+        PlausibilityCheck(("pregnant", "gender"), _check_pregnancy),
     ),
     age_gap_to=CHRONOLOGICAL_AGE.name,
     source=SOURCE,
     faults=FAULTS,
-    purpose=PURPOSE,
+    out_of_scope=OUT_OF_SCOPE,
     predictors=(
         PredictorSpec(
             "bloodage_ridge",

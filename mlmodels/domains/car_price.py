@@ -7,8 +7,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mlmodels.domains import units
-from mlmodels.domains.base import Alias, Domain, Doubt, FeatureSpec, PredictorSpec, paragraphs
-from mlmodels.domains.stacking import ridge, stacked
+from mlmodels.domains.base import (
+    Alias,
+    Domain,
+    FeatureSpec,
+    PlausibilityCheck,
+    PredictorSpec,
+    paragraphs,
+)
+from mlmodels.domains.stacking import ridge_cv, stacked
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -16,9 +23,11 @@ if TYPE_CHECKING:
     from sklearn.ensemble import GradientBoostingRegressor
     from sklearn.pipeline import Pipeline
 
-INVENTED_PRICES = (10, 45, 46, 130)  # car_ID of rows that have no price in the UCI original
+# The car_ID of the rows that have no price in the UCI original.
+INVENTED_PRICES = (10, 45, 46, 130)
+# In the UCI original, all eight cars that are called buick here are by Mercedes-Benz.
 BRAND_REPAIRS = {
-    "buick": "mercedes-benz",  # all eight are, in the UCI original
+    "buick": "mercedes-benz",
     "maxda": "mazda",
     "porcshce": "porsche",
     "toyouta": "toyota",
@@ -138,40 +147,47 @@ FEATURES = (
 
 
 def clean_brand(car_name: str) -> str:
-    """The make in a name such as "maxda rx3", spelt right: "mazda"."""
+    """The make in a name such as "maxda rx3", spelled right: "mazda"."""
     words = car_name.lower().split()
     return BRAND_REPAIRS.get(words[0], words[0]) if words else ""
 
 
-def _doubt_about_fuel(fuel: str, system: str) -> str:
+def _check_fuel(fuel: str, system: str) -> str:
+    """A plausibility check."""
     if (fuel == "diesel") == (system == "idi"):
         return ""
     return "In the training data diesels, and only they, have indirect injection (idi)."
 
 
-def _doubt_about_mileage(city: float, highway: float) -> str:
+def _check_mileage(city: float, highway: float) -> str:
+    """A plausibility check, in miles per gallon."""
     return "" if city <= highway else "It goes further on a gallon in the city than on a highway."
 
 
-# What `str.split` takes for a space; in JSON Schema \\s means others.
+# `name_pattern` has to accept exactly the names that `clean_brand` turns into one of the brands, so
+# it spells out what Python does: which characters `str.split` takes for a space, since \\s in JSON
+# Schema means others, and which characters `str.lower` maps to each letter.
 SPACE = r"[\t-\r\x1c-\x20\x85\xa0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000]"
 
 
 def name_pattern(brands: Sequence[str]) -> str:
-    """The regular expression of the names that `clean_brand` makes one of `brands`."""
+    """The regular expression of the names that `clean_brand` turns into one of `brands`."""
     spellings = [word for word in {*brands, *BRAND_REPAIRS} if clean_brand(word) in brands]
-    words = "|".join("".join(map(_any_case, word)) for word in sorted(spellings))
-    return f"^{SPACE}*(?:{words})(?:{SPACE}[^\\0]*)?$"
+    brand = "|".join("".join(map(_any_case, word)) for word in sorted(spellings))
+    return f"^{SPACE}*(?:{brand})(?:{SPACE}[^\\0]*)?$"
 
 
 def _any_case(letter: str) -> str:
-    """A class of the characters that are `letter` in lower case; of k, the Kelvin sign is one."""
+    """The character class of what `str.lower` maps to `letter`; for k, with the Kelvin sign."""
     cases = {letter, letter.upper(), "\N{KELVIN SIGN}"}
     return f"[{''.join(sorted(case for case in cases if case.lower() == letter))}]"
 
 
 def load(path: Path) -> pd.DataFrame:
-    """The cars that have a real price: the features, and `price` in dollars of 1985."""
+    """Read the features and, as the last column, `price` in dollars of 1985.
+
+    Cars with an invented price are left out.
+    """
     import pandas as pd
 
     cars = pd.read_csv(path)
@@ -217,13 +233,13 @@ def _random_forest() -> Pipeline:
 
 
 def _blend() -> TransformedTargetRegressor:
-    """In log price, a linear model, a booster and randomized trees, weighted by their merit."""
+    """A stack, in log price, of a linear model, a booster and randomized trees."""
     from sklearn.ensemble import ExtraTreesRegressor
     from sklearn.pipeline import Pipeline
 
     trees = ExtraTreesRegressor(n_estimators=60, max_features=0.5, random_state=0)
     members = {
-        "linear": Pipeline([("columns", _logarithms()), ("model", ridge())]),
+        "linear": Pipeline([("columns", _logarithms()), ("model", ridge_cv())]),
         "boosting": Pipeline([("columns", _one_number_per_feature()), ("model", _booster(4))]),
         "trees": Pipeline([("columns", _one_number_per_feature()), ("model", trees)]),
     }
@@ -327,7 +343,7 @@ Eighteen cars have everything but name, insurance risk and price in common with 
 predictor can tell those prices apart.
 """)
 
-PURPOSE = paragraphs("""
+OUT_OF_SCOPE = paragraphs("""
 Valuing a car of today: prices are those of the United States of 1985, in the dollars of that
 year.
 
@@ -354,7 +370,7 @@ DOMAIN = Domain(
     aliases={"CarName": Alias("brand", clean_brand, name_pattern)},
     source=SOURCE,
     faults=FAULTS,
-    purpose=PURPOSE,
+    out_of_scope=OUT_OF_SCOPE,
     predictors=(
         PredictorSpec(
             "linear_regression",
@@ -385,10 +401,10 @@ DOMAIN = Domain(
             _blend,
         ),
     ),
-    errors_grow=True,
-    doubts=(
-        Doubt(("fueltype", "fuelsystem"), _doubt_about_fuel),
-        Doubt(("citympg", "highwaympg"), _doubt_about_mileage),
+    relative_errors=True,
+    plausibility_checks=(
+        PlausibilityCheck(("fueltype", "fuelsystem"), _check_fuel),
+        PlausibilityCheck(("citympg", "highwaympg"), _check_mileage),
     ),
     comparable_by=tuple(feature.name for feature in FEATURES),
     group="brand",

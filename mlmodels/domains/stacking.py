@@ -1,4 +1,4 @@
-"""The strongest predictors: several models, combined with weights that are found, not chosen."""
+"""Stacking: several models, combined with weights that are fitted."""
 
 from __future__ import annotations
 
@@ -9,17 +9,15 @@ if TYPE_CHECKING:
     from sklearn.linear_model import RidgeCV
 
 PENALTIES = (0.1, 0.3, 1.0, 3.0, 10.0, 30.0, 100.0)
-
-
 FOLDS = 3
 
 
 def stacked(members: dict[str, Any]) -> StackingRegressor:
-    """A weighted sum of models, none of which counts against the others.
+    """A weighted sum of models, with weights that are not negative.
 
-    The weights are fitted to what each member predicts of rows it has not seen (Breiman, Stacked
-    regressions, 1996). That is part of fitting, so cross-validation of the whole nests this
-    search, and what it measures is not flattered by it.
+    The weights are fitted to the members' predictions of rows they have not seen (Breiman, Stacked
+    regressions, 1996). They are part of fitting the stack, so cross-validation fits them anew in
+    each fold, and its figures are not too good because of them.
     """
     from sklearn.ensemble import StackingRegressor
     from sklearn.linear_model import Ridge
@@ -32,8 +30,8 @@ def stacked(members: dict[str, Any]) -> StackingRegressor:
     )
 
 
-def ridge() -> RidgeCV:
-    """Ridge regression that finds its own penalty, leaving one row out at a time."""
+def ridge_cv() -> RidgeCV:
+    """Ridge regression that picks its penalty by leave-one-out cross-validation."""
     from sklearn.linear_model import RidgeCV
 
     return RidgeCV(PENALTIES)

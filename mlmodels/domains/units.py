@@ -1,4 +1,4 @@
-"""Units that people use beside the ones the data are in."""
+"""Units that people use beside the ones the data are in; each comment names the data's unit."""
 
 from mlmodels.signature import OtherUnit
 

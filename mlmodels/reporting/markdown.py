@@ -93,7 +93,7 @@ def _of_domain(domain: Domain, reports: Sequence[Report]) -> Iterator[str]:
     yield "**Faults of the data, and what was done about them**\n"
     yield _list(domain.faults)
     yield "**What its predictors must not be used for**\n"
-    yield _list(domain.purpose)
+    yield _list(domain.out_of_scope)
     names = [measure.name for measure in reports[0].measures]
     rows = [
         [f"[{report.predictor.title}](#{report.predictor.name})"]

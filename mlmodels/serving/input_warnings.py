@@ -78,10 +78,10 @@ def _unit(feature: Feature) -> str:
 
 
 def _of_combinations(domain: Domain, data: Mapping[str, Value]) -> Iterator[Warning]:
-    for doubt in domain.doubts:
-        values = [data.get(name) for name in doubt.features]
-        if None not in values and (detail := doubt.judge(*values)):
-            yield Warning(doubt.features[0], IMPLAUSIBLE, detail)
+    for rule in domain.plausibility_checks:
+        values = [data.get(name) for name in rule.features]
+        if None not in values and (detail := rule.check(*values)):
+            yield Warning(rule.features[0], IMPLAUSIBLE, detail)
 
 
 def _of_what_is_assumed(

@@ -40,7 +40,7 @@ def test_it_tells_of_each_domain_and_each_predictor(folder: Path) -> None:
     words = " ".join(document.split())
     for domain in DOMAINS.values():
         assert f"\n## {domain.title}\n" in document
-        for said in [domain.caveat, *domain.source, *domain.faults, *domain.purpose]:
+        for said in [domain.caveat, *domain.source, *domain.faults, *domain.out_of_scope]:
             assert said in words
     assert re.findall(r'^### <a id="(\w+)">', document, re.MULTILINE) == NAMES
 

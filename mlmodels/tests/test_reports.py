@@ -79,7 +79,7 @@ def test_each_predictor_has_a_page_with_its_price_its_accuracy_and_its_limits(
         assert f"{100 * version.metrics['coverage']:.1f} %" in told
         for said in [predictor.title, predictor.algorithm, domain.caveat, version.label]:
             assert said in told
-        for said in [*domain.source, *domain.faults, *domain.purpose]:
+        for said in [*domain.source, *domain.faults, *domain.out_of_scope]:
             assert said.replace(" ", "") in told.replace(" ", "")  # a link has tags
         assert list(charts(page)) == CHARTS
 
@@ -88,7 +88,7 @@ def test_every_domain_tells_of_its_data_their_licence_and_what_it_is_not_for() -
     for domain in DOMAINS.values():
         assert any("Licence" in paragraph for paragraph in domain.source)
         assert len(domain.faults) >= 3
-        assert len(domain.purpose) >= 3
+        assert len(domain.out_of_scope) >= 3
 
 
 def test_a_page_follows_from_the_domain_alone_whatever_it_says(
@@ -98,7 +98,7 @@ def test_a_page_follows_from_the_domain_alone_whatever_it_says(
         DOMAINS["car_price"],
         source=(f"From {ODD}.",),
         faults=(f"Fault {ODD}.",),
-        purpose=(f"No {ODD}.",),
+        out_of_scope=(f"No {ODD}.",),
     )
     monkeypatch.setitem(DOMAINS, domain.name, domain)
 

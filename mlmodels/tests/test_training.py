@@ -53,7 +53,7 @@ def assess(
         inputs,
         target,
         plan=plan,
-        errors_grow=False,
+        relative_errors=False,
         group=None,
         jobs=1,
         progress=lambda _: None,

@@ -71,7 +71,7 @@ def assess(
     target: pd.Series[float],
     *,
     plan: Plan,
-    errors_grow: bool,
+    relative_errors: bool,
     group: str | None,
     jobs: int,
     progress: Progress,
@@ -93,7 +93,7 @@ def assess(
     actual: FloatArray = np.asarray(target, dtype=np.float64)
     unseen = _Unseen(actual, outer, list(islice(found, len(outer))))
     *within, calibration = [
-        _Unseen(actual, splits, list(islice(found, len(splits)))).calibrate(errors_grow)
+        _Unseen(actual, splits, list(islice(found, len(splits)))).calibrate(relative_errors)
         for splits in calibrating
     ]
     return Assessment(
@@ -137,9 +137,9 @@ class _Unseen:
             values[test] = found
         return values
 
-    def calibrate(self, errors_grow: bool) -> Calibration:
+    def calibrate(self, relative_errors: bool) -> Calibration:
         actual, predicted = self.actual.tolist(), self.predicted.tolist()
-        return Calibration.of(actual, predicted, relative=errors_grow)
+        return Calibration.of(actual, predicted, relative=relative_errors)
 
     def measure(self, repeats: int) -> Metrics:
         from sklearn import metrics

@@ -60,7 +60,7 @@ def _train(
         inputs,
         target,
         plan=plan or Plan.for_rows(len(table)),
-        errors_grow=domain.errors_grow,
+        relative_errors=domain.relative_errors,
         group=domain.group,
         jobs=jobs,
         progress=tell,
