@@ -30,7 +30,7 @@ from mlmodels.catalogue.card import Card
 from mlmodels.domains import DOMAINS, predictor_specs
 from mlmodels.domains.base import Domain, PredictorSpec
 from mlmodels.models import Predictor, PredictorVersion, PriceChange
-from mlmodels.serving.artefacts import write_whole
+from mlmodels.serving.artefacts import write_atomically
 from mlmodels.training import train
 from mlmodels.training.cross_validation import Plan
 from testing import servers
@@ -122,7 +122,7 @@ def trained(pytestconfig: pytest.Config) -> Trained:
             for domain, spec in predictor_specs()
         ]
         shutil.copytree(models, kept, dirs_exist_ok=True)
-        write_whole(kept / "cards", pickle.dumps(cards))
+        write_atomically(kept / "cards", pickle.dumps(cards))
     shutil.copytree(kept, models, dirs_exist_ok=True, ignore=shutil.ignore_patterns("cards"))
     cards = pickle.loads((kept / "cards").read_bytes())
     return [

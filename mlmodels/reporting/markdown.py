@@ -17,7 +17,7 @@ from mlmodels.domains import DOMAINS
 from mlmodels.domains.base import Domain, PredictorSpec
 from mlmodels.reporting.charts import Chart
 from mlmodels.reporting.reports import NO_BREAK, Report
-from mlmodels.serving.artefacts import write_whole
+from mlmodels.serving.artefacts import write_atomically
 
 CHARTS = "models"  # their folder, beside the document
 COLUMNS = 120
@@ -58,7 +58,7 @@ class Documents:
 
     def write(self) -> None:
         for path, text in self._texts.items():
-            write_whole(path, text.encode())
+            write_atomically(path, text.encode())
         for path in self._left_over():
             path.unlink()
 

@@ -1,8 +1,8 @@
-"""Fitted pipelines on disk: written beside and renamed, loaded only if they are what was published.
+"""Fitted pipelines on disk: written atomically, loaded only if they are what was published.
 
 An artefact is a pickle, and a pickle is code: nothing is unpickled before its digest has been
-compared with the one in the database. The card beside it tells people what it is; nothing here
-reads one, since whoever could put a file there could put a card there too.
+compared with the one in the database. The model card beside it, a JSON file, is for people. The
+program never reads it, since whoever can replace an artefact can replace its card too.
 """
 
 import hashlib
@@ -14,7 +14,7 @@ import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
-from importlib.metadata import version
+from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -26,10 +26,14 @@ from mlmodels.models import PredictorVersion
 if TYPE_CHECKING:
     from mlmodels.serving.comparables import KnownCases
 
-FORMAT = 2  # 1 was a bare pipeline
-LIBRARIES = ("scikit-learn", "numpy", "scipy", "pandas", "joblib", "shap")  # recorded
-NEEDED = ("scikit-learn", "numpy", "pandas")  # in the very release that was recorded
-TEMPORARY = ".writing-"
+# Of what `save` writes: format 1 was a pickled pipeline, format 2 is a pickled Artefact. A change
+# to the classes that are pickled with it, Artefact and KnownCases, needs a new format.
+FORMAT = 2
+# The libraries whose releases are recorded with a version; to load it, those of the second list
+# must be installed in exactly the releases that were recorded.
+RECORDED_LIBRARIES = ("scikit-learn", "numpy", "scipy", "pandas", "joblib", "shap")
+REQUIRED_LIBRARIES = ("scikit-learn", "numpy", "pandas")
+TEMPORARY_PREFIX = ".writing-"
 
 
 class ArtefactError(Exception):
@@ -37,27 +41,34 @@ class ArtefactError(Exception):
 
 
 class IncompatibleLibrary(ArtefactError):
-    """It needs another release of a library, or of this program; another worker may have it."""
+    """The artefact needs another release of a library or of this program.
+
+    Other than with its base class, another worker may be able to load it.
+    """
 
 
 @dataclass(frozen=True)
 class Artefact:
-    """A fitted pipeline with what explains its predictions; one of format 1 has only itself."""
+    """A fitted pipeline, and what is needed to explain its predictions.
+
+    `backgrounds` is what `mlmodels.serving.explanations.backgrounds` returned. An artefact of
+    format 1 has the pipeline alone, and `explains` is false.
+    """
 
     pipeline: Any
-    backgrounds: list[Any] = field(default_factory=list)  # see mlmodels.serving.explanations
+    backgrounds: list[Any] = field(default_factory=list)
     known_cases: "KnownCases | None" = None
     explains: bool = True
 
 
 @lru_cache
-def installed(library: str) -> str:
-    """The release of a library; a process keeps the one it started with."""
-    return version(library)
+def installed_release(library: str) -> str:
+    """Cached, since a process keeps the release it has imported even if another is installed."""
+    return metadata.version(library)
 
 
-def library_versions() -> dict[str, str]:
-    return {name: installed(name) for name in LIBRARIES}
+def library_releases() -> dict[str, str]:
+    return {name: installed_release(name) for name in RECORDED_LIBRARIES}
 
 
 def path_of(sha256: str) -> Path:
@@ -76,14 +87,19 @@ def save(artefact: Artefact) -> str:
     joblib.dump(artefact, buffer, compress=3)
     content = buffer.getvalue()
     sha256 = hashlib.sha256(content).hexdigest()
-    write_whole(path_of(sha256), content)
+    write_atomically(path_of(sha256), content)
     return sha256
 
 
-def write_whole(path: Path, content: bytes) -> None:
-    """Write a file so that a crash leaves either all of it or nothing under its name."""
+def write_atomically(path: Path, content: bytes) -> None:
+    """Write a file so that a crash leaves either all of the new content or what was there before.
+
+    The content goes to a temporary file in the same directory, is forced to the disk, and is then
+    renamed; last, the directory is forced to the disk too. A crash before the rename leaves a file
+    that begins with TEMPORARY_PREFIX, which the next training removes.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
-    descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=TEMPORARY)
+    descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=TEMPORARY_PREFIX)
     with os.fdopen(descriptor, "wb") as file:
         file.write(content)
         file.flush()
@@ -94,7 +110,7 @@ def write_whole(path: Path, content: bytes) -> None:
 
 
 def _sync_directory(directory: Path) -> None:
-    """Let a new name in it survive a power failure."""
+    """Make the names of its files survive a power failure."""
     descriptor = os.open(directory, os.O_RDONLY)
     try:
         os.fsync(descriptor)
@@ -103,49 +119,58 @@ def _sync_directory(directory: Path) -> None:
 
 
 def save_card(sha256: str, card: Mapping[str, Any]) -> None:
-    """Write beside an artefact what is recorded of it, for people to read."""
-    write_whole(card_path_of(sha256), json.dumps(card, indent=1).encode())
+    """Write a model card beside an artefact, for people to read."""
+    write_atomically(card_path_of(sha256), json.dumps(card, indent=1).encode())
 
 
-def check_release(published: PredictorVersion) -> None:
-    """Raises IncompatibleLibrary if it needs another release of a library, or of this program."""
-    if published.artefact_format > FORMAT:
+def check_releases(version: PredictorVersion) -> None:
+    """Raises IncompatibleLibrary if the version needs other releases than this process has."""
+    if version.artefact_format > FORMAT:
         raise IncompatibleLibrary(
-            f"The artefact has format {published.artefact_format}; this release reads {FORMAT}."
+            f"The artefact has format {version.artefact_format}; this release reads {FORMAT}."
         )
-    recorded = {**(published.libraries or {}), "scikit-learn": published.sklearn_version}
-    for name in NEEDED:
-        release = recorded.get(name)
-        if release is not None and release != installed(name):
+    recorded = {**(version.libraries or {}), "scikit-learn": version.sklearn_version}
+    for name in REQUIRED_LIBRARIES:
+        trained_with, installed = recorded.get(name), installed_release(name)
+        if trained_with is not None and trained_with != installed:
             raise IncompatibleLibrary(
-                f"It was trained with {name} {release}, and {installed(name)} is installed."
+                f"It was trained with {name} {trained_with}, and {installed} is installed."
             )
 
 
-def read_verified(published: PredictorVersion) -> bytes:
-    """The artefact's bytes. Raises ArtefactError unless they are the ones published."""
-    check_release(published)
+def read_verified(version: PredictorVersion) -> bytes:
+    """The bytes of the version's artefact.
+
+    Raises IncompatibleLibrary, or ArtefactError if they cannot be read or are not the published
+    ones.
+    """
+    check_releases(version)
     try:
-        content = path_of(published.artefact_sha256).read_bytes()
+        content = path_of(version.artefact_sha256).read_bytes()
     except (FileNotFoundError, NotADirectoryError, IsADirectoryError, PermissionError) as error:
         raise ArtefactError(f"The artefact cannot be read: {error.strerror}.") from error
-    if hashlib.sha256(content).hexdigest() != published.artefact_sha256:
+    if hashlib.sha256(content).hexdigest() != version.artefact_sha256:
         raise ArtefactError("The artefact is not the one that was published: its digest differs.")
     return content
 
 
-def load(published: PredictorVersion) -> Artefact:
-    """Raises ArtefactError."""
+def load(version: PredictorVersion) -> Artefact:
+    """Unpickle the version's artefact.
+
+    Raises ArtefactError if the artefact is to blame, IncompatibleLibrary if this process is. That
+    memory or time ran out, or that the disk fails, says nothing about the artefact and is raised
+    as it is.
+    """
     import joblib
     from sklearn.exceptions import InconsistentVersionWarning
 
-    content = read_verified(published)
+    content = read_verified(version)
     with warnings.catch_warnings():
         warnings.simplefilter("error", InconsistentVersionWarning)
         try:
             loaded = joblib.load(io.BytesIO(content))
         except (MemoryError, OSError, SoftTimeLimitExceeded):
-            raise  # it says nothing about the artefact
+            raise
         except Exception as error:  # unpickling may raise anything
             raise ArtefactError(f"The artefact does not load: {type(error).__name__}.") from error
     return loaded if isinstance(loaded, Artefact) else Artefact(loaded, explains=False)

@@ -1,4 +1,4 @@
-"""The known cases that are most like a new one."""
+"""Comparables: the training cases that are most like the one that is predicted."""
 
 from __future__ import annotations
 
@@ -13,15 +13,22 @@ if TYPE_CHECKING:
 
     FloatArray = NDArray[np.float64]
 
-SHOWN = 3
+COMPARABLES = 3  # nearest cases returned for a prediction
 
 
 @dataclass(frozen=True)
 class KnownCases:
-    """Training rows with their target, and what distance is measured by.
+    """All n training rows with their targets, and the features that distances are computed from.
 
-    The distance is Gower's (A general coefficient of similarity, 1971): the mean over features of
-    the difference as a fraction of the feature's range, or of whether categories differ.
+    The distance is Gower's (A general coefficient of similarity, 1971): the mean over features of,
+    for numbers, the difference as a fraction of the feature's range in the training data (1 if it
+    is more), and for categories, 0 if they are equal and 1 if not.
+
+    `rows` has all features. `target` has shape (n,), in the target's unit. `numbers` has shape
+    (n, len(number_names)), `categories` shape (n, len(category_names)); `spans` has the range of
+    each number, or 1 where all training rows have the same.
+
+    Objects are pickled with artefacts, so a change of the fields needs a new artefact format.
     """
 
     rows: list[dict[str, Any]]
@@ -33,9 +40,10 @@ class KnownCases:
     category_names: list[str]
 
     @classmethod
-    def of(
+    def from_training_data(
         cls, inputs: pd.DataFrame, target: pd.Series[Any], compared: Sequence[str]
     ) -> KnownCases:
+        """`compared` names the features that distances are computed from."""
         import numpy as np
         from pandas.api.types import is_numeric_dtype
 
@@ -55,24 +63,28 @@ class KnownCases:
         )
 
     def nearest(self, data: Mapping[str, Any]) -> list[dict[str, Any]]:
-        """The SHOWN nearest: `target`, `distance` from 0 to 1, and in `differences` its values."""
+        """The COMPARABLES nearest cases to a row, nearest first.
+
+        Each has its `target`, in the target's unit, its `distance`, from 0 to 1, and in
+        `differences` the values of the features in which it differs from the row.
+        """
         import numpy as np
 
         numbers = np.array([float(data[name]) for name in self.number_names])
-        apart = np.minimum(np.abs(self.numbers - numbers) / self.spans, 1.0).sum(axis=1)
         categories = np.array([data[name] for name in self.category_names], dtype=object)
-        apart += (self.categories != categories).sum(axis=1)
-        distances = apart / (len(self.number_names) + len(self.category_names))
+        sums = np.minimum(np.abs(self.numbers - numbers) / self.spans, 1.0).sum(axis=1)
+        sums += (self.categories != categories).sum(axis=1)
+        distances = sums / (len(self.number_names) + len(self.category_names))
         return [
             {
-                "target": float(self.target[place]),
-                "distance": float(distances[place]),
-                "differences": _differences(self.rows[place], data),
+                "target": float(self.target[index]),
+                "distance": float(distances[index]),
+                "differences": _differences(self.rows[index], data),
             }
-            for place in np.argsort(distances, kind="stable")[:SHOWN]
+            for index in np.argsort(distances, kind="stable")[:COMPARABLES]
         ]
 
 
 def _differences(case: Mapping[str, Any], data: Mapping[str, Any]) -> dict[str, Any]:
-    """What a known case has otherwise than the new one."""
+    """The known case's values of the features in which it differs from the new one."""
     return {name: value for name, value in case.items() if value != data[name]}

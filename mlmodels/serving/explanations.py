@@ -1,12 +1,9 @@
 """What each feature contributed to a prediction: SHAP values, in the target's unit.
 
-Exact for trees (Lundberg et al., From local explanations to global understanding with explainable
-AI for trees, 2020) and for linear models; a blend's are the weighted sums of its members', since
-Shapley values are linear. The columns that a feature was encoded in are summed back to it.
-
-Where a model predicts the logarithm of its target, contributions are additive there, and change
-into the target's unit by the logarithmic mean of value and baseline (Ang, The LMDI approach to
-decomposition analysis, 2005): each keeps its share, and they still add up.
+The values are exact for trees (Lundberg et al., From local explanations to global understanding
+with explainable AI for trees, 2020) and for linear models. Those of a blend are the weighted sums
+of its members' values, since Shapley values are linear in the model. A feature that was encoded in
+several columns, such as a one-hot category, gets the sum of their values.
 """
 
 from __future__ import annotations
@@ -26,14 +23,17 @@ if TYPE_CHECKING:
     FloatArray = NDArray[np.float64]
     Backgrounds = list[FloatArray]
 
-Explainers = dict[int, Any]  # of trees, slow to make; by the id of a model that outlives them
+# The explainers of tree models, which take long to build, by the `id` of their model. Whoever keeps
+# them must keep the models as well, or an id may be reused.
+TreeExplainers = dict[int, Any]
 
 
 @dataclass(frozen=True)
 class Contributions:
-    """`baseline` has one number for each row; `parts` a row of one for each feature.
+    """SHAP values of n predictions from k features, in the unit of the model's output.
 
-    Each row's baseline and parts add up to its prediction.
+    `baseline` has shape (n,), `parts` shape (n, k). The baseline of a row and its parts add up to
+    its prediction.
     """
 
     baseline: FloatArray
@@ -50,55 +50,69 @@ class Unexplainable(TypeError):
 
 
 def preload() -> None:
-    """Import what explaining trees needs, before there is a model.
+    """Import shap at the start of a process, before any model is loaded.
 
-    The library keeps an error of its import for ever, and with it what its callers had at hand.
+    If one of its optional parts cannot be imported, shap keeps the exception for ever, and with the
+    exception's traceback all local variables of the functions that were running. Imported while a
+    model is scored, it would keep that model in memory.
     """
     import shap  # noqa: F401
 
 
 def backgrounds(pipeline: Any, inputs: pd.DataFrame) -> Backgrounds:
-    """What the linear parts of a fitted pipeline are explained against: their columns' means."""
-    found: Backgrounds = []
-    _Explainer(list(inputs.columns), found, learning=True).explain(pipeline, inputs)
-    return found
+    """The background of each linear model in a fitted pipeline: the means of its columns.
+
+    A linear model's contributions are relative to them. `inputs` are the training rows.
+    """
+    means: Backgrounds = []
+    _Explainer(list(inputs.columns), means, collect_means=True).explain(pipeline, inputs)
+    return means
 
 
 def explain(
-    pipeline: Any, inputs: pd.DataFrame, means: Backgrounds, known: Explainers | None = None
+    pipeline: Any,
+    inputs: pd.DataFrame,
+    means: Backgrounds,
+    tree_explainers: TreeExplainers | None = None,
 ) -> Contributions:
-    """Explain the predictions for `inputs`; `means` are what `backgrounds` gave at training.
+    """Explain the predictions for `inputs`; `means` are what `backgrounds` returned at training.
 
-    Explainers that are made are kept in `known` for the next time. Raises Unexplainable.
+    Tree explainers are taken from `tree_explainers`, and added to it if they are not there yet.
+    Raises Unexplainable.
     """
-    explainer = _Explainer(list(inputs.columns), list(means), known, learning=False)
+    explainer = _Explainer(list(inputs.columns), list(means), tree_explainers)
     return explainer.explain(pipeline, inputs)
 
 
 class _Explainer:
-    """Walks a fitted pipeline. Linear parts are met in the same order each time."""
+    """Explains a fitted pipeline once, by walking through the models it is made of.
+
+    The walk visits the linear models in the same order each time. With `collect_means`, it appends
+    the column means of each of them to `means`, and the result is of no use; otherwise it takes
+    them from there.
+    """
 
     def __init__(
         self,
         features: Sequence[str],
         means: Backgrounds,
-        known: Explainers | None = None,
+        tree_explainers: TreeExplainers | None = None,
         *,
-        learning: bool,
+        collect_means: bool = False,
     ) -> None:
         self._features = list(features)
         self._means = means
-        self._known: Explainers = {} if known is None else known
-        self._learning = learning
-        self._met = 0
+        self._tree_explainers: TreeExplainers = {} if tree_explainers is None else tree_explainers
+        self._collect_means = collect_means
+        self._linear_models_visited = 0
 
     def explain(self, model: Any, inputs: pd.DataFrame) -> Contributions:
         """Of a model that takes the features as they are entered."""
         from sklearn.pipeline import Pipeline
 
-        found = self._explain_composed(model, inputs, self.explain)
-        if found is not None:
-            return found
+        contributions = self._explain_composed(model, inputs, self.explain)
+        if contributions is not None:
+            return contributions
         if isinstance(model, Pipeline):
             columns, regressor = model[0], model[-1]
             return self._by_feature(
@@ -108,9 +122,9 @@ class _Explainer:
 
     def _explain_encoded(self, model: Any, encoded: FloatArray) -> Contributions:
         """Of a model that takes encoded columns."""
-        found = self._explain_composed(model, encoded, self._explain_encoded)
-        if found is not None:
-            return found
+        contributions = self._explain_composed(model, encoded, self._explain_encoded)
+        if contributions is not None:
+            return contributions
         if hasattr(model, "coef_"):
             return self._explain_linear(model, encoded)
         return self._explain_trees(model, encoded)
@@ -118,35 +132,38 @@ class _Explainer:
     def _explain_composed(
         self, model: Any, inputs: Any, explain: Callable[[Any, Any], Contributions]
     ) -> Contributions | None:
-        """Of a model that is made of others, which `explain` explains; None of any other."""
+        """Of a model that is made of other models, each of which `explain` explains.
+
+        Returns None for a model of any other kind.
+        """
         from sklearn.compose import TransformedTargetRegressor
         from sklearn.ensemble import StackingRegressor, VotingRegressor
 
         if isinstance(model, TransformedTargetRegressor):
-            return _from_logarithm(model, explain(model.regressor_, inputs))
+            return _to_target_unit(model, explain(model.regressor_, inputs))
         if not isinstance(model, VotingRegressor | StackingRegressor):
             return None
         members = [explain(member, inputs) for member in model.estimators_]
-        return _sum(members, *_weights(model))
+        return _weighted_sum(members, *_weights(model))
 
     def _explain_linear(self, model: Any, encoded: FloatArray) -> Contributions:
         import numpy as np
 
-        if self._learning:
+        if self._collect_means:
             self._means.append(np.asarray(encoded, dtype=float).mean(axis=0))
-        mean = self._means[self._met]
-        self._met += 1
+        mean = self._means[self._linear_models_visited]
+        self._linear_models_visited += 1
         baseline = np.full(len(encoded), float(model.intercept_ + (mean * model.coef_).sum()))
         return Contributions(baseline, (encoded - mean) * model.coef_)
 
     def _explain_trees(self, model: Any, encoded: FloatArray) -> Contributions:
         import numpy as np
 
-        if self._learning:  # there is nothing to learn of them
+        if self._collect_means:  # trees have none; explaining the training rows would take long
             return Contributions(np.zeros(len(encoded)), np.zeros(encoded.shape))
-        explainer = self._known.get(id(model))
+        explainer = self._tree_explainers.get(id(model))
         if explainer is None:
-            explainer = self._known[id(model)] = _tree_explainer(model)
+            explainer = self._tree_explainers[id(model)] = _tree_explainer(model)
         parts = np.asarray(explainer.shap_values(encoded, check_additivity=False), dtype=float)
         baseline = np.full(len(encoded), float(np.ravel(explainer.expected_value)[0]))
         return Contributions(baseline, parts)
@@ -156,24 +173,28 @@ class _Explainer:
         import numpy as np
 
         parts = np.zeros((len(encoded.parts), len(self._features)))
-        for position, feature in enumerate(_owners(columns)):
+        for position, feature in enumerate(_source_features(columns)):
             parts[:, self._features.index(feature)] += encoded.parts[:, position]
         return Contributions(encoded.baseline, parts)
 
 
-def _owners(columns: ColumnTransformer) -> list[str]:
-    """The feature behind each encoded column, in their order."""
-    owners: dict[int, str] = {}
+def _source_features(columns: ColumnTransformer) -> list[str]:
+    """For each encoded column, in their order, the feature it was made from."""
+    sources: dict[int, str] = {}
     for name, transformer, features in columns.transformers_:
-        place = columns.output_indices_[name]
-        width = place.stop - place.start
-        for offset, feature in enumerate(_owners_within(transformer, list(features), width)):
-            owners[place.start + offset] = feature
-    return [owners[position] for position in sorted(owners)]
+        encoded = columns.output_indices_[name]
+        width = encoded.stop - encoded.start
+        for offset, feature in enumerate(_features_by_column(transformer, list(features), width)):
+            sources[encoded.start + offset] = feature
+    return [sources[position] for position in sorted(sources)]
 
 
-def _owners_within(transformer: Any, features: list[str], width: int) -> list[str]:
-    """One-hot encoding makes as many columns as there are categories; others as many of each."""
+def _features_by_column(transformer: Any, features: list[str], width: int) -> list[str]:
+    """The same for one transformer, which makes `width` columns.
+
+    One-hot encoding makes a column for each category of a feature; every other transformer makes
+    the same number of columns for each feature. Raises Unexplainable if that does not add up.
+    """
     if hasattr(transformer, "categories_") and width != len(features):
         counts = [len(categories) for categories in transformer.categories_]
     elif features:
@@ -195,40 +216,51 @@ def _tree_explainer(model: Any) -> Any:
 
 
 def _weights(blend: Any) -> tuple[FloatArray, float]:
-    """How much each member of a blend counts, and what is added besides."""
+    """The weight of each member of a blend, shape (m,), and the intercept. Raises Unexplainable."""
     import numpy as np
     from sklearn.ensemble import VotingRegressor
 
     if isinstance(blend, VotingRegressor):
         equal = np.ones(len(blend.estimators_))
-        given = equal if blend.weights is None else np.asarray(blend.weights, dtype=float)
-        return given / given.sum(), 0.0
+        weights = equal if blend.weights is None else np.asarray(blend.weights, dtype=float)
+        return weights / weights.sum(), 0.0
     final = blend.final_estimator_
     if blend.passthrough or not hasattr(final, "coef_"):
         raise Unexplainable("Only a weighted sum of members can be taken apart.")
     return final.coef_, float(final.intercept_)
 
 
-def _sum(members: Sequence[Contributions], weights: FloatArray, intercept: float) -> Contributions:
+def _weighted_sum(
+    members: Sequence[Contributions], weights: FloatArray, intercept: float
+) -> Contributions:
+    """Of the members' contributions, added one member after the other.
+
+    The last bits of a matrix product would depend on the number of rows; see `row_sums`.
+    """
     import numpy as np
 
     baseline = np.full_like(members[0].baseline, intercept)
     parts = np.zeros_like(members[0].parts)
-    # One after the other: the last bit of a matrix product depends on how many rows there are.
     for member, weight in zip(members, weights, strict=True):
         baseline += weight * member.baseline
         parts += weight * member.parts
     return Contributions(baseline, parts)
 
 
-def _from_logarithm(model: Any, logs: Contributions) -> Contributions:
-    """From the logarithm of the target to its unit."""
+# From the logarithm of a target to its unit. A model of log price has a baseline b and parts p_i,
+# and predicts exp(b + sum p_i). The parts add up on the logarithmic scale; in dollars, they would
+# multiply. To get parts that add up in dollars, the difference between the prediction and the
+# baseline, exp(b + c) - exp(b) with c = sum p_i, is divided in proportion to the p_i. So each p_i
+# is multiplied by (exp(b + c) - exp(b)) / c, which is the logarithmic mean of prediction and
+# baseline (Ang, The LMDI approach to decomposition analysis, 2005). It is computed as
+# exp(b) * expm1(c) / c, which stays exact for small c; for c = 0, its limit is exp(b).
+def _to_target_unit(model: Any, logs: Contributions) -> Contributions:
+    """From contributions to log target to contributions to the target. Raises Unexplainable."""
     import numpy as np
 
     if model.func is not np.log or model.inverse_func is not np.exp:
         raise Unexplainable("Only the logarithm of a target can be undone.")
-    change = row_sums.add_up(logs.parts)
+    change = row_sums.row_sums(logs.parts)
     baseline = np.exp(logs.baseline)
-    # (e^change - 1) / change, which is 1 where nothing changes.
     growth = np.divide(np.expm1(change), change, out=np.ones_like(change), where=change != 0)
     return Contributions(baseline, logs.parts * (baseline * growth)[:, np.newaxis])

@@ -1,4 +1,4 @@
-"""Scoring: rows of features in, numbers out. Loaded pipelines are kept for the process's life."""
+"""Scoring: rows of features in, numbers out. Each process keeps the pipelines it used last."""
 
 import math
 from collections import OrderedDict
@@ -11,8 +11,9 @@ from mlmodels.serving import artefacts, explanations, row_sums
 from mlmodels.serving.artefacts import Artefact
 from mlmodels.signature import Feature, Signature
 
-KEPT = 16  # loaded pipelines per process
+MAX_LOADED = 16  # scorers per process
 
+# The scorers in memory by the id of their version, the most recently used last.
 _loaded: OrderedDict[UUID, "Scorer"] = OrderedDict()
 
 
@@ -23,21 +24,23 @@ class ScoringError(Exception):
 class Scorer:
     """A version's artefact with the columns it was fitted on.
 
-    What it says of a row does not depend on the rows beside it, to the last bit.
+    The prediction and the explanation of a row are the same to the last bit whatever rows are
+    scored in the same call; `mlmodels.serving.row_sums` says why that needs care.
     """
 
     def __init__(self, artefact: Artefact, features: Sequence[Feature]) -> None:
-        row_sums.make_rowwise(artefact.pipeline)
+        row_sums.use_row_sums(artefact.pipeline)
         self._artefact = artefact
-        self._explainers: explanations.Explainers = {}
+        self._tree_explainers: explanations.TreeExplainers = {}
         self._names = [feature.name for feature in features]
-        # Numbers that may be missing are floats even where a whole batch lacks them.
+        # A column of a number that may be missing must be of floats even if all of its values are
+        # missing, or the pipeline would get a column of objects.
         self._floats = {f.name for f in features if f.optional and f.type != "category"}
 
     def predict(self, rows: Sequence[Mapping[str, Any]]) -> list[float]:
         """One value per row, in the target's unit, in the rows' order. Raises ScoringError."""
-        found = self._artefact.pipeline.predict(self._frame(rows))
-        values = [float(value) for value in found]
+        predictions = self._artefact.pipeline.predict(self._frame(rows))
+        values = [float(value) for value in predictions]
         if len(values) != len(rows):
             raise ScoringError(f"{len(values)} values for {len(rows)} rows")
         if not all(math.isfinite(value) for value in values):
@@ -45,46 +48,52 @@ class Scorer:
         return values
 
     def explain(self, rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any] | None]:
-        """What each prediction is made of, as it is stored; None where a version cannot tell."""
+        """One explanation per row, as it is stored with the prediction.
+
+        `baseline` and the values of `contributions`, by feature, are in the target's unit and add
+        up to the prediction; `comparables` are what `KnownCases.nearest` returns. All are None for
+        an artefact that is too old to explain anything.
+        """
         if not (self._artefact.explains and rows):
             return [None] * len(rows)
-        found = explanations.explain(
+        contributions = explanations.explain(
             self._artefact.pipeline,
             self._frame(rows),
             self._artefact.backgrounds,
-            self._explainers,
+            self._tree_explainers,
         )
-        known = self._artefact.known_cases
+        known_cases = self._artefact.known_cases
         return [
             {
                 "baseline": baseline,
                 "contributions": dict(zip(self._names, parts, strict=True)),
-                "comparables": known.nearest(row) if known else None,
+                "comparables": known_cases.nearest(row) if known_cases else None,
             }
             for row, baseline, parts in zip(
-                rows, found.baseline.tolist(), found.parts.tolist(), strict=True
+                rows, contributions.baseline.tolist(), contributions.parts.tolist(), strict=True
             )
         ]
 
     def _frame(self, rows: Sequence[Mapping[str, Any]]) -> Any:
+        """The rows as a pandas DataFrame with the columns that the pipeline was fitted on."""
         import numpy as np
         import pandas as pd
 
         columns: dict[str, Any] = {name: [row[name] for row in rows] for name in self._names}
         for name in self._floats:
-            columns[name] = np.array(columns[name], dtype=float)  # None becomes NaN
+            columns[name] = np.array(columns[name], dtype=float)  # turns None into NaN
         return pd.DataFrame(columns)
 
 
 def scorer(version_id: UUID) -> Scorer:
     """The version's scorer, verified and loaded on first use. Raises ArtefactError."""
-    found = _loaded.get(version_id)
-    if found is None:
+    loaded = _loaded.get(version_id)
+    if loaded is None:
         version = PredictorVersion.objects.defer("report").get(pk=version_id)
         signature = Signature.from_json(version.signature)
-        found = Scorer(artefacts.load(version), signature.scored)
-        _loaded[version_id] = found
-        while len(_loaded) > KEPT:
+        loaded = Scorer(artefacts.load(version), signature.scored)
+        _loaded[version_id] = loaded
+        while len(_loaded) > MAX_LOADED:
             _loaded.popitem(last=False)
     _loaded.move_to_end(version_id)
-    return found
+    return loaded

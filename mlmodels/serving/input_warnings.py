@@ -1,6 +1,6 @@
-"""Warnings: what is allowed, but should make a person look again. Nothing here refuses.
+"""Warnings about input that is allowed, but should make a person look again.
 
-A pure function of what is stored with a prediction, so it can be told at any time.
+They follow from what is stored with a prediction, so they are computed whenever they are shown.
 """
 
 from collections.abc import Collection, Iterator, Mapping
@@ -10,15 +10,16 @@ from itertools import chain
 from mlmodels.domains.base import Domain
 from mlmodels.signature import Feature, Signature, Value
 
+# The codes are part of the contract.
 OUTSIDE = "outside_training_range"
 RARE = "rare_category"
-SLIP = "suspected_unit_slip"
+UNIT_SLIP = "suspected_unit_slip"
 IMPLAUSIBLE = "implausible_combination"
-ASSUMED = "mostly_assumed"
+MOSTLY_ASSUMED = "mostly_assumed"
 
-SLIPS = (10.0, 1000.0)
-WHOLE = "data"  # stands for the feature where a warning is about all of them
-ASSUMED_SHARE = 0.25  # of the features; where more are assumed, ranges hold less often
+ALL_FEATURES = "data"  # stands for the feature where a warning is about the whole row
+SLIP_FACTORS = (10.0, 1000.0)  # by which people misplace a decimal point or a prefix
+MAX_ASSUMED_SHARE = 0.25  # of the features; where more are assumed, ranges hold less often
 
 
 @dataclass(frozen=True)
@@ -34,16 +35,19 @@ def warnings_of(
     data: Mapping[str, Value],
     defaulted: Collection[str] = (),
 ) -> list[Warning]:
-    """What is odd about one row of checked input: first each feature, then all together."""
-    of_features = (_of_feature(feature, data.get(feature.name)) for feature in signature.scored)
+    """The warnings about one row of checked input: first of each feature, then of combinations.
+
+    `defaulted` names the features that were left out.
+    """
+    by_feature = (_feature_warnings(item, data.get(item.name)) for item in signature.scored)
     return [
-        *chain.from_iterable(of_features),
-        *_of_combinations(domain, data),
-        *_of_what_is_assumed(signature, data, defaulted),
+        *chain.from_iterable(by_feature),
+        *_combination_warnings(domain, data),
+        *_assumption_warnings(signature, data, defaulted),
     ]
 
 
-def _of_feature(feature: Feature, value: Value) -> Iterator[Warning]:
+def _feature_warnings(feature: Feature, value: Value) -> Iterator[Warning]:
     if isinstance(value, str):
         if value in feature.rare:
             detail = "The training data have few such cases, so the estimate is less certain."
@@ -53,46 +57,47 @@ def _of_feature(feature: Feature, value: Value) -> Iterator[Warning]:
         if not low <= value <= high:
             detail = f"Known cases go from {low:g} to {high:g}{_unit(feature)}; this is a guess."
             yield Warning(feature.name, OUTSIDE, detail)
-            yield from _slip(feature, value)
+            yield from _unit_slip_warnings(feature, value)
 
 
-def _slip(feature: Feature, value: float) -> Iterator[Warning]:
-    """What the value would be in another unit, or with the point elsewhere, if that is known."""
+def _unit_slip_warnings(feature: Feature, value: float) -> Iterator[Warning]:
+    """One warning at most, if in another unit or by a power of ten the value would be in range."""
     assert feature.training_range is not None  # noqa: S101  # it is outside of it
     low, high = feature.training_range
     for other in feature.other_units:
         if value and low <= (own := other.to_own(value)) <= high:
             detail = f"{value:g} {other.unit} would be {own:.4g}{_unit(feature)}: is that meant?"
-            yield Warning(feature.name, SLIP, detail)
+            yield Warning(feature.name, UNIT_SLIP, detail)
             return
-    for factor in SLIPS:
-        for guess, words in ((value / factor, "large"), (value * factor, "small")):
-            if low <= guess <= high:
-                detail = f"It may be {factor:g} times too {words}: is {guess:g} meant?"
-                yield Warning(feature.name, SLIP, detail)
+    for factor in SLIP_FACTORS:
+        for corrected, direction in ((value / factor, "large"), (value * factor, "small")):
+            if low <= corrected <= high:
+                detail = f"It may be {factor:g} times too {direction}: is {corrected:g} meant?"
+                yield Warning(feature.name, UNIT_SLIP, detail)
                 return
 
 
 def _unit(feature: Feature) -> str:
+    """The unit as it follows a number; empty if there is none."""
     return f" {feature.unit}" if feature.unit else ""
 
 
-def _of_combinations(domain: Domain, data: Mapping[str, Value]) -> Iterator[Warning]:
+def _combination_warnings(domain: Domain, data: Mapping[str, Value]) -> Iterator[Warning]:
     for rule in domain.plausibility_checks:
         values = [data.get(name) for name in rule.features]
         if None not in values and (detail := rule.check(*values)):
             yield Warning(rule.features[0], IMPLAUSIBLE, detail)
 
 
-def _of_what_is_assumed(
+def _assumption_warnings(
     signature: Signature, data: Mapping[str, Value], defaulted: Collection[str]
 ) -> Iterator[Warning]:
-    """Accuracy and ranges were measured on cases of which nearly everything is known."""
+    """Accuracy and ranges were measured on rows in which nearly all features are known."""
     names = [feature.name for feature in signature.scored]
     assumed = [name for name in names if name in defaulted or data.get(name) is None]
-    if len(assumed) > ASSUMED_SHARE * len(names):
+    if len(assumed) > MAX_ASSUMED_SHARE * len(names):
         detail = (
             f"{len(assumed)} of {len(names)} features were left out and taken for typical. Ranges "
             "were measured where nearly all are known; this one may hold less often."
         )
-        yield Warning(WHOLE, ASSUMED, detail)
+        yield Warning(ALL_FEATURES, MOSTLY_ASSUMED, detail)

@@ -1,9 +1,17 @@
-"""Ranges around predictions that hold the true value as often as they promise.
+"""Prediction intervals, called ranges on pages, that hold the true value as often as they say.
 
-Mondrian conformal prediction (Vovk, Gammerman and Shafer, Algorithmic Learning in a Random World,
-2005, section 4.5; by predicted value as in Boström and Johansson, Mondrian conformal regressors,
-2020), calibrated on the errors a model made on rows it had not seen (cross-conformal: Vovk, 2015).
-Reads and writes plain numbers only, so that web processes need no scikit-learn for it.
+The method is conformal prediction. Calibration takes the absolute errors of predictions for rows
+that their model had not seen: cross-conformal, as in Vovk, Cross-conformal predictors, 2015. The
+margin around a new prediction is their quantile of COVERAGE; if new cases come from where the
+calibration rows come from, so many intervals hold the true value.
+
+Errors differ with the predicted value, and a single quantile would make intervals too wide for
+some predictions and too narrow for others. So predictions are divided into thirds by their value,
+each with a quantile of its own: Mondrian conformal prediction (Vovk, Gammerman and Shafer,
+Algorithmic Learning in a Random World, 2005, section 4.5; by predicted value as in Boström and
+Johansson, Mondrian conformal regressors, 2020).
+
+Everything here is plain numbers, so that web processes need no scikit-learn for it.
 """
 
 import math
@@ -18,7 +26,7 @@ THIRDS = 3
 
 @dataclass(frozen=True)
 class Interval:
-    """Both ends in the target's unit, and how often such a range holds the true value."""
+    """Both ends, in the target's unit, and the share of such intervals that hold the true value."""
 
     low: float
     high: float
@@ -27,10 +35,11 @@ class Interval:
 
 @dataclass(frozen=True)
 class Calibration:
-    """How far the true value may be from a predicted one, by where the predicted one lies.
+    """How far the true value may be from a predicted one, by groups of predicted values.
 
-    `edges` part predicted values into groups; `margins` has one more: the margin of each group, as
-    a fraction of the predicted value if `relative`, otherwise in the target's unit.
+    `edges` are the predicted values at which one group ends, itself included, and the next begins.
+    `margins` has one number more: the margin of each group, as a fraction of the predicted value
+    if `relative`, otherwise in the target's unit.
     """
 
     edges: tuple[float, ...]
@@ -42,26 +51,27 @@ class Calibration:
     def of(
         cls, actual: Sequence[float], predicted: Sequence[float], *, relative: bool
     ) -> "Calibration":
-        """Calibrate on predictions of rows that their model had not seen."""
+        """Calibrate on predictions, one or more, of rows that their model had not seen."""
         ordered = sorted(predicted)
         cuts = {ordered[len(ordered) * third // THIRDS] for third in range(1, THIRDS)}
-        edges = sorted(cuts - {ordered[-1]})  # equal predictions are one group
+        # Equal predictions are in one group, so there may be fewer than three.
+        edges = sorted(cuts - {ordered[-1]})
         errors: list[list[float]] = [[] for _ in range(len(edges) + 1)]
-        for truth, guess in zip(actual, predicted, strict=True):
-            scale = abs(guess) if relative else 1.0
-            errors[bisect_left(edges, guess)].append(abs(truth - guess) / scale)
+        for true_value, prediction in zip(actual, predicted, strict=True):
+            scale = abs(prediction) if relative else 1.0
+            errors[bisect_left(edges, prediction)].append(abs(true_value - prediction) / scale)
         return cls(tuple(edges), tuple(map(_margin, errors)), relative)
 
     @classmethod
     def from_json(cls, document: Mapping[str, Any]) -> Self:
-        spans = {key: tuple(document[key]) for key in ("edges", "margins")}
-        return cls(**{**document, **spans})
+        tuples = {key: tuple(document[key]) for key in ("edges", "margins")}
+        return cls(**{**document, **tuples})
 
     def to_json(self) -> dict[str, Any]:
         return asdict(self)
 
     def interval(self, value: float) -> Interval:
-        """The range around a predicted value; prices and ages are never negative."""
+        """The interval around a predicted value, cut at 0: prices and ages are never negative."""
         margin = self.margins[bisect_left(self.edges, value)]
         if self.relative:
             margin *= abs(value)
@@ -69,5 +79,9 @@ class Calibration:
 
 
 def _margin(errors: Sequence[float]) -> float:
-    """The error that the next case's does not exceed with probability COVERAGE, or the largest."""
+    """The error that the next case's error does not exceed with a probability of COVERAGE.
+
+    With too few errors to say, the largest. The `+ 1` counts the next case itself, whose error is
+    as likely to have any rank as those of the calibration are.
+    """
     return sorted(errors)[min(math.ceil((len(errors) + 1) * COVERAGE), len(errors)) - 1]

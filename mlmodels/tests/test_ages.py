@@ -8,7 +8,14 @@ from mlmodels.catalogue import queries
 from mlmodels.domains import DOMAINS, biological_age, blood_age, car_price
 from mlmodels.domains.base import Domain
 from mlmodels.models import Predictor
-from mlmodels.serving.input_warnings import ASSUMED, IMPLAUSIBLE, OUTSIDE, RARE, SLIP, warnings_of
+from mlmodels.serving.input_warnings import (
+    IMPLAUSIBLE,
+    MOSTLY_ASSUMED,
+    OUTSIDE,
+    RARE,
+    UNIT_SLIP,
+    warnings_of,
+)
 from mlmodels.signature import Inputs, Signature
 
 BIO, BLOOD = biological_age.DOMAIN, blood_age.DOMAIN
@@ -151,10 +158,10 @@ def test_the_gap_is_the_estimate_less_the_age_given() -> None:
     ("changes", "feature", "code", "words"),
     [
         ({"Height (cm)": 72}, "Height (cm)", OUTSIDE, "Known cases go from 141"),
-        ({"Height (cm)": 68}, "Height (cm)", SLIP, "172.7 cm"),
-        ({"Weight (kg)": 180}, "Weight (kg)", SLIP, "81.65 kg"),
-        ({"Cholesterol Level (mg/dL)": 1500}, "Cholesterol Level (mg/dL)", SLIP, "10 times"),
-        ({"Blood Glucose Level (mg/dL)": 12}, "Blood Glucose Level (mg/dL)", SLIP, "120"),
+        ({"Height (cm)": 68}, "Height (cm)", UNIT_SLIP, "172.7 cm"),
+        ({"Weight (kg)": 180}, "Weight (kg)", UNIT_SLIP, "81.65 kg"),
+        ({"Cholesterol Level (mg/dL)": 1500}, "Cholesterol Level (mg/dL)", UNIT_SLIP, "10 times"),
+        ({"Blood Glucose Level (mg/dL)": 12}, "Blood Glucose Level (mg/dL)", UNIT_SLIP, "120"),
         ({"BMI": 40.0}, "BMI", IMPLAUSIBLE, "body mass index of 25"),
         ({"BP_Systolic": 80, "BP_Diastolic": 110}, "BP_Systolic", IMPLAUSIBLE, "not above"),
     ],
@@ -210,7 +217,7 @@ def test_the_typical_case_is_not_odd(predictors: dict[str, Predictor]) -> None:
     for predictor in predictors.values():
         signature = signature_of(predictor)
         found = warnings_of(DOMAINS[predictor.domain], signature, signature.example())
-        assert {warning.code for warning in found} <= {ASSUMED}
+        assert {warning.code for warning in found} <= {MOSTLY_ASSUMED}
 
 
 @pytest.mark.parametrize(("left_out", "told"), [(6, []), (7, ["7 of 24 features"])])
@@ -231,4 +238,4 @@ def test_what_is_said_not_to_be_measured_counts_as_left_out(blood: Predictor) ->
 
     found = warnings_of(BLOOD, signature_of(blood), inputs.data, inputs.defaulted)
 
-    assert [(warning.feature, warning.code) for warning in found] == [("data", ASSUMED)]
+    assert [(warning.feature, warning.code) for warning in found] == [("data", MOSTLY_ASSUMED)]

@@ -141,7 +141,7 @@ def test_a_file_and_its_name_are_on_the_disk_when_it_is_written(
 
     monkeypatch.setattr(os, "fsync", fsync)
 
-    artefacts.write_whole(tmp_path / "file", b"content")
+    artefacts.write_atomically(tmp_path / "file", b"content")
 
     assert synced == [(False, False), (True, True)]  # the file, then the directory it is in
 
@@ -333,12 +333,12 @@ def test_a_pipeline_that_is_no_longer_kept_is_freed_with_its_explainers(
     version: PredictorVersion, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(inference, "_loaded", OrderedDict())
-    monkeypatch.setattr(inference, "KEPT", 1)
+    monkeypatch.setattr(inference, "MAX_LOADED", 1)
     explanations.preload()
     scorer = inference.scorer(version.pk)
     scorer.explain([{item["name"]: item["default"] for item in version.signature}])
     forest = weakref.ref(scorer._artefact.pipeline[-1])
-    [explainer] = map(weakref.ref, scorer._explainers.values())
+    [explainer] = map(weakref.ref, scorer._tree_explainers.values())
     assert forest()
     assert explainer()
 

@@ -103,7 +103,7 @@ def test_a_linear_part_adds_up_each_row_alike(
     model = fit(build)
     before = model.predict(table)
 
-    row_sums.make_rowwise(model)
+    row_sums.use_row_sums(model)
 
     together = model.predict(table)
     assert np.concatenate([model.predict(part) for part in in_arrays(table, 1)]).tolist() == (
@@ -115,14 +115,14 @@ def test_a_linear_part_adds_up_each_row_alike(
 def test_the_order_in_memory_does_not_matter() -> None:
     parts = np.random.default_rng(0).normal(size=(100, COLUMNS))
 
-    assert row_sums.add_up(np.asfortranarray(parts)).tolist() == row_sums.add_up(parts).tolist()
+    assert row_sums.row_sums(np.asfortranarray(parts)).tolist() == row_sums.row_sums(parts).tolist()
 
 
 def test_what_no_model_can_take_is_still_refused(
     fit: Callable[..., Any], table: pd.DataFrame
 ) -> None:
     model = fit(ridge)
-    row_sums.make_rowwise(model)
+    row_sums.use_row_sums(model)
 
     with pytest.raises(ValueError, match="NaN"):
         model.predict(table.replace({"x0": {table["x0"][0]: np.nan}}))

@@ -47,7 +47,7 @@ def version(entry: Entry, db: None, settings: LazySettings, tmp_path: Path) -> P
     domain, spec, card = entry
     content = artefacts.path_of(card.artefact_sha256).read_bytes()
     settings.MODELS_DIR = tmp_path / "models"
-    artefacts.write_whole(artefacts.path_of(card.artefact_sha256), content)
+    artefacts.write_atomically(artefacts.path_of(card.artefact_sha256), content)
     return publishing.publish(domain, spec, card)
 
 
@@ -129,7 +129,7 @@ def test_a_dry_run_says_what_would_be_done_and_why(
 
     output = train(missing=True, dry_run=True)
 
-    told = line.format(label=version.label, sklearn=artefacts.installed("scikit-learn"))
+    told = line.format(label=version.label, sklearn=artefacts.installed_release("scikit-learn"))
     assert output == f"{NAME}: {told}\n"
 
 

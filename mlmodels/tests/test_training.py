@@ -245,7 +245,7 @@ def test_a_version_records_where_it_comes_from(
     domain, _ = entry(name)
     data = domain.data_path.read_bytes()
     assert version.data_sha256 == hashlib.sha256(data).hexdigest()
-    assert version.libraries == artefacts.library_versions()
+    assert version.libraries == artefacts.library_releases()
     assert version.sklearn_version == version.libraries["scikit-learn"]
     assert version.seed == cross_validation.SEED
     assert version.metrics == cards[name].metrics_json()

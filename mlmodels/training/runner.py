@@ -125,6 +125,6 @@ def _alone(tell: Progress) -> Iterator[None]:
 def _remove_abandoned_files() -> None:
     """What trainings that were killed had begun to write."""
     oldest = time.time() - ABANDONED_SECONDS  # another machine may be writing
-    for path in Path(settings.MODELS_DIR).glob(f"{artefacts.TEMPORARY}*"):
+    for path in Path(settings.MODELS_DIR).glob(f"{artefacts.TEMPORARY_PREFIX}*"):
         if path.stat().st_mtime < oldest:
             path.unlink(missing_ok=True)

@@ -76,7 +76,7 @@ def _train(
         report=_report(artefact, inputs, assessment),
         artefact_sha256=artefacts.save(artefact),
         artefact_format=artefacts.FORMAT,
-        libraries=artefacts.library_versions(),
+        libraries=artefacts.library_releases(),
         data_sha256=hashlib.sha256(content).hexdigest(),
         seed=SEED,
         trained_at=datetime.now(UTC),
@@ -89,7 +89,11 @@ def fit(
     domain: Domain, spec: PredictorSpec, inputs: pd.DataFrame, target: pd.Series[Any]
 ) -> Artefact:
     pipeline = spec.build().fit(inputs, target.astype(float))
-    known = KnownCases.of(inputs, target, domain.comparable_by) if domain.comparable_by else None
+    known = (
+        KnownCases.from_training_data(inputs, target, domain.comparable_by)
+        if domain.comparable_by
+        else None
+    )
     return Artefact(pipeline, explanations.backgrounds(pipeline, inputs), known)
 
 

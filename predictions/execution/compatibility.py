@@ -60,7 +60,7 @@ def record_loadable_versions() -> None:
     compatible = []
     for version in availability.versions_on_sale():
         try:
-            artefacts.check_release(version)
+            artefacts.check_releases(version)
         except IncompatibleLibrary as error:
             mark_incompatible(version.pk, str(error))
         else:

@@ -142,7 +142,7 @@ def _inputs(row: Prediction, signature: Signature, data: Mapping[str, Any]) -> l
 
 def _warnings(row: Prediction, signature: Signature) -> list[WarningLine]:
     labels = {feature.name: feature.label for feature in signature.features}
-    labels[input_warnings.WHOLE] = "Altogether"
+    labels[input_warnings.ALL_FEATURES] = "Altogether"
     return [
         WarningLine(labels.get(warning.feature, warning.feature), warning.detail)
         for warning in results.warnings_of(row)

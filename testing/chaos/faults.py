@@ -10,7 +10,7 @@ from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from mlmodels.serving.artefacts import write_whole
+from mlmodels.serving.artefacts import write_atomically
 from testing.chaos import injection
 from testing.chaos.injection import DIE, SWEEP_DOUBLED, SWEEP_OFF, WAIT
 from testing.chaos.stack import Program, Stack
@@ -306,7 +306,7 @@ def _artefact(stack: Stack) -> Iterator[Path]:
     try:
         yield path
     finally:
-        write_whole(path, content)
+        write_atomically(path, content)
         repair(stack)
 
 
