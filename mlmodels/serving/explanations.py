@@ -39,11 +39,6 @@ class Contributions:
     baseline: FloatArray
     parts: FloatArray
 
-    @property
-    def values(self) -> FloatArray:
-        total: FloatArray = self.baseline + self.parts.sum(axis=1)
-        return total
-
 
 class Unexplainable(TypeError):
     """There is no exact explanation for this kind of model."""
