@@ -1,6 +1,6 @@
-"""A program that trains in processes of its own, kills some of them, and prints what is left.
+"""A program that runs trainings in child processes, kills some, and prints what they leave behind.
 
-It runs in a VAR_DIR of its own, with few folds. Its processes are forks, so that each need not
+It runs in a VAR_DIR of its own, with few folds. The children are forks, so that they need not
 import everything again.
 """
 
@@ -20,12 +20,18 @@ from unittest.mock import patch
 
 import django
 
-NAME, OTHER = "linear_regression", "bioage_ridge"
-LONGEST_WAIT_SECONDS = 30
+# The predictor that is on sale when its trainings are killed, and the one that two trainings find
+# missing at the same time.
+ON_SALE, MISSING = "linear_regression", "bioage_ridge"
+TIMEOUT_SECONDS = 30
 
 
-def main(cards: str, models: str) -> None:
-    """`cards` is a file with a pickled card of NAME; its artefact is in the directory `models`."""
+def main(card_path: str, models: str) -> None:
+    """Print the results as JSON.
+
+    `card_path` is a file with the pickled card of ON_SALE; its artefact is in the directory
+    `models`.
+    """
     django.setup()
     from django.conf import settings
     from django.core.management import call_command
@@ -34,13 +40,13 @@ def main(cards: str, models: str) -> None:
     from mlmodels.catalogue import publishing
 
     call_command("migrate", verbosity=0)
-    card = pickle.loads(Path(cards).read_bytes())
+    card = pickle.loads(Path(card_path).read_bytes())
     settings.MODELS_DIR.mkdir()
     shutil.copy(Path(models) / f"{card.artefact_sha256}.joblib", settings.MODELS_DIR)
-    domain, spec = _entry(NAME)
+    domain, spec = _entry(ON_SALE)
     publishing.publish(domain, spec, card)
-    deaths = {point: _killed(point) for point in _points()}
-    print(json.dumps({"deaths": deaths, "at_once": _two_at_once()}))
+    killed = {point: _kill_training_at(point) for point in _kill_points()}
+    print(json.dumps({"killed": killed, "at_once": _train_twice_at_once()}))
 
 
 def _entry(name: str) -> tuple[Any, Any]:
@@ -49,8 +55,8 @@ def _entry(name: str) -> tuple[Any, Any]:
     return next((domain, spec) for domain, spec in predictor_specs() if spec.name == name)
 
 
-def _points() -> dict[str, tuple[Any, str]]:
-    """Where a training may be killed: before these are called."""
+def _kill_points() -> dict[str, tuple[Any, str]]:
+    """By name, the function (its module or class, and its name) whose call kills the training."""
     from mlmodels.catalogue import publishing
     from mlmodels.models import Predictor
     from mlmodels.serving import artefacts
@@ -58,27 +64,32 @@ def _points() -> dict[str, tuple[Any, str]]:
 
     return {
         "before fitting": (train, "fit"),
-        "amid the artefact": (os, "fsync"),
+        "while writing the artefact": (os, "fsync"),
         "between artefact and card": (artefacts, "save_card"),
         "before publishing": (publishing, "publish"),
-        "amid publishing": (Predictor, "save"),
+        "while publishing": (Predictor, "save"),
     }
 
 
-def _killed(point: str) -> dict[str, Any]:
-    """What a training that is killed at a point leaves."""
-    owner, function = _points()[point]
+def _kill_training_at(point: str) -> dict[str, Any]:
+    """The state that a training leaves which is killed at a point."""
+    owner, function = _kill_points()[point]
 
     def train() -> None:
         with patch.object(owner, function, lambda *_, **__: os.kill(os.getpid(), signal.SIGKILL)):
-            _train(NAME)
+            _train(ON_SALE)
 
     _, status = os.waitpid(_fork(train), 0)
-    return {"killed": os.WIFSIGNALED(status), **_state(NAME)}
+    return {"killed": os.WIFSIGNALED(status), **_state(ON_SALE)}
 
 
-def _two_at_once() -> dict[str, Any]:
-    """Two trainings of what is missing, the second begun while the first is at work."""
+def _train_twice_at_once() -> dict[str, Any]:
+    """Start two trainings of MISSING, the second while the first is at work.
+
+    Returns their exit statuses, what the second printed, and the state they leave. They are
+    synchronized by files: the first creates "first" when it is about to fit, and fits when "gate"
+    is gone.
+    """
     from mlmodels.training import train
 
     fit = train.fit
@@ -90,20 +101,20 @@ def _two_at_once() -> dict[str, Any]:
 
     def train_slowly() -> None:
         with patch.object(train, "fit", wait_and_fit):
-            _train(OTHER)
+            _train(MISSING)
 
-    def train_too() -> None:
+    def train_and_log() -> None:
         with _file("second").open("w", buffering=1) as output:
-            _train(OTHER, stdout=output)
+            _train(MISSING, stdout=output)
 
     _file("gate").touch()
     first = _fork(train_slowly)
     _wait_until(_file("first").exists)
-    second = _fork(train_too)
+    second = _fork(train_and_log)
     _wait_until(lambda: _file("second").exists() and "\n" in _file("second").read_text())
     _file("gate").unlink()
     codes = [os.waitpid(child, 0)[1] for child in (first, second)]
-    return {"codes": codes, "second": _file("second").read_text(), **_state(OTHER)}
+    return {"codes": codes, "second": _file("second").read_text(), **_state(MISSING)}
 
 
 def _train(name: str, **options: Any) -> None:
@@ -111,9 +122,9 @@ def _train(name: str, **options: Any) -> None:
 
     from mlmodels.training.cross_validation import Plan
 
-    few = Plan(2, 1, 2, by_group=False)
-    with patch.object(Plan, "for_rows", lambda _: few), Path(os.devnull).open("w") as nowhere:
-        options = {"stdout": nowhere, "missing": name == OTHER, **options}
+    few_folds = Plan(2, 1, 2, by_group=False)
+    with patch.object(Plan, "for_rows", lambda _: few_folds), Path(os.devnull).open("w") as null:
+        options = {"stdout": null, "missing": name == MISSING, **options}
         call_command("train", only=name, jobs=1, **options)
 
 
@@ -121,29 +132,30 @@ def _file(name: str) -> Path:
     return Path(os.environ["VAR_DIR"]) / name
 
 
-def _fork(act: Callable[[], None]) -> int:
+def _fork(function: Callable[[], None]) -> int:
+    """Run a function in a child process, and return the child's id."""
     from django.db import connections
 
     connections.close_all()
     child = os.fork()
     if not child:
         try:
-            act()
+            function()
             os._exit(0)
         finally:
             os._exit(1)
     return child
 
 
-def _wait_until(question: Callable[[], bool]) -> None:
-    ends = time.monotonic() + LONGEST_WAIT_SECONDS
-    while not question():
-        assert time.monotonic() < ends
+def _wait_until(condition: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + TIMEOUT_SECONDS
+    while not condition():
+        assert time.monotonic() < deadline
         time.sleep(0.01)
 
 
 def _state(name: str) -> dict[str, Any]:
-    """What the database and the models directory have."""
+    """What the database and the models directory have of a predictor; its artefact must load."""
     from mlmodels.models import Predictor
     from mlmodels.serving import artefacts
 
@@ -160,7 +172,7 @@ def _state(name: str) -> dict[str, Any]:
 
 
 def _damaged_files() -> Iterator[str]:
-    """Of those that have a final name."""
+    """Files that have a final name, but are not whole, or are cards without their artefact."""
     from django.conf import settings
 
     for path in settings.MODELS_DIR.glob("*.joblib"):

@@ -9,7 +9,7 @@ from sklearn.pipeline import Pipeline
 from carprice.http.errors import InvalidInput
 from mlmodels.domains.base import PredictorSpec
 from mlmodels.domains.car_price import DOMAIN, FEATURES, INVENTED_PRICES, clean_brand
-from mlmodels.training.train import describe
+from mlmodels.training.train import signature_from_data
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -113,7 +113,7 @@ def test_no_value_is_missing(cars: "pd.DataFrame") -> None:
 
 
 def test_every_car_of_the_data_is_within_the_hard_limits(cars: "pd.DataFrame") -> None:
-    signature = describe(DOMAIN, cars)
+    signature = signature_from_data(DOMAIN, cars)
 
     for car in cars.drop(columns="price").to_dict("records"):
         row = {str(name): value for name, value in car.items()}

@@ -14,7 +14,7 @@ from carprice.http.errors import InvalidInput
 from mlmodels.domains.car_price import BRAND_REPAIRS, DOMAIN
 from mlmodels.models import Predictor, PredictorVersion
 from mlmodels.signature import Feature, Signature
-from mlmodels.training.train import describe
+from mlmodels.training.train import signature_from_data
 from predictions.models import Prediction
 
 LINE = [
@@ -254,7 +254,7 @@ def test_the_catalogue_is_the_same_for_everybody(
 
 # --- The schema and the check agree --------------------------------------------------------------
 
-SIGNATURE = describe(DOMAIN, DOMAIN.load(DOMAIN.data_path))
+SIGNATURE = signature_from_data(DOMAIN, DOMAIN.load(DOMAIN.data_path))
 SCHEMA = jsonschema.Draft202012Validator(DOMAIN.input_schema(SIGNATURE))
 OPEN = Signature(
     (Feature("size", "Size", "number", 1.0), Feature("low", "", "integer", 1, None, 0))

@@ -10,7 +10,7 @@ import pytest
 from carprice.http.errors import InvalidInput
 from mlmodels.domains.car_price import DOMAIN
 from mlmodels.signature import Feature, Signature
-from mlmodels.training.train import describe
+from mlmodels.training.train import signature_from_data
 
 FUEL = Feature("fuel", "Fuel", "category", "gas", choices=("diesel", "gas"))
 POWER = Feature("power", "Power", "integer", 95, "hp", 1, 2000, (48.0, 262.0))
@@ -21,7 +21,7 @@ SIGNATURE = Signature((FUEL, POWER, STROKE, RISK))
 
 @pytest.fixture(scope="module")
 def cars() -> Signature:
-    return describe(DOMAIN, DOMAIN.load(DOMAIN.data_path))
+    return signature_from_data(DOMAIN, DOMAIN.load(DOMAIN.data_path))
 
 
 def refusal(data: dict[str, Any]) -> dict[str, list[str]]:

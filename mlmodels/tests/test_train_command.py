@@ -26,10 +26,10 @@ from testing.fixtures import AtOnce, Trained
 NAME = "linear_regression"
 POINTS = [
     "before fitting",
-    "amid the artefact",
+    "while writing the artefact",
     "between artefact and card",
     "before publishing",
-    "amid publishing",
+    "while publishing",
 ]
 
 Entry = Any
@@ -236,7 +236,7 @@ def left(trained: Trained, tmp_path_factory: pytest.TempPathFactory) -> Any:
 
 @pytest.mark.parametrize("point", POINTS)
 def test_a_training_that_is_killed_leaves_the_old_version_on_sale(left: Any, point: str) -> None:
-    assert left["deaths"][point] == {
+    assert left["killed"][point] == {
         "killed": True,
         "numbers": [1],
         "current": 1,

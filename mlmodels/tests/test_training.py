@@ -162,9 +162,9 @@ def test_the_measures_are_the_textbooks() -> None:
 
     actual = np.array([100.0, 200.0] * 5)
     predicted = np.array([110.0, 160.0] * 5)
-    unseen = cross_validation._Unseen(actual, [(np.arange(0), np.arange(10))], [predicted])
+    out_of_fold = cross_validation._OutOfFold(actual, [(np.arange(0), np.arange(10))], [predicted])
 
-    found = unseen.measure(repeats=1)
+    found = out_of_fold.metrics(repeats=1)
 
     assert found.mae == pytest.approx(25)
     assert found.rmse == pytest.approx(850**0.5)

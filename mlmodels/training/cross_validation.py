@@ -1,4 +1,7 @@
-"""Accuracy and ranges by cross-validation. Imports no Django: worker processes fit the folds."""
+"""Accuracy and calibrated ranges by cross-validation.
+
+Imports no Django, since the processes that fit the folds import this module.
+"""
 
 from __future__ import annotations
 
@@ -7,6 +10,7 @@ from dataclasses import dataclass, replace
 from itertools import chain, islice
 from typing import TYPE_CHECKING, Any
 
+from mlmodels.catalogue.card import Metrics
 from mlmodels.serving.intervals import THIRDS, Calibration
 
 if TYPE_CHECKING:
@@ -15,20 +19,22 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     FloatArray = NDArray[np.float64]
-    Rows = NDArray[np.int64]
-    Split = tuple[Rows, Rows]
-from mlmodels.catalogue.card import Metrics
+    Rows = NDArray[np.int64]  # positions in the data
+    Split = tuple[Rows, Rows]  # the rows to fit on, and the rows to predict
 
 SEED = 20260101
+FEW_ROWS = 1000  # with fewer, the metrics depend much on how rows are divided into folds
 
-FEW_ROWS = 1000  # with so few, one division into folds says little
-
-Progress = Callable[[str], None]
+Progress = Callable[[str], None]  # takes a line that says how far a training is
 
 
 @dataclass(frozen=True)
 class Assessment:
-    """`actual` and `predicted` are one division's, each row predicted by a model without it."""
+    """What cross-validation measured, and the range calibration for the version on sale.
+
+    `actual` and `predicted` have shape (n,), in the order of the data, each row predicted by a
+    model that was fitted without it.
+    """
 
     metrics: Metrics
     calibration: Calibration
@@ -38,7 +44,11 @@ class Assessment:
 
 @dataclass(frozen=True)
 class Plan:
-    """In how many parts rows are divided, how often anew, and in how many to calibrate ranges."""
+    """How to cross-validate: `folds` for the metrics, divided anew `repeats` times.
+
+    `inner_folds` is for the calibration of ranges. `by_group` says whether to leave out groups as
+    well, if the domain has a feature to group by.
+    """
 
     folds: int
     repeats: int
@@ -50,16 +60,17 @@ class Plan:
         return cls(10, 3, 5) if rows < FEW_ROWS else cls(5, 1, 3)
 
     def outer(self, rows: Any) -> list[Split]:
-        """Divisions of so many rows; one after the other, each row once in a test part."""
-        return _divide(rows, self.folds, self.repeats)
+        """The splits of all rows: `folds` splits that test each row once, `repeats` times."""
+        return _k_fold(rows, self.folds, self.repeats)
 
     def inner(self, rows: Rows) -> list[Split]:
-        """A division of some rows of the whole, as such rows."""
-        divided = _divide(rows, self.inner_folds, 1)
-        return [(rows[left], rows[right]) for left, right in divided]
+        """The splits of some of the rows, given by their positions; each is tested once."""
+        splits = _k_fold(rows, self.inner_folds, 1)
+        return [(rows[train], rows[test]) for train, test in splits]
 
 
-def _divide(rows: Any, folds: int, repeats: int) -> list[Split]:
+def _k_fold(rows: Any, folds: int, repeats: int) -> list[Split]:
+    """Splits by positions in `rows`."""
     from sklearn.model_selection import RepeatedKFold
 
     return list(RepeatedKFold(n_splits=folds, n_repeats=repeats, random_state=SEED).split(rows))
@@ -78,39 +89,55 @@ def assess(
 ) -> Assessment:
     """Measure an unfitted pipeline and calibrate its ranges, on `jobs` processes.
 
-    Repeated k-fold cross-validation gives accuracy. Ranges are calibrated on the errors of another
-    division; how often they hold is measured by nesting: in the training part of each fold they
-    are calibrated anew, the same way. With a `group`, rows are also predicted by models that saw
-    none of their group.
+    `inputs` has shape (n, k), `target` shape (n,); `group` names the column of `inputs` whose
+    values are left out in turn.
     """
     import numpy as np
 
+    # Three kinds of splits. Repeated k-fold cross-validation measures accuracy ("outer"). Ranges
+    # are calibrated on out-of-fold errors of a further k-fold division of all rows ("inner", the
+    # last of the list): the version on sale has all rows in its fit, so only the errors of models
+    # fitted without a row say how far a new case may be off. How often such ranges hold cannot be
+    # measured on the rows they were calibrated on. So it is measured by nesting: the training rows
+    # of each outer split are divided as well, ranges are calibrated on them alone, and checked on
+    # the test rows of the split, which neither model nor range has seen. Last, each group is
+    # predicted by a model that was fitted without all of it.
     outer = plan.outer(inputs)
-    calibrating = [plan.inner(train) for train, _ in [*outer, (np.arange(len(inputs)), None)]]
-    groups = _by_group(inputs[group]) if group and plan.by_group else []
+    all_rows = np.arange(len(inputs))
+    inner = [plan.inner(train) for train in [*(train for train, _ in outer), all_rows]]
+    groups = _leave_one_group_out(inputs[group]) if group and plan.by_group else []
+
+    # All splits are fitted in one go, to keep the processes busy, and their predictions taken
+    # apart again in the same order.
     fits = _Fits(pipeline, inputs, target.astype(float), jobs, progress)
-    found = iter(fits.predict([*outer, *chain.from_iterable(calibrating), *groups]))
+    predictions = iter(fits.predict([*outer, *chain.from_iterable(inner), *groups]))
     actual: FloatArray = np.asarray(target, dtype=np.float64)
-    unseen = _Unseen(actual, outer, list(islice(found, len(outer))))
-    *within, calibration = [
-        _Unseen(actual, splits, list(islice(found, len(splits)))).calibrate(relative_errors)
-        for splits in calibrating
+
+    def next_out_of_fold(splits: list[Split]) -> _OutOfFold:
+        return _OutOfFold(actual, splits, list(islice(predictions, len(splits))))
+
+    outer_predictions = next_out_of_fold(outer)
+    *outer_calibrations, calibration = [
+        next_out_of_fold(splits).calibrate(relative_errors) for splits in inner
     ]
     return Assessment(
         metrics=replace(
-            unseen.measure(plan.repeats),
-            **_coverage(unseen, within),
-            unseen_groups=_Unseen(actual, groups, list(found)).measure(1) if groups else None,
+            outer_predictions.metrics(plan.repeats),
+            **_coverage(outer_predictions, outer_calibrations),
+            unseen_groups=next_out_of_fold(groups).metrics(repeats=1) if groups else None,
         ),
         calibration=calibration,
         actual=actual,
-        predicted=unseen.first(plan.folds),
+        predicted=outer_predictions.first_repeat(plan.folds),
     )
 
 
 @dataclass(frozen=True)
-class _Unseen:
-    """Rows predicted by models that had not seen them: for each split those of its test part."""
+class _OutOfFold:
+    """Out-of-fold predictions: for each split, those of its test rows, in the target's unit.
+
+    `target` has shape (n,), all rows in the order of the data.
+    """
 
     target: FloatArray
     splits: list[Split]
@@ -128,20 +155,21 @@ class _Unseen:
 
         return np.concatenate(self.predictions)
 
-    def first(self, folds: int) -> FloatArray:
-        """Each row once, in the rows' order, as the first division had it."""
+    def first_repeat(self, folds: int) -> FloatArray:
+        """The predictions of the first `folds` splits, shape (n,), in the order of the data."""
         import numpy as np
 
         values = np.empty(len(self.target))
-        for (_, test), found in zip(self.splits[:folds], self.predictions, strict=False):
-            values[test] = found
+        for (_, test), predicted in zip(self.splits[:folds], self.predictions, strict=False):
+            values[test] = predicted
         return values
 
     def calibrate(self, relative_errors: bool) -> Calibration:
         actual, predicted = self.actual.tolist(), self.predicted.tolist()
         return Calibration.of(actual, predicted, relative=relative_errors)
 
-    def measure(self, repeats: int) -> Metrics:
+    def metrics(self, repeats: int) -> Metrics:
+        """Pooled over all splits, in which each row was tested `repeats` times."""
         from sklearn import metrics
 
         actual, predicted = self.actual, self.predicted
@@ -158,7 +186,7 @@ class _Unseen:
 
 
 class _Fits:
-    """One pipeline fitted on many parts of the data."""
+    """Fits one pipeline on many parts of the data, on `jobs` processes."""
 
     def __init__(
         self,
@@ -173,19 +201,23 @@ class _Fits:
         self._progress = progress
 
     def predict(self, splits: Sequence[Split]) -> list[FloatArray]:
-        """For each split: fit on its training part, predict its test part."""
+        """For each split, in their order, the predictions of its test rows.
+
+        Reports progress five times.
+        """
         from joblib import Parallel, delayed
 
-        tasks = (delayed(_predict_fold)(*self._work, *split) for split in splits)
-        found: list[FloatArray] = []
+        tasks = (delayed(_fit_and_predict)(*self._work, *split) for split in splits)
+        predictions: list[FloatArray] = []
         for values in Parallel(n_jobs=self._jobs, return_as="generator")(tasks):
-            found.append(values)
-            if len(found) * 5 // len(splits) > (len(found) - 1) * 5 // len(splits):
-                self._progress(f"cross-validated {len(found)} of {len(splits)} parts")
-        return found
+            predictions.append(values)
+            done, total = len(predictions), len(splits)
+            if done * 5 // total > (done - 1) * 5 // total:
+                self._progress(f"cross-validated {done} of {total} parts")
+        return predictions
 
 
-def _predict_fold(
+def _fit_and_predict(
     pipeline: Any, inputs: pd.DataFrame, target: pd.Series[float], train: Rows, test: Rows
 ) -> FloatArray:
     from sklearn.base import clone
@@ -195,29 +227,30 @@ def _predict_fold(
     return values
 
 
-def _by_group(groups: pd.Series[Any]) -> list[Split]:
-    """Each group left out in turn."""
+def _leave_one_group_out(groups: pd.Series[Any]) -> list[Split]:
+    """For each value of `groups`, which has one for each row, a split that tests its rows."""
     from sklearn.model_selection import LeaveOneGroupOut
 
     return list(LeaveOneGroupOut().split(groups, groups=groups))
 
 
-def _coverage(unseen: _Unseen, calibrations: Sequence[Calibration]) -> dict[str, Any]:
-    """How often ranges hold: for each split by the one calibrated in its training part."""
+def _coverage(out_of_fold: _OutOfFold, calibrations: Sequence[Calibration]) -> dict[str, Any]:
+    """The fields of Metrics about ranges; `calibrations` has the one of each split."""
     import numpy as np
 
-    ranges = [
+    intervals = [
         calibration.interval(value)
-        for calibration, values in zip(calibrations, unseen.predictions, strict=True)
+        for calibration, values in zip(calibrations, out_of_fold.predictions, strict=True)
         for value in values.tolist()
     ]
-    held = [
-        found.low <= truth <= found.high
-        for found, truth in zip(ranges, unseen.actual.tolist(), strict=True)
+    covered = [
+        interval.low <= true_value <= interval.high
+        for interval, true_value in zip(intervals, out_of_fold.actual.tolist(), strict=True)
     ]
-    in_order = np.array(held)[np.argsort(unseen.predicted, kind="stable")]
+    by_prediction = np.array(covered)[np.argsort(out_of_fold.predicted, kind="stable")]
+    thirds = np.array_split(by_prediction, THIRDS)
     return {
-        "coverage": float(np.mean(held)),
-        "coverage_by_third": [float(third.mean()) for third in np.array_split(in_order, THIRDS)],
-        "range_width": float(np.mean([found.high - found.low for found in ranges])),
+        "coverage": float(np.mean(covered)),
+        "coverage_by_third": [float(third.mean()) for third in thirds],
+        "range_width": float(np.mean([interval.high - interval.low for interval in intervals])),
     }

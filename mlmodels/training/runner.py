@@ -1,7 +1,8 @@
-"""What `manage.py train` does: look what needs training, train it alone, put it on sale.
+"""What `manage.py train` does: plan what needs training, train it, put it on sale.
 
-A version is published last, when its artefact and card are whole on the disk. So a training that
-is killed anywhere leaves the version before it on sale, and at most files that nobody refers to.
+A version is published last, when its artefact and card are complete on the disk. So a training
+that is killed at any point leaves the previous version on sale, and at most some files that no
+version refers to.
 """
 
 import fcntl
@@ -24,8 +25,9 @@ from mlmodels.training import train
 from mlmodels.training.cross_validation import Progress
 
 LOCK = ".training.lock"
-ABANDONED_SECONDS = 3600  # writing a file takes seconds
+ABANDONED_SECONDS = 3600  # the age of temporary files that are removed; writing one takes seconds
 
+# The actions of a step, as they are printed.
 TRAIN, RESTORE, KEEP = "train", "put on sale again", "nothing to do"
 
 Entry = tuple[Domain, PredictorSpec]
@@ -33,13 +35,13 @@ Entry = tuple[Domain, PredictorSpec]
 
 @dataclass(frozen=True)
 class Step:
-    """What is to be done about a predictor, and why."""
+    """What is to be done about a predictor, and why; `restored_version` is put on sale again."""
 
     domain: Domain
     spec: PredictorSpec
-    action: str  # one of the three above
+    action: str
     reason: str = ""
-    restored: UUID | None = None  # the version to be put on sale again
+    restored_version: UUID | None = None
 
     def __str__(self) -> str:
         reason = f"; {self.reason}" if self.reason else ""
@@ -47,11 +49,12 @@ class Step:
 
 
 def plan(entries: Sequence[Entry], *, missing: bool) -> list[Step]:
-    """What would be done, in the order of `entries`; with `missing`, only what is needed."""
-    return [_look(domain, spec, missing) for domain, spec in entries]
+    """A step for each entry, in their order; with `missing`, train only what does not load."""
+    return [_step(domain, spec, missing) for domain, spec in entries]
 
 
-def _look(domain: Domain, spec: PredictorSpec, missing: bool) -> Step:
+def _step(domain: Domain, spec: PredictorSpec, missing: bool) -> Step:
+    """Reads the artefact, and loads it if the version has a fault, but changes nothing."""
     predictor = Predictor.objects.select_related("current_version").filter(name=spec.name).first()
     version = predictor.current_version if predictor else None
     if not missing:
@@ -68,48 +71,48 @@ def _look(domain: Domain, spec: PredictorSpec, missing: bool) -> Step:
         artefacts.read_verified(version)
     except ArtefactError as error:
         return Step(domain, spec, TRAIN, f"{version.label} cannot be loaded: {error}")
-    return Step(domain, spec, KEEP, _remark(domain, version))
+    return Step(domain, spec, KEEP, _changed_data_note(domain, version))
 
 
-def _remark(domain: Domain, version: PredictorVersion) -> str:
-    """What an operator may want to know of a version that needs nothing."""
+def _changed_data_note(domain: Domain, version: PredictorVersion) -> str:
+    """Says if a version that loads was trained on other data than there are now."""
     if version.data_sha256 == hashlib.sha256(domain.data_path.read_bytes()).hexdigest():
         return ""
     return f"but {version.label} learnt from other data than {domain.data_file} has now"
 
 
-def retrain(entries: Sequence[Entry], *, missing: bool, jobs: int, tell: Progress) -> None:
-    """Do what is planned, while no other training does. Raises OSError if it cannot write."""
-    with _alone(tell):
+def retrain(entries: Sequence[Entry], *, missing: bool, jobs: int, progress: Progress) -> None:
+    """Plan and run the steps, while no other training does. Raises OSError if it cannot write."""
+    with _training_lock(progress):
         _remove_abandoned_files()
         for step in plan(entries, missing=missing):
-            _do(step, jobs, tell)
-        # Even if nothing was trained: a run may have ended before its prices.
+            _run(step, jobs, progress)
+        # Even if nothing was trained, since an earlier run may have been killed before this point.
         for name in {domain.name for domain, _ in entries}:
             pricing.price_by_rank(name)
 
 
-def _do(step: Step, jobs: int, tell: Progress) -> None:
+def _run(step: Step, jobs: int, progress: Progress) -> None:
     if step.reason:
-        tell(str(step))
-    if step.restored:
-        availability.withdraw_fault(step.restored)
+        progress(str(step))
+    if step.restored_version:
+        availability.withdraw_fault(step.restored_version)
     if step.action == TRAIN:
-        card = train.train(step.domain, step.spec, jobs=jobs, progress=tell)
+        card = train.train(step.domain, step.spec, jobs=jobs, progress=progress)
         version = publishing.publish(step.domain, step.spec, card)
-        found, unit = card.metrics, step.domain.unit
-        tell(
-            f"{version}: R² {found.r2:.3f}, MAE {found.mae:,.1f} {unit}, "
-            f"RMSE {found.rmse:,.1f} {unit}, MAPE {found.mape:.1%}; "
-            f"{found.coverage:.1%} within ranges {found.range_width:,.1f} wide"
+        metrics, unit = card.metrics, step.domain.unit
+        progress(
+            f"{version}: R² {metrics.r2:.3f}, MAE {metrics.mae:,.1f} {unit}, "
+            f"RMSE {metrics.rmse:,.1f} {unit}, MAPE {metrics.mape:.1%}; "
+            f"{metrics.coverage:.1%} within ranges {metrics.range_width:,.1f} wide"
         )
 
 
 @contextmanager
-def _alone(tell: Progress) -> Iterator[None]:
-    """Let no other training write to the models directory meanwhile.
+def _training_lock(progress: Progress) -> Iterator[None]:
+    """Hold the only lock on the models directory, waiting for it if another training has it.
 
-    The kernel takes the lock from a process that ends, however it ends.
+    It is a lock of the kernel, which releases it when the process ends, however it ends.
     """
     directory = Path(settings.MODELS_DIR)
     directory.mkdir(parents=True, exist_ok=True)
@@ -117,14 +120,17 @@ def _alone(tell: Progress) -> Iterator[None]:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            tell("Another training is at work; this one goes on when it has ended.")
+            progress("Another training is at work; this one goes on when it has ended.")
             fcntl.flock(file, fcntl.LOCK_EX)
         yield
 
 
 def _remove_abandoned_files() -> None:
-    """What trainings that were killed had begun to write."""
-    oldest = time.time() - ABANDONED_SECONDS  # another machine may be writing
+    """Remove the temporary files of trainings that were killed.
+
+    Only old ones: the lock may not reach a training on another machine that shares the directory.
+    """
+    abandoned_before = time.time() - ABANDONED_SECONDS
     for path in Path(settings.MODELS_DIR).glob(f"{artefacts.TEMPORARY_PREFIX}*"):
-        if path.stat().st_mtime < oldest:
+        if path.stat().st_mtime < abandoned_before:
             path.unlink(missing_ok=True)

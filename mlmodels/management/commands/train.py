@@ -25,21 +25,24 @@ class Command(BaseCommand):
         parser.add_argument("--jobs", type=int, default=os.cpu_count(), help="processes to use")
 
     def handle(self, *args: Any, **options: Any) -> None:
-        entries = _chosen(options["only"])
+        entries = _entries(options["only"])
         if options["dry_run"]:
             for step in runner.plan(entries, missing=options["missing"]):
-                self._show(str(step))
+                self._print(str(step))
             return
-        runner.retrain(entries, missing=options["missing"], jobs=options["jobs"], tell=self._show)
+        runner.retrain(
+            entries, missing=options["missing"], jobs=options["jobs"], progress=self._print
+        )
 
-    def _show(self, line: str) -> None:
+    def _print(self, line: str) -> None:
         self.stdout.write(line)
         self.stdout.flush()
 
 
-def _chosen(name: str | None) -> list[Entry]:
+def _entries(name: str | None) -> list[Entry]:
+    """The predictor of that name, or all if it is None. Raises CommandError if there is none."""
     entries = [(domain, spec) for domain, spec in predictor_specs() if name in (None, spec.name)]
     if not entries:
-        known = ", ".join(spec.name for _, spec in predictor_specs())
-        raise CommandError(f"There is no predictor {name!r}; choose one of: {known}.")
+        names = ", ".join(spec.name for _, spec in predictor_specs())
+        raise CommandError(f"There is no predictor {name!r}; choose one of: {names}.")
     return entries
