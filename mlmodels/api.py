@@ -10,7 +10,7 @@ from rest_framework.response import Response
 from carprice.http.queries import OneOfField, QuerySerializer
 from carprice.http.schema import errors
 from carprice.http.views import ApiView
-from mlmodels.catalogue.queries import find_described, signature_of
+from mlmodels.catalogue.queries import find_on_sale_with_version, signature_of
 from mlmodels.domains import DOMAINS
 from mlmodels.models import Predictor
 from mlmodels.signature import Feature, Signature
@@ -140,4 +140,4 @@ class PredictorView(ApiView):
     @extend_schema(responses={200: PredictorBody, **errors(401, 404, 429)})
     def get(self, request: Request, model_name: str) -> Response:
         """One predictor, with what it takes: each feature, an example, a schema."""
-        return Response(PredictorBody(find_described(model_name)).data)
+        return Response(PredictorBody(find_on_sale_with_version(model_name)).data)

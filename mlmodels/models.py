@@ -9,19 +9,19 @@ from accounts.models import User
 
 class PredictorQuerySet(models.QuerySet["Predictor"]):
     def on_sale(self) -> "PredictorQuerySet":
-        """Those that can be bought now, cheapest first."""
+        """Predictors that can be bought now, cheapest first."""
         return self.filter(
             enabled=True, current_version__isnull=False, current_version__fault=""
         ).order_by("price", "name")
 
     def with_version(self) -> "PredictorQuerySet":
-        """With the current version, but not its large columns."""
+        """Fetch the current version as well, without its large columns."""
         large = (f"current_version__{column}" for column in PredictorVersion.LARGE)
         return self.select_related("current_version").defer(*large)
 
 
 class Predictor(models.Model):
-    """A line of the catalogue: what it is called, what it costs, which version scores."""
+    """An entry of the catalogue: what it is called, what it costs, which version scores."""
 
     name = models.SlugField("model name", max_length=60, unique=True)
     domain = models.CharField(max_length=60)
@@ -52,12 +52,12 @@ class Predictor(models.Model):
 
     @property
     def is_on_sale(self) -> bool:
-        """Whether it can be bought now, as `on_sale` says of many."""
+        """Whether it can be bought now, by the condition of `on_sale`; a query."""
         return Predictor.objects.on_sale().filter(pk=self.pk).exists()
 
 
 class PriceChange(models.Model):
-    """Who set which price, and when; `actor` is null where training gave the first one."""
+    """Who set which price, and when; `actor` is null where training set it."""
 
     predictor = models.ForeignKey(Predictor, models.PROTECT, related_name="price_changes")
     price = models.PositiveIntegerField()
@@ -75,8 +75,9 @@ class PriceChange(models.Model):
 class PredictorVersion(models.Model):
     """One fitted model and everything needed to trust, load and describe it.
 
-    Never edited after it is published, except for what is found of its artefact later: `fault`
-    says why it cannot be loaded, `loadable_at` when a worker that has its libraries last worked.
+    Never edited after it is published, except for what workers find out about its artefact:
+    `fault` says why it cannot be loaded, and `loadable_at` when a worker that has the libraries it
+    needs was last at work.
     """
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
@@ -102,7 +103,7 @@ class PredictorVersion(models.Model):
         null=True, help_text="When a worker with the libraries it needs was last at work."
     )
 
-    LARGE = ("signature", "report")  # columns that only some uses need
+    LARGE = ("signature", "report")  # columns that are deferred where they are not needed
 
     class Meta:
         constraints = [

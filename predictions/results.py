@@ -54,7 +54,7 @@ def result_of(row: Prediction) -> Result | None:
     domain, explanation = DOMAINS[row.predictor.domain], row.explanation or {}
     return Result(
         value=row.value,
-        unit=queries.facts_of(row.version_id).unit,
+        unit=queries.summary_of(row.version_id).unit,
         interval=interval_of(row),
         baseline=explanation.get("baseline"),
         factors=factors_of(row),
@@ -66,7 +66,7 @@ def result_of(row: Prediction) -> Result | None:
 
 def interval_of(row: Prediction) -> Interval | None:
     """None of a version that is older than ranges."""
-    return None if row.value is None else queries.facts_of(row.version_id).interval(row.value)
+    return None if row.value is None else queries.summary_of(row.version_id).interval(row.value)
 
 
 def factors_of(row: Prediction) -> list[Factor] | None:

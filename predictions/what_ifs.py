@@ -95,12 +95,12 @@ def _queue(user: User, prediction_id: UUID, changes: Any) -> WhatIf:
     """A new one, or an earlier one with the same features."""
     row = lock_own(user, prediction_id)
     domain = DOMAINS[row.predictor.domain]
-    queries.check_inputs_of(row.version_id, domain, changes)
+    queries.check_version_inputs(row.version_id, domain, changes)
     if row.status != Prediction.Status.FINISHED:
         raise WrongState(f"Only what has finished can be varied; it is {row.status}.")
     entered = {name: value for name, value in row.data.items() if name not in row.defaulted}
     varied = {**entered, **domain.resolve_aliases(changes)}
-    data = queries.check_inputs_of(row.version_id, domain, varied).data
+    data = queries.check_version_inputs(row.version_id, domain, varied).data
     earlier = list(counted(row))
     for what_if in earlier:
         if what_if.data == data and not what_if.failure:
@@ -137,15 +137,15 @@ def left(row: Prediction) -> int:
 def answer(what_if: WhatIf) -> Answer:
     """A finished what-if's value, range and changed features, beside what they were before."""
     row = what_if.prediction
-    facts = queries.facts_of(what_if.version_id)
+    summary = queries.summary_of(what_if.version_id)
     domain, signature = DOMAINS[row.predictor.domain], queries.signature_of(what_if.version_id)
     assumed = set(row.defaulted) - set(what_if.changed)
     assert what_if.value is not None  # noqa: S101  # it has finished
     assert row.value is not None  # noqa: S101  # as this has
     return Answer(
-        after=Side(what_if.value, facts.interval(what_if.value), what_if.changed),
-        before=Side(row.value, facts.interval(row.value), what_if.changed_from),
-        unit=facts.unit,
+        after=Side(what_if.value, summary.interval(what_if.value), what_if.changed),
+        before=Side(row.value, summary.interval(row.value), what_if.changed_from),
+        unit=summary.unit,
         warnings=input_warnings.warnings_of(domain, signature, what_if.data, assumed),
     )
 

@@ -66,7 +66,7 @@ def _load_models_on_sale() -> None:
         except IncompatibleLibrary as error:
             compatibility.mark_incompatible(version_id, str(error))
         except ArtefactError as error:
-            availability.report_fault(version_id, str(error))
+            availability.record_fault(version_id, str(error))
 
 
 class Sweeper(threading.Thread):

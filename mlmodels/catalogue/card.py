@@ -1,4 +1,4 @@
-"""What the catalogue records of a training."""
+"""The model card: what the catalogue records of a training; a copy lies beside the artefact."""
 
 from __future__ import annotations
 
@@ -11,9 +11,11 @@ from typing import Any
 class Metrics:
     """Accuracy on rows the model had not seen, pooled over all folds and repeats.
 
-    mae and rmse are in the target's unit; mape is a fraction; r2 has no unit. `coverage` is how
-    often ranges held the true value of rows that neither model nor range had seen, also by thirds
-    of the predicted value, from the lowest; `range_width` their mean width in the target's unit.
+    `mae` and `rmse` are in the target's unit, `mape` is a fraction, `r2` has no unit. `coverage` is
+    the share of rows, seen by neither model nor range, whose true value lay within the range;
+    `coverage_by_third` the same by thirds of the predicted value, from the lowest; `range_width`
+    the mean width of the ranges in the target's unit. `unseen_groups` has the accuracy on groups
+    of rows of which the model had seen none.
     """
 
     r2: float
@@ -27,14 +29,15 @@ class Metrics:
     coverage: float | None = None
     coverage_by_third: list[float] | None = None
     range_width: float | None = None
-    unseen_groups: Metrics | None = None  # where each group was predicted by models without it
+    unseen_groups: Metrics | None = None
 
 
 @dataclass(frozen=True)
 class Card:
-    """What a training run produced: everything the catalogue records of a version.
+    """What a training produced: everything that the catalogue records of a version.
 
-    `calibration` is of the ranges; `report` has what a report draws.
+    `signature` is `Signature.to_json`, `calibration` is `Calibration.to_json`; `report` has what
+    the page about the predictor draws; `libraries` has the releases it was trained with.
     """
 
     name: str

@@ -1,4 +1,4 @@
-"""What predictors cost: first prices by accuracy, then an operator's."""
+"""What predictors cost: prices by accuracy, until an operator sets one."""
 
 from collections.abc import Sequence
 
@@ -8,41 +8,42 @@ from accounts.models import User
 from carprice.http.errors import InvalidInput
 from mlmodels.models import Predictor, PriceChange
 
-PRICE_BY_RANK = (10, 25, 40)  # credits, from the largest cross-validated error to the smallest
-
+# In credits, from the predictor of a domain with the largest error to the one with the smallest;
+# each one beyond the third costs so much more than the one before it.
+PRICE_BY_RANK = (10, 25, 40)
+PRICE_STEP = 15
 HIGHEST_PRICE = 1_000_000  # also a database constraint
-
-PRICE_STEP = 15  # for each predictor beyond the third
 
 
 @transaction.atomic
 def price_by_rank(domain_name: str) -> None:
-    """Price a domain's predictors by their squared error, except those an operator priced."""
+    """Price a domain's predictors by cross-validated RMSE, except those an operator priced."""
     predictors = list(
         Predictor.objects.select_for_update(of=("self",))
         .select_related("current_version")
         .filter(domain=domain_name, current_version__isnull=False)
         .order_by("pk")
     )
-    predictors.sort(key=_error, reverse=True)
-    for predictor, price in zip(predictors, _ladder(len(predictors)), strict=True):
+    predictors.sort(key=_rmse, reverse=True)
+    for predictor, price in zip(predictors, _prices(len(predictors)), strict=True):
         if predictor.price_set_by_id is None:
             _record_price(predictor, price, actor=None)
 
 
-def _error(predictor: Predictor) -> float:
+def _rmse(predictor: Predictor) -> float:
     assert predictor.current_version is not None  # noqa: S101  # filtered for it
     return float(predictor.current_version.metrics["rmse"])
 
 
-def _ladder(length: int) -> Sequence[int]:
-    beyond = (PRICE_BY_RANK[-1] + PRICE_STEP * step for step in range(1, length))
-    return [*PRICE_BY_RANK, *beyond][:length]
+def _prices(count: int) -> Sequence[int]:
+    """The prices of so many predictors of a domain, the lowest first."""
+    further = (PRICE_BY_RANK[-1] + PRICE_STEP * step for step in range(1, count))
+    return [*PRICE_BY_RANK, *further][:count]
 
 
 @transaction.atomic
 def set_price(*, predictor_id: int, price: int, actor: User) -> None:
-    """An operator's price, which training never changes again. Raises InvalidInput."""
+    """Set an operator's price, which training never changes again. Raises InvalidInput."""
     if not 1 <= price <= HIGHEST_PRICE:
         raise InvalidInput({"price": ["Enter 1 to 1,000,000 credits."]})
     predictor = Predictor.objects.select_for_update().get(pk=predictor_id)
@@ -50,6 +51,7 @@ def set_price(*, predictor_id: int, price: int, actor: User) -> None:
 
 
 def _record_price(predictor: Predictor, price: int, *, actor: User | None) -> None:
+    """Change the price and record it; training records nothing if the price stays."""
     first = not predictor.price_changes.exists()
     if not first and actor is None and predictor.price == price:
         return

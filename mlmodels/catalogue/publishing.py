@@ -13,40 +13,45 @@ from mlmodels.models import Predictor, PredictorVersion
 
 @transaction.atomic
 def publish(domain: Domain, spec: PredictorSpec, card: Card) -> PredictorVersion:
-    """Make a trained model the current version; publishing the very same again repairs it."""
-    # A first price is needed at once; `price_by_rank` sets it right when all are trained.
-    words = {
+    """Make a trained model the current version of its predictor.
+
+    If the latest version is the same in all that is recorded, no new one is made, but its fault, if
+    any, is cleared.
+    """
+    texts = {
         "domain": domain.name,
         "title": spec.title,
         "algorithm": spec.algorithm,
         "summary": spec.summary,
     }
+    # The price is provisional: `price_by_rank` follows when all predictors of a domain are trained.
     Predictor.objects.get_or_create(
-        name=spec.name, defaults={**words, "price": PRICE_BY_RANK[0], "enabled": True}
+        name=spec.name, defaults={**texts, "price": PRICE_BY_RANK[0], "enabled": True}
     )
     predictor = Predictor.objects.select_for_update().get(name=spec.name)
     latest = predictor.versions.order_by("-number").first()
-    recorded = _recorded(domain, card)
-    if latest is None or any(getattr(latest, name) != value for name, value in recorded.items()):
+    fields = _version_fields(domain, card)
+    if latest is None or any(getattr(latest, name) != value for name, value in fields.items()):
         number = latest.number + 1 if latest else 1
         latest = PredictorVersion(
-            predictor=predictor, number=number, trained_at=card.trained_at, **recorded
+            predictor=predictor, number=number, trained_at=card.trained_at, **fields
         )
     latest.fault = ""
     latest.save()
-    for field, value in words.items():
-        setattr(predictor, field, value)
+    for name, text in texts.items():
+        setattr(predictor, name, text)
     predictor.current_version = latest
-    predictor.save(update_fields=[*words, "current_version"])
+    predictor.save(update_fields=[*texts, "current_version"])
     return latest
 
 
-def _recorded(domain: Domain, card: Card) -> dict[str, Any]:
-    """What a version records of a training, but for its time, as it comes back from the database.
+def _version_fields(domain: Domain, card: Card) -> dict[str, Any]:
+    """The fields by which versions are compared: all that are recorded but the time of training.
 
-    The same pickle may have been written with other libraries, which decide whether it is loaded.
+    The digest alone would not do: the same pickle may be written with other libraries, and the
+    recorded libraries decide who may load it. Values are as they come back from the database.
     """
-    document = {
+    fields = {
         "target": domain.target,
         "unit": domain.unit,
         "signature": card.signature,
@@ -60,5 +65,5 @@ def _recorded(domain: Domain, card: Card) -> dict[str, Any]:
         "data_sha256": card.data_sha256,
         "seed": card.seed,
     }
-    found: dict[str, Any] = json.loads(json.dumps(document))  # tuples become lists
-    return found
+    stored: dict[str, Any] = json.loads(json.dumps(fields))  # turns tuples into lists
+    return stored

@@ -1,4 +1,4 @@
-"""Reading the catalogue: what is on sale, what a version takes and promises."""
+"""Reading the catalogue: predictors on sale, and of each version, its input and its label."""
 
 import re
 from dataclasses import dataclass
@@ -22,9 +22,9 @@ class PredictorNotFound(ServiceError):
     status = 404
 
 
-_FOUND_FIELDS = ["id", "name", "domain", "title", "price", "current_version_id"]
-
-_FIND_ON_SALE = """
+# The condition of `PredictorQuerySet.on_sale`; plain SQL, since every submission runs it.
+_ON_SALE_FIELDS = ["id", "name", "domain", "title", "price", "current_version_id"]
+_SELECT_ON_SALE = """
     SELECT p.id, p.name, p.domain, p.title, p.price, p.current_version_id
     FROM mlmodels_predictor AS p JOIN mlmodels_predictorversion AS v ON v.id = p.current_version_id
     WHERE p.name = %s AND p.enabled AND v.fault = ''
@@ -32,14 +32,14 @@ _FIND_ON_SALE = """
 
 
 def find_on_sale(model_name: str) -> Predictor:
-    """One of `PredictorQuerySet.on_sale`. Raises PredictorNotFound if it cannot be bought."""
-    row = fetch_one(_FIND_ON_SALE, model_name)
+    """A predictor that can be bought now. Raises PredictorNotFound."""
+    row = fetch_one(_SELECT_ON_SALE, model_name)
     if row is None:
         raise PredictorNotFound("There is no such predictor on sale.")
-    return instance(Predictor, _FOUND_FIELDS, row)
+    return instance(Predictor, _ON_SALE_FIELDS, row)
 
 
-def find(model_name: str) -> Predictor:
+def find_predictor(model_name: str) -> Predictor:
     """A predictor, on sale or not. Raises PredictorNotFound."""
     predictor = Predictor.objects.filter(name=model_name).first()
     if predictor is None:
@@ -47,15 +47,17 @@ def find(model_name: str) -> Predictor:
     return predictor
 
 
-def find_described(model_name: str) -> Predictor:
-    """Like `find_on_sale`, with everything the catalogue tells of it."""
+def find_on_sale_with_version(model_name: str) -> Predictor:
+    """Like `find_on_sale`, with all fields and the current version."""
     rows = Predictor.objects.on_sale().with_version()
-    row = None if "\0" in model_name else rows.filter(name=model_name).first()  # PostgreSQL balks
-    if row is None:
+    # PostgreSQL refuses a text with a NUL, which may be part of a URL.
+    predictor = None if "\0" in model_name else rows.filter(name=model_name).first()
+    if predictor is None:
         raise PredictorNotFound("There is no such predictor on sale.")
-    return row
+    return predictor
 
 
+# What `PredictorVersion.label` makes.
 _LABEL = re.compile(r"([1-9][0-9]{0,8})-([0-9a-f]{8})")
 
 
@@ -64,58 +66,63 @@ def find_version(model_name: str, label: str | None = None) -> PredictorVersion:
 
     It comes with its predictor. Raises PredictorNotFound.
     """
-    rows = PredictorVersion.objects.select_related("predictor").filter(
+    versions = PredictorVersion.objects.select_related("predictor").filter(
         predictor__name=model_name, predictor__domain__in=DOMAINS
     )
     if label is None:
-        row = rows.filter(pk=F("predictor__current_version")).first()
-    elif found := _LABEL.fullmatch(label):
-        number, digest = found.groups()
-        row = rows.filter(number=int(number), artefact_sha256__startswith=digest).first()
+        version = versions.filter(pk=F("predictor__current_version")).first()
+    elif match := _LABEL.fullmatch(label):
+        number, digest = match.groups()
+        version = versions.filter(number=int(number), artefact_sha256__startswith=digest).first()
     else:
-        row = None
-    if row is None:
+        version = None
+    if version is None:
         raise PredictorNotFound("There is no such predictor, or no such version of it.")
-    return row
+    return version
 
 
 @lru_cache(maxsize=64)
 def signature_of(version_id: UUID) -> Signature:
-    """A version's signature; versions never change, so it is parsed once per process."""
+    """A version's signature; it never changes, so it is parsed once per process."""
     version = PredictorVersion.objects.only("signature").get(pk=version_id)
     return Signature.from_json(version.signature)
 
 
 @dataclass(frozen=True)
-class VersionFacts:
-    """What of a version is told with each of its predictions."""
+class VersionSummary:
+    """What is shown of a version with each of its predictions.
+
+    `calibration` is None for a version that is older than ranges.
+    """
 
     label: str
     unit: str
-    calibration: Calibration | None  # none of versions that are older than ranges
+    calibration: Calibration | None
 
     def interval(self, value: float) -> Interval | None:
         return self.calibration.interval(value) if self.calibration else None
 
 
 @lru_cache(maxsize=256)
-def facts_of(version_id: UUID) -> VersionFacts:
-    told = PredictorVersion.objects.only("number", "artefact_sha256", "unit", "calibration")
-    version = told.get(pk=version_id)
-    found = version.calibration
-    return VersionFacts(
-        version.label, version.unit, Calibration.from_json(found) if found else None
-    )
+def summary_of(version_id: UUID) -> VersionSummary:
+    """Read once per process, as `signature_of` is."""
+    columns = "number", "artefact_sha256", "unit", "calibration"
+    version = PredictorVersion.objects.only(*columns).get(pk=version_id)
+    calibration = Calibration.from_json(version.calibration) if version.calibration else None
+    return VersionSummary(version.label, version.unit, calibration)
 
 
 def check_inputs(predictor: Predictor, data: Any) -> Inputs:
-    """One row of features, checked and completed. Raises InvalidInput naming every bad one."""
+    """Check one row as the current version takes it, and fill in what was left out.
+
+    Raises InvalidInput naming every bad feature.
+    """
     assert predictor.current_version_id is not None  # noqa: S101  # on sale means it has one
-    return check_inputs_of(predictor.current_version_id, DOMAINS[predictor.domain], data)
+    return check_version_inputs(predictor.current_version_id, DOMAINS[predictor.domain], data)
 
 
-def check_inputs_of(version_id: UUID, domain: Domain, data: Any) -> Inputs:
-    """The same as a version takes them, current or not."""
+def check_version_inputs(version_id: UUID, domain: Domain, data: Any) -> Inputs:
+    """The same for any version, current or not."""
     if not isinstance(data, dict):
         raise InvalidInput({"data": ["Give an object of features and their values."]})
     return domain.with_derived_features(
@@ -123,8 +130,8 @@ def check_inputs_of(version_id: UUID, domain: Domain, data: Any) -> Inputs:
     )
 
 
-def name_of(version_id: UUID) -> str:
-    """A version as operators read it."""
+def version_name(version_id: UUID) -> str:
+    """The predictor's name and the version's label, for messages to operators."""
     columns = "number", "artefact_sha256", "predictor__name"
     versions = PredictorVersion.objects.select_related("predictor").only(*columns)
     return str(versions.get(pk=version_id))

@@ -159,7 +159,7 @@ def test_a_predictor_with_a_fault_is_not_shown(
     client: Client, predictor: Predictor, path: str
 ) -> None:
     assert predictor.current_version_id
-    availability.report_fault(predictor.current_version_id, "The artefact is gone.")
+    availability.record_fault(predictor.current_version_id, "The artefact is gone.")
 
     page = client.get(path).content.decode()
 

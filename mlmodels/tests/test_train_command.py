@@ -165,7 +165,7 @@ def test_data_that_changed_are_told_of_and_not_trained_on_unasked(
 def test_a_file_that_is_back_from_a_backup_puts_its_predictor_on_sale_without_training(
     version: PredictorVersion, train: Train, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    availability.report_fault(version.pk, "The artefact cannot be read: No such file or directory.")
+    availability.record_fault(version.pk, "The artefact cannot be read: No such file or directory.")
     monkeypatch.setattr(runner, "train", lambda *_, **__: pytest.fail("it trained"))
 
     output = train(missing=True)

@@ -96,7 +96,7 @@ def _run(step: Step, jobs: int, progress: Progress) -> None:
     if step.reason:
         progress(str(step))
     if step.restored_version:
-        availability.withdraw_fault(step.restored_version)
+        availability.clear_fault(step.restored_version)
     if step.action == TRAIN:
         card = train.train(step.domain, step.spec, jobs=jobs, progress=progress)
         version = publishing.publish(step.domain, step.spec, card)

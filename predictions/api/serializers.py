@@ -217,7 +217,7 @@ class Task(serializers.Serializer[Any]):
     def get_model_version(self, row: Prediction) -> str:
         """Of a draft, that which would score it now."""
         current = row.predictor.current_version_id if _is_draft(row) else None
-        return queries.facts_of(current or row.version_id).label
+        return queries.summary_of(current or row.version_id).label
 
     def get_price(self, row: Prediction) -> int:
         return row.predictor.price if _is_draft(row) else row.price

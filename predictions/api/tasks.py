@@ -126,7 +126,7 @@ def _chosen(rows: QuerySet[Prediction], query: dict[str, Any]) -> QuerySet[Predi
     if query["status"]:
         rows = rows.filter(status=query["status"])
     if query["model_name"]:
-        rows = rows.filter(predictor=queries.find(query["model_name"]))
+        rows = rows.filter(predictor=queries.find_predictor(query["model_name"]))
     if query["domain"]:
         rows = rows.filter(predictor__domain=query["domain"])
     return rows

@@ -51,7 +51,7 @@ def can_score(version_id: UUID) -> bool:
 def mark_incompatible(version_id: UUID, reason: str) -> None:
     """Leave a version's rows to other workers from now on."""
     if version_id not in _incompatible:
-        logger.error("%s is left to other workers: %s", queries.name_of(version_id), reason)
+        logger.error("%s is left to other workers: %s", queries.version_name(version_id), reason)
         _incompatible[version_id] = _IncompatibleVersion(reason)
 
 
@@ -75,7 +75,7 @@ def fail_unserved(now: float) -> None:
     """
     for version_id, seen in list(_incompatible.items()):
         if _is_stalled(version_id, seen, now) or _lacks_live_worker(version_id, seen, now):
-            availability.report_fault(version_id, seen.reason)
+            availability.record_fault(version_id, seen.reason)
             while _fail_queued(version_id) == ROWS_PER_TRANSACTION:
                 pass
 

@@ -40,7 +40,7 @@ def score(claim: Claim) -> list[Outcome]:
     try:
         scorer = inference.scorer(claim.version_id)
     except ArtefactError as error:
-        availability.report_fault(claim.version_id, str(error))
+        availability.record_fault(claim.version_id, str(error))
         return [Outcome(row, failure=Failure.MODEL_UNAVAILABLE) for row in claim.rows]
     return score_rows(scorer, claim.rows)
 

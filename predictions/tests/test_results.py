@@ -97,10 +97,10 @@ def test_a_version_that_is_older_than_ranges_still_scores(
     PredictorVersion.objects.filter(pk=version.pk).update(
         artefact_sha256=digest, artefact_format=1, calibration=None
     )
-    queries.facts_of.cache_clear()
+    queries.summary_of.cache_clear()
 
     result = predict(api, predictor, CAR)["result"]
-    queries.facts_of.cache_clear()
+    queries.summary_of.cache_clear()
 
     assert result["value"] > 0
     assert (result["interval"], result["baseline"], result["factors"]) == (None, None, None)

@@ -63,7 +63,7 @@ class Command(BaseCommand):
 
 def _find(name: str) -> Predictor:
     try:
-        return queries.find(name)
+        return queries.find_predictor(name)
     except PredictorNotFound as error:
         raise CommandError(str(error)) from error
 
