@@ -1,6 +1,7 @@
 """Charts as SVG, drawn by the server: no script, and no style but the classes of the stylesheet.
 
-Positions are in units of the drawing, which is WIDTH wide on every screen; y grows downwards.
+Positions are in units of the drawing, which is WIDTH units wide whatever the screen's width is; y
+grows downwards.
 """
 
 import math
@@ -13,10 +14,10 @@ from django.utils.safestring import SafeString, mark_safe
 
 WIDTH = 360
 SCATTER_HEIGHT = 320
-TEXT = 13  # the font size, as in the stylesheet
-DIGIT = 0.6 * TEXT  # about as wide
-MOST_TICKS = 6
-LONGEST_LABEL = 32  # characters beside a bar's figure
+FONT_SIZE = 13  # as in the stylesheet
+DIGIT_WIDTH = 0.6 * FONT_SIZE  # about
+MAX_TICKS = 6
+MAX_LABEL_LENGTH = 32  # characters of a bar's label, which has the figure beside it
 
 Point = tuple[float, float]
 Span = tuple[float, float, float]
@@ -24,13 +25,18 @@ Span = tuple[float, float, float]
 
 @dataclass(frozen=True)
 class Drawing:
+    """SVG elements without the `<svg>` around them."""
+
     body: SafeString
     height: float
 
 
 @dataclass(frozen=True)
 class Chart:
-    """A drawing with its words: how to read it, and what it shows for those who cannot see it."""
+    """A drawing with its texts.
+
+    `reading` says how to read it, `figures` what it shows, for those who cannot see it.
+    """
 
     name: str
     title: str
@@ -39,7 +45,7 @@ class Chart:
     drawing: Drawing
 
     def svg(self, style: str = "") -> SafeString:
-        """For a page that has the stylesheet, or with a `style` of its own to stand alone."""
+        """The SVG element; with a `style`, it can stand alone, without the site's stylesheet."""
         return format_html(
             '<svg xmlns="http://www.w3.org/2000/svg" class="chart" role="img" '
             'aria-labelledby="{name}-title {name}-reading" width="{width}" height="{height}" '
@@ -57,18 +63,21 @@ class Chart:
 
 @dataclass(frozen=True)
 class Scale:
-    """Values at positions from `start` to `end`; the first and the last are round numbers."""
+    """An axis: maps values to positions.
+
+    The first tick is at the position `start`, the last one at `end`.
+    """
 
     ticks: tuple[float, ...]
     start: float
     end: float
 
     @classmethod
-    def over(cls, values: Iterable[float], start: float, end: float) -> Self:
-        """With as many ticks as have room for their labels, side by side."""
-        found = list(values)
-        for most in range(MOST_TICKS, 2, -1):
-            scale = cls(round_ticks(min(found), max(found), most), start, end)
+    def covering(cls, values: Iterable[float], start: float, end: float) -> Self:
+        """A scale for all of the values, with as many ticks as have room for their labels."""
+        numbers = list(values)
+        for limit in range(MAX_TICKS, 2, -1):
+            scale = cls(round_ticks(min(numbers), max(numbers), limit), start, end)
             if scale.label_width * (len(scale.ticks) - 1) <= abs(end - start):
                 break
         return scale
@@ -81,30 +90,31 @@ class Scale:
 
     @property
     def label_width(self) -> float:
-        return DIGIT * (1 + max(map(len, self.labels)))
+        """Of the longest label, with a space of one digit."""
+        return DIGIT_WIDTH * (1 + max(map(len, self.labels)))
 
-    def at(self, value: float) -> float:
+    def position(self, value: float) -> float:
         low, high = self.ticks[0], self.ticks[-1]
         return self.start + (value - low) / (high - low) * (self.end - self.start)
 
-    def within(self, value: float) -> float:
-        """The value, or the nearer end of the scale."""
+    def clamp(self, value: float) -> float:
+        """The value, or the nearer end of the scale if it is beyond."""
         return min(max(value, self.ticks[0]), self.ticks[-1])
 
 
-def round_ticks(low: float, high: float, most: int = MOST_TICKS) -> tuple[float, ...]:
-    """At most `most` multiples of 1, 2 or 5 times a power of ten, around both; three may be needed.
+def round_ticks(low: float, high: float, limit: int = MAX_TICKS) -> tuple[float, ...]:
+    """Consecutive multiples of 1, 2 or 5 times a power of ten that cover `low` to `high`.
 
-    There are at least two.
+    There are at least two, and at most `limit`, which must be 3 or more.
     """
     if math.isclose(low, high, rel_tol=1e-9, abs_tol=1e-12):
         low, high = low - (abs(low) / 10 or 1), high + (abs(high) / 10 or 1)
-    power = math.floor(math.log10((high - low) / most))
+    power = math.floor(math.log10((high - low) / limit))
     while True:
         for factor in (1, 2, 5):
             step = factor * 10.0**power
             first, last = math.floor(low / step), math.ceil(high / step)
-            if last - first < most:
+            if last - first < limit:
                 return tuple(number * step for number in range(first, last + 1))
         power += 1
 
@@ -121,61 +131,64 @@ def scatter(
     band: Sequence[Span] = (),
     levels: Sequence[Span] = (),
 ) -> Drawing:
-    """Dots around the line where both values are equal, or around y = 0 if not `diagonal`.
+    """A dot for each point, around a guide: the line x = y if `diagonal`, otherwise y = 0.
 
-    Each of `band` is an x with a lower and an upper y; each of `levels` a y with the x it is drawn
-    from and to.
+    `band` is an area, each item of it an x with its lower and its upper y. `levels` are horizontal
+    lines, each a y with the x that it begins and ends at.
     """
     xs, ys = [x for x, _ in points], [0.0, *(y for _, y in points)]
     if diagonal:
         xs = ys = xs + ys[1:]
-    bottom, top = SCATTER_HEIGHT - 3.2 * TEXT, 1.8 * TEXT
-    y = Scale.over(ys, bottom, top)
+    bottom, top = SCATTER_HEIGHT - 3.2 * FONT_SIZE, 1.8 * FONT_SIZE
+    y = Scale.covering(ys, bottom, top)
+    # The labels of the y axis are left of the drawing; half of the last label of the x axis is
+    # right of it.
     left = y.label_width
-    x = Scale.over(xs, left, WIDTH - Scale.over(xs, left, WIDTH).label_width / 2)
+    x = Scale.covering(xs, left, WIDTH - Scale.covering(xs, left, WIDTH).label_width / 2)
     if diagonal:
         y = replace(y, ticks=x.ticks)
-    zero = y.at(0)
+    zero = y.position(0)
     guide = ((left, bottom), (x.end, top)) if diagonal else ((left, zero), (x.end, zero))
-    upper = [(x.at(at), y.at(y.within(high))) for at, _, high in band]
-    lower = [(x.at(at), y.at(y.within(low))) for at, low, _ in band]
+    upper = [(x.position(value), y.position(y.clamp(high))) for value, _, high in band]
+    lower = [(x.position(value), y.position(y.clamp(low))) for value, low, _ in band]
     parts = [
         _path("band", [*upper, *reversed(lower)]),
         _grid(x, y),
         _path("guide", guide),
-        _dots([(x.at(across), y.at(up)) for across, up in points]),
+        _dots([(x.position(x_value), y.position(y_value)) for x_value, y_value in points]),
         *(
-            _path("level", [(x.at(low), y.at(up)), (x.at(high), y.at(up))])
-            for up, low, high in levels
+            _path("level", [(x.position(end), y.position(level)) for end in (low, high)])
+            for level, low, high in levels
         ),
-        _text("middle", (x.start + x.end) / 2, SCATTER_HEIGHT - 0.4 * TEXT, x_name),
-        _text("start", 0, TEXT, y_name),
+        _text("middle", (x.start + x.end) / 2, SCATTER_HEIGHT - 0.4 * FONT_SIZE, x_name),
+        _text("start", 0, FONT_SIZE, y_name),
     ]
     return Drawing(_join(parts), SCATTER_HEIGHT)
 
 
 def _grid(x: Scale, y: Scale) -> SafeString:
     """Lines at the ticks of both axes, with their labels."""
-    across = [
-        _path("grid", [(x.start, y.at(tick)), (x.end, y.at(tick))])
-        + _text("end", x.start - 0.5 * DIGIT, y.at(tick) + 0.35 * TEXT, label)
+    horizontal = [
+        _path("grid", [(x.start, y.position(tick)), (x.end, y.position(tick))])
+        + _text("end", x.start - 0.5 * DIGIT_WIDTH, y.position(tick) + 0.35 * FONT_SIZE, label)
         for tick, label in zip(y.ticks, y.labels, strict=True)
     ]
-    return _join([*across, _upright_grid(x, y.start, y.end)])
+    return _join([*horizontal, _vertical_grid(x, y.start, y.end)])
 
 
-def _upright_grid(x: Scale, bottom: float, top: float) -> SafeString:
+def _vertical_grid(x: Scale, bottom: float, top: float) -> SafeString:
+    """Vertical lines at the ticks of the x axis, with their labels."""
     lines = [
-        _path("grid", [(x.at(tick), bottom), (x.at(tick), top)])
-        + _text("middle", x.at(tick), bottom + 1.3 * TEXT, label)
+        _path("grid", [(x.position(tick), bottom), (x.position(tick), top)])
+        + _text("middle", x.position(tick), bottom + 1.3 * FONT_SIZE, label)
         for tick, label in zip(x.ticks, x.labels, strict=True)
     ]
     return _join(lines)
 
 
-def _dots(places: Sequence[Point]) -> SafeString:
-    shape = '<circle cx="{:.1f}" cy="{:.1f}" r="2.5"/>'
-    dots = "".join(shape.format(*place) for place in places)
+def _dots(positions: Sequence[Point]) -> SafeString:
+    circle = '<circle cx="{:.1f}" cy="{:.1f}" r="2.5"/>'
+    dots = "".join(circle.format(*position) for position in positions)
     return mark_safe(f'<g class="dots">{dots}</g>')  # noqa: S308  # only numbers
 
 
@@ -184,55 +197,57 @@ def _dots(places: Sequence[Point]) -> SafeString:
 
 @dataclass(frozen=True)
 class Bar:
-    """`figure` is the value as a person reads it."""
+    """`figure` is the text of the value."""
 
     label: str
     value: float
     figure: str
 
 
-BAR_TOP = 1.5 * TEXT  # below the top of its row
-BAR_HEIGHT = 0.7 * TEXT
-ROW_HEIGHT = 2.7 * TEXT
+BAR_TOP = 1.5 * FONT_SIZE  # from the top of its row
+BAR_HEIGHT = 0.7 * FONT_SIZE
+ROW_HEIGHT = 2.7 * FONT_SIZE
 
 
 def bars(
-    rows: Sequence[Bar], *, x_name: str, reach: float | None = None, mark: float | None = None
+    rows: Sequence[Bar], *, x_name: str, axis_end: float | None = None, mark: float | None = None
 ) -> Drawing:
-    """A row for each bar, its words above it, to a scale from 0, which goes on to `reach`.
+    """Horizontal bars, a row for each, with its label and figure above it.
 
-    `mark` is a value with a line across each bar.
+    The axis begins at 0 and covers all values, and `axis_end` as well. `mark` is a value that is
+    marked by a line across each bar.
     """
-    top, bottom = 0.3 * TEXT, 0.6 * TEXT + ROW_HEIGHT * len(rows)
-    end = max([reach or 0.0, *(row.value for row in rows)]) or 1.0
-    margin = Scale.over((0, end), 0, WIDTH).label_width / 2
-    x = Scale.over((0, end), DIGIT, WIDTH - margin)
-    parts = [_upright_grid(x, bottom, top)]
+    top, bottom = 0.3 * FONT_SIZE, 0.6 * FONT_SIZE + ROW_HEIGHT * len(rows)
+    largest = max([axis_end or 0.0, *(row.value for row in rows)]) or 1.0
+    margin = Scale.covering((0, largest), 0, WIDTH).label_width / 2
+    x = Scale.covering((0, largest), DIGIT_WIDTH, WIDTH - margin)
+    parts = [_vertical_grid(x, bottom, top)]
     for number, row in enumerate(rows):
-        place = top + ROW_HEIGHT * number
-        parts.append(_bar(row, x, place))
+        row_top = top + ROW_HEIGHT * number
+        parts.append(_bar(row, x, row_top))
         if mark is not None:
-            ends = place + BAR_TOP - 2, place + BAR_TOP + BAR_HEIGHT + 2
-            parts.append(_path("mark", [(x.at(mark), end) for end in ends]))
-    height = bottom + 3.2 * TEXT
-    parts.append(_text("middle", (x.start + x.end) / 2, height - 0.4 * TEXT, x_name))
+            ends = row_top + BAR_TOP - 2, row_top + BAR_TOP + BAR_HEIGHT + 2
+            parts.append(_path("mark", [(x.position(mark), end) for end in ends]))
+    height = bottom + 3.2 * FONT_SIZE
+    parts.append(_text("middle", (x.start + x.end) / 2, height - 0.4 * FONT_SIZE, x_name))
     return Drawing(_join(parts), height)
 
 
 def _bar(row: Bar, x: Scale, top: float) -> SafeString:
+    """`top` is the upper edge of the bar's row."""
     label = row.label
-    if len(label) > LONGEST_LABEL:
-        label = f"{label[: LONGEST_LABEL - 1]}…"
-    shape = format_html(
+    if len(label) > MAX_LABEL_LENGTH:
+        label = f"{label[: MAX_LABEL_LENGTH - 1]}…"
+    rectangle = format_html(
         '<rect class="amount" x="{}" y="{}" width="{}" height="{}"/>',
-        *map(_number, (x.start, top + BAR_TOP, x.at(row.value) - x.start, BAR_HEIGHT)),
+        *map(_number, (x.start, top + BAR_TOP, x.position(row.value) - x.start, BAR_HEIGHT)),
     )
-    words = top + 1.1 * TEXT
+    text_y = top + 1.1 * FONT_SIZE
     return _join(
         [
-            _text("start", x.start, words, label),
-            _text("end", x.end, words, row.figure, "figure"),
-            shape,
+            _text("start", x.start, text_y, label),
+            _text("end", x.end, text_y, row.figure, "figure"),
+            rectangle,
         ]
     )
 
@@ -244,18 +259,20 @@ def _number(value: float) -> str:
     return f"{value:.1f}"
 
 
-def _text(anchor: str, x: float, y: float, words: str, kind: str = "label") -> SafeString:
+def _text(anchor: str, x: float, y: float, text: str, css_class: str = "label") -> SafeString:
+    """`anchor` says which point of the text is at x: start, middle or end."""
     return format_html(
         '<text class="{}" text-anchor="{}" x="{}" y="{}">{}</text>',
-        kind, anchor, _number(x), _number(y), words,
+        css_class, anchor, _number(x), _number(y), text,
     )  # fmt: skip
 
 
-def _path(kind: str, places: Sequence[Point]) -> SafeString:
-    if not places:
+def _path(css_class: str, positions: Sequence[Point]) -> SafeString:
+    """Straight lines from each position to the next; empty without positions."""
+    if not positions:
         return SafeString()
-    course = "L".join(f"{x:.1f} {y:.1f}" for x, y in places)
-    return format_html('<path class="{}" d="M{}"/>', kind, course)
+    lines = "L".join(f"{x:.1f} {y:.1f}" for x, y in positions)
+    return format_html('<path class="{}" d="M{}"/>', css_class, lines)
 
 
 def _join(parts: Iterable[SafeString]) -> SafeString:

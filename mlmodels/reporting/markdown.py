@@ -1,7 +1,7 @@
 """docs/models.md and its charts: every predictor as it was last trained.
 
-Figures are rounded, and nothing tells when or where they were found, so that the document changes
-only when they do.
+Figures are rounded, and neither the time nor the machine of the training is named, so that the
+files change only when the figures do.
 """
 
 import inspect
@@ -19,9 +19,9 @@ from mlmodels.reporting.charts import Chart
 from mlmodels.reporting.reports import NO_BREAK, Report
 from mlmodels.serving.artefacts import write_atomically
 
-CHARTS = "models"  # their folder, beside the document
-COLUMNS = 120
-FEATURES_TOLD = 10
+CHARTS_FOLDER = "models"  # beside the document
+LINE_LENGTH = 120
+LISTED_FEATURES = 10  # of each predictor
 
 INTRODUCTION = """\
 # The predictors
@@ -35,45 +35,50 @@ data, libraries and seed give the same figures. How errors and ranges are measur
 """
 
 
-class Documents:
-    """The document and its charts in a folder, by what the database has of each predictor."""
+class ModelsDocument:
+    """The texts of models.md and its charts in a folder, by what the database has."""
 
     def __init__(self, folder: Path) -> None:
-        """Raises PredictorNotFound if one has not been trained."""
-        self._charts = folder / CHARTS
+        """Raises PredictorNotFound if a predictor has not been trained."""
+        self._charts_folder = folder / CHARTS_FOLDER
         self._texts: dict[Path, str] = {}
         sections, style = [INTRODUCTION], stylesheet()
         for domain in DOMAINS.values():
             reports = [Report(find_version(spec.name)) for spec in domain.predictors]
-            sections += [*_of_domain(domain, reports), *map(_of_predictor, reports)]
+            sections += [*_domain_section(domain, reports), *map(_predictor_section, reports)]
             for report in reports:
                 for chart in report.charts:
-                    self._texts[self._charts / _file(report, chart)] = f"{chart.svg(style)}\n"
+                    path = self._charts_folder / _chart_file(report, chart)
+                    self._texts[path] = f"{chart.svg(style)}\n"
         self._texts[folder / "models.md"] = "\n".join(sections).replace(NO_BREAK, " ")
 
     def outdated(self) -> list[Path]:
-        """The files that do not say this, and the charts that are no more."""
+        """The files that `write` would change or remove."""
         differing = [path for path, text in self._texts.items() if _text_of(path) != text]
-        return sorted([*differing, *self._left_over()])
+        return sorted([*differing, *self._obsolete_charts()])
 
     def write(self) -> None:
         for path, text in self._texts.items():
             write_atomically(path, text.encode())
-        for path in self._left_over():
+        for path in self._obsolete_charts():
             path.unlink()
 
-    def _left_over(self) -> set[Path]:
-        return set(self._charts.glob("*.svg")) - set(self._texts)
+    def _obsolete_charts(self) -> set[Path]:
+        return set(self._charts_folder.glob("*.svg")) - set(self._texts)
 
 
 def _text_of(path: Path) -> str | None:
+    """The content of a file, or None if there is none."""
     return path.read_text("utf-8") if path.exists() else None
 
 
 def stylesheet() -> str:
-    """What a chart needs by itself of the site's stylesheet: the palette and its own rules."""
-    whole = (settings.BASE_DIR / "static" / "carprice.css").read_text("utf-8")
-    palette, _, rest = whole.partition("/* Elements */")
+    """The parts of the site's stylesheet that a chart needs to stand alone.
+
+    They are the palette, which ends at the comment Elements, and the section Charts.
+    """
+    css = (settings.BASE_DIR / "static" / "carprice.css").read_text("utf-8")
+    palette, _, rest = css.partition("/* Elements */")
     charts = rest.partition("/* Charts")[2].partition("*/")[2].partition("/*")[0]
     return f"{palette}{charts.strip()}\n.chart {{ background: var(--surface); }}\n"
 
@@ -81,7 +86,7 @@ def stylesheet() -> str:
 # --- Markdown ------------------------------------------------------------------------------------
 
 
-def _of_domain(domain: Domain, reports: Sequence[Report]) -> Iterator[str]:
+def _domain_section(domain: Domain, reports: Sequence[Report]) -> Iterator[str]:
     version = reports[0].version
     yield f"## {domain.title}\n"
     yield _paragraph(domain.caveat)
@@ -103,17 +108,17 @@ def _of_domain(domain: Domain, reports: Sequence[Report]) -> Iterator[str]:
     yield _table(["Predictor", *names], rows)
 
 
-def _of_predictor(report: Report) -> str:
+def _predictor_section(report: Report) -> str:
     predictor, version = report.predictor, report.version
     libraries = ", ".join(f"{name} {number}" for name, number in version.libraries.items())
-    group = report.unseen_group
+    unseen_group = report.unseen_group
     measures = [
-        [measure.name, measure.figure, *([measure.of_unseen_groups] if group else [])]
+        [measure.name, measure.figure, *([measure.of_unseen_groups] if unseen_group else [])]
         for measure in report.measures
     ]
     features = [
         [line.feature.label, line.contribution, line.share]
-        for line in report.features[:FEATURES_TOLD]
+        for line in report.features[:LISTED_FEATURES]
     ]
     return "\n".join(
         [
@@ -126,11 +131,16 @@ def _of_predictor(report: Report) -> str:
                 f"cross-validation; seed {version.seed}; {libraries}."
             ),
             _table(
-                ["Measure", "Unseen cases", *([f"{group} never seen"] if group else [])], measures
+                [
+                    "Measure",
+                    "Unseen cases",
+                    *([f"{unseen_group} never seen"] if unseen_group else []),
+                ],
+                measures,
             ),
             *(
-                _drawn(report, report.charts[place : place + 2])
-                for place in range(0, len(report.charts), 2)
+                _charts_side_by_side(report, report.charts[start : start + 2])
+                for start in range(0, len(report.charts), 2)
             ),
             _table(["Feature", "Mean contribution", "Share of all"], features),
         ]
@@ -142,39 +152,43 @@ def _spec_of(report: Report) -> PredictorSpec:
     return next(spec for spec in report.domain.predictors if spec.name == name)
 
 
-def _file(report: Report, chart: Chart) -> str:
+def _chart_file(report: Report, chart: Chart) -> str:
     return f"{report.predictor.name}-{chart.name}.svg"
 
 
-def _drawn(report: Report, charts: Sequence[Chart]) -> str:
-    """Charts side by side, with their words below."""
-    images = [f"![{_cell(c.title)}]({CHARTS}/{_file(report, c)})" for c in charts]
-    words = [_cell(f"{chart.reading} {chart.figures}") for chart in charts]
-    head = [_cell(chart.title) for chart in charts]
-    return _lines([head, ["---"] * len(charts), images, words])
+def _charts_side_by_side(report: Report, charts: Sequence[Chart]) -> str:
+    """A table with a column for each chart: title, image and texts."""
+    titles = [_cell(chart.title) for chart in charts]
+    images = [f"![{_cell(c.title)}]({CHARTS_FOLDER}/{_chart_file(report, c)})" for c in charts]
+    texts = [_cell(f"{chart.reading} {chart.figures}") for chart in charts]
+    return _table_lines([titles, ["---"] * len(charts), images, texts])
 
 
 def outline(model: Any, name: str = "", features: Any = None, depth: int = 0) -> Iterator[str]:
-    """A nested list of an unfitted model's parts, each with the parameters it was given."""
-    parts, given = [], []
+    """A nested Markdown list of an unfitted model's parts, each with the parameters that were set.
+
+    `name` is the part's name within its parent, `features` are the features it is applied to, and
+    `depth` the depth in the list.
+    """
+    parts, arguments = [], []
     for key, value in _parameters(model):
         if hasattr(value, "get_params"):
             parts.append((key, value))
         elif isinstance(value, list) and all(isinstance(item, tuple) for item in value):
             parts += value
         else:
-            given.append(f"{key}={getattr(value, '__name__', repr(value))}")
-    kind = model if isinstance(model, str) else f"{type(model).__name__}({', '.join(given)})"
-    words = f"{name}: " if name else ""
+            arguments.append(f"{key}={getattr(value, '__name__', repr(value))}")
+    call = model if isinstance(model, str) else f"{type(model).__name__}({', '.join(arguments)})"
+    prefix = f"{name}: " if name else ""
     count = f" of {len(features)} feature{'s' if len(features) > 1 else ''}" if features else ""
-    yield f"{'  ' * depth}- {words}`{kind}`{count}"
+    yield f"{'  ' * depth}- {prefix}`{call}`{count}"
     for part in parts:
         yield from outline(part[1], part[0], part[2] if len(part) > 2 else None, depth + 1)
 
 
 def _parameters(model: Any) -> Iterator[tuple[str, Any]]:
-    """Those that are not as the class has them by itself."""
-    if isinstance(model, str):  # such as passthrough
+    """The parameters that differ from their defaults; none of a name such as "passthrough"."""
+    if isinstance(model, str):
         return
     defaults = inspect.signature(type(model)).parameters
     for key, value in model.get_params(deep=False).items():
@@ -183,14 +197,14 @@ def _parameters(model: Any) -> Iterator[tuple[str, Any]]:
 
 
 def _paragraph(text: str) -> str:
-    return fill(_escaped(text), COLUMNS, break_long_words=False, break_on_hyphens=False) + "\n"
+    return fill(_escaped(text), LINE_LENGTH, break_long_words=False, break_on_hyphens=False) + "\n"
 
 
 def _list(items: Sequence[str]) -> str:
     lines = [
         fill(
             _escaped(item),
-            COLUMNS,
+            LINE_LENGTH,
             initial_indent="- ",
             subsequent_indent="  ",
             break_long_words=False,
@@ -201,12 +215,14 @@ def _list(items: Sequence[str]) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    rule = ["---", *["--:"] * (len(head) - 1)]
-    return _lines([list(map(_cell, head)), rule, *(list(map(_cell, row)) for row in rows)])
+def _table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """A table whose columns but the first are aligned to the right."""
+    delimiters = ["---", *["--:"] * (len(header) - 1)]
+    cells = [list(map(_cell, row)) for row in [header, *rows]]
+    return _table_lines([cells[0], delimiters, *cells[1:]])
 
 
-def _lines(rows: Sequence[Sequence[str]]) -> str:
+def _table_lines(rows: Sequence[Sequence[str]]) -> str:
     return "\n".join(f"| {' | '.join(row)} |" for row in rows) + "\n"
 
 

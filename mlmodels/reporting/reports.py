@@ -1,7 +1,7 @@
-"""What is told of a version of a predictor, by its page and by docs/models.md.
+"""The report on a version of a predictor, as its page and docs/models.md show it.
 
-It follows from the domain, the signature and the row alone. A version that is older than a part of
-it is told of without that part.
+It follows from the domain and the version's row alone. Versions that were published before some of
+these figures were recorded have reports without them.
 """
 
 import math
@@ -21,18 +21,21 @@ from mlmodels.signature import Feature, Signature
 
 FIFTHS = 5
 BAND_STEPS = 120
-FEATURES_DRAWN = 10
-FEATURES_TOLD = 3
-CHOICES_NAMED = 6
+CHART_FEATURES = 10  # bars in the chart of importance
+NAMED_FEATURES = 3  # of those, named in its text
+NAMED_CHOICES = 6  # of a feature's choices in the data
 NO_BREAK = "\N{NO-BREAK SPACE}"
 THIRDS = ("Lowest third", "Middle third", "Highest third")
 
-Tell = Callable[[float], str]
+Formatter = Callable[[float], str]
 
 
 @dataclass(frozen=True)
 class Measure:
-    """A figure of accuracy, what it is for groups never seen if that was measured, its meaning."""
+    """A figure of accuracy with an explanation; both figures are formatted.
+
+    `of_unseen_groups` is the same for groups the model had not seen, empty if not measured.
+    """
 
     name: str
     figure: str
@@ -42,31 +45,35 @@ class Measure:
 
 @dataclass(frozen=True)
 class FeatureLine:
-    """A feature in words: its default, what the training data have of it, its hard limits.
+    """A feature as the report shows it, all values formatted.
 
-    `contribution` is by how much it moves a prediction on average, `share` that of all features'.
+    `typical` is its default, `in_data` the range or the choices of the training data, `allowed` the
+    limits. `contribution` is by how much it moves a prediction on average, `share` its part of what
+    all features do; both are empty if that was not measured.
     """
 
     feature: Feature
     typical: str
-    known: str
+    in_data: str
     allowed: str
     contribution: str
     share: str
 
 
 class Report:
-    """Of a version that was read with its predictor."""
+    """The report on a version, which must have been fetched with its predictor."""
 
     def __init__(self, version: PredictorVersion) -> None:
         self.version = version
         self.predictor = version.predictor
         self.domain: Domain = DOMAINS[version.predictor.domain]
         self.signature = Signature.from_json(version.signature)
-        found = version.calibration
-        self._calibration = Calibration.from_json(found) if found else None
-        self._promised = self._calibration.coverage if self._calibration else COVERAGE
-        self._promise = f"{100 * self._promised:.0f}{NO_BREAK}%"
+        self._calibration = (
+            Calibration.from_json(version.calibration) if version.calibration else None
+        )
+        # The share of true values that ranges should hold.
+        self._nominal_coverage = self._calibration.coverage if self._calibration else COVERAGE
+        self._nominal_percent = f"{100 * self._nominal_coverage:.0f}{NO_BREAK}%"
 
     @property
     def measures(self) -> list[Measure]:
@@ -75,15 +82,16 @@ class Report:
         return [
             Measure(
                 name,
-                tell(metrics[key]),
-                "" if unseen.get(key) is None else tell(unseen[key]),
+                formatter(metrics[key]),
+                "" if unseen.get(key) is None else formatter(unseen[key]),
                 meaning,
             )
-            for key, name, tell, meaning in self._known_measures()
+            for key, name, formatter, meaning in self._measure_definitions()
             if metrics.get(key) is not None
         ]
 
-    def _known_measures(self) -> list[tuple[str, str, Tell, str]]:
+    def _measure_definitions(self) -> list[tuple[str, str, Formatter, str]]:
+        """The key in the metrics, the name, how to format the figure, and what it means."""
         return [
             (
                 "mae",
@@ -113,7 +121,7 @@ class Report:
                 "coverage",
                 "Truth within the range",
                 percent,
-                f"How often ranges held the true value; they promise {self._promise}.",
+                f"How often ranges held the true value; they promise {self._nominal_percent}.",
             ),
             (
                 "range_width",
@@ -125,64 +133,73 @@ class Report:
 
     @property
     def unseen_group(self) -> str:
-        """The feature whose values were left out in turn; empty if none was."""
-        measured = self.version.metrics.get("unseen_groups")
+        """The label of the feature whose values were left out in turn; empty if none was."""
+        if not self.version.metrics.get("unseen_groups"):
+            return ""
         labels = (item.label for item in self.domain.features if item.name == self.domain.group)
-        return next(labels, "group") if measured else ""
+        return next(labels, "group")
 
     # --- Features ---
 
     @cached_property
     def features(self) -> list[FeatureLine]:
-        """Those that matter most first."""
-        sizes = dict(self._importance)
-        total = sum(sizes.values()) or 1.0
-        ranked = sorted(self.signature.scored, key=lambda feature: -sizes.get(feature.name, 0.0))
+        """All scored features, the most important first."""
+        importance = dict(self._importance)
+        total = sum(importance.values()) or 1.0
+        ranked = sorted(self.signature.scored, key=lambda item: -importance.get(item.name, 0.0))
         return [
             FeatureLine(
                 feature,
-                _typical(feature),
-                _known(feature),
-                _allowed(feature),
-                self.amount(sizes[feature.name]) if sizes else "",
-                percent(sizes[feature.name] / total) if sizes else "",
+                _typical_text(feature),
+                _in_data_text(feature),
+                _allowed_text(feature),
+                self.amount(importance[feature.name]) if importance else "",
+                percent(importance[feature.name] / total) if importance else "",
             )
             for feature in ranked
         ]
 
     @cached_property
     def _importance(self) -> list[tuple[str, float]]:
-        """Features by the mean size of their contribution, the largest first."""
-        found = self.version.report.get("importance") or []
-        return [(item["feature"], item["mean_contribution"]) for item in found]
+        """Features with the mean size of their contributions, the largest first."""
+        items = self.version.report.get("importance") or []
+        return [(item["feature"], item["mean_contribution"]) for item in items]
 
     # --- Charts ---
 
     @cached_property
     def charts(self) -> list[Chart]:
-        drawn = [self._predicted(), self._errors(), self._coverage(), self._importance_drawn()]
-        return [chart for chart in drawn if chart]
+        charts_or_none = [
+            self._prediction_chart(),
+            self._error_chart(),
+            self._coverage_chart(),
+            self._importance_chart(),
+        ]
+        return [chart for chart in charts_or_none if chart]
 
     @cached_property
     def _pairs(self) -> list[Point]:
-        """Predicted and actual values of rows that their model had not seen."""
+        """The predicted and the actual value of a sample of rows, each unseen by its model."""
         report = self.version.report
         return list(zip(report.get("predicted", ()), report.get("actual", ()), strict=True))
 
-    def _predicted(self) -> Chart | None:
+    def _prediction_chart(self) -> Chart | None:
         if not self._pairs:
             return None
-        off = sorted(abs(actual - predicted) for predicted, actual in self._pairs)
+        errors = sorted(abs(actual - predicted) for predicted, actual in self._pairs)
         worst = max(self._pairs, key=lambda pair: abs(pair[1] - pair[0]))
         reading = "Each dot is a case; on the dashed line the estimate is right."
         if self._calibration:
-            reading += f" The band is the range, which should hold {self._promise} of the dots."
+            reading += (
+                f" The band is the range, which should hold {self._nominal_percent} of the dots."
+            )
         return Chart(
             "predicted",
             "True value by estimate",
             reading,
-            f"Half of these {len(off):,} estimates are off by at most {self.amount(median(off))}, "
-            f"nine in ten by at most {self.amount(off[math.ceil(0.9 * len(off)) - 1])}. The worst "
+            f"Half of these {len(errors):,} estimates are off by at most "
+            f"{self.amount(median(errors))}, nine in ten by at most "
+            f"{self.amount(errors[math.ceil(0.9 * len(errors)) - 1])}. The worst "
             f"says {self.amount(worst[0])} where {self.amount(worst[1])} is true.",
             charts.scatter(
                 self._pairs,
@@ -194,24 +211,24 @@ class Report:
         )
 
     def _band(self) -> list[tuple[float, float, float]]:
-        """Where predictions lie: each with the ends of its range."""
+        """The ends of the range around each of BAND_STEPS predictions, from lowest to highest."""
         if not self._calibration:
             return []
         low, high = min(self._pairs)[0], max(self._pairs)[0]
         values = [low + (high - low) * step / BAND_STEPS for step in range(BAND_STEPS + 1)]
-        found = [(value, self._calibration.interval(value)) for value in values]
-        return [(value, interval.low, interval.high) for value, interval in found]
+        intervals = [(value, self._calibration.interval(value)) for value in values]
+        return [(value, interval.low, interval.high) for value, interval in intervals]
 
-    def _errors(self) -> Chart | None:
-        """By the true value, since that shows what the other chart hides: a pull to the mean."""
+    def _error_chart(self) -> Chart | None:
+        """Errors by the true value, which shows that predictions lean towards the mean."""
         if not self._pairs:
             return None
         points = [(actual, predicted - actual) for predicted, actual in self._pairs]
         fifths = [
             (fmean(error for _, error in part), part[0][0], part[-1][0])
-            for part in _divided(sorted(points), FIFTHS)
+            for part in _split_evenly(sorted(points), FIFTHS)
         ]
-        told = [
+        mean_errors = [
             f"{self.amount(abs(mean))} too {'high' if mean > 0 else 'low'} "
             f"from {self._plain(low)} to {self._plain(high)}"
             for mean, low, high in fifths
@@ -221,7 +238,7 @@ class Report:
             "Error by true value",
             "Above the dashed line an estimate was too high, below it too low. The thick lines are "
             "the mean errors of the five fifths of the cases.",
-            f"On average, estimates were {_listed(told)}.",
+            f"On average, estimates were {_enumeration(mean_errors)}.",
             charts.scatter(
                 points,
                 x_name=f"True value ({self.version.unit})",
@@ -231,50 +248,51 @@ class Report:
             ),
         )
 
-    def _coverage(self) -> Chart | None:
+    def _coverage_chart(self) -> Chart | None:
         metrics = self.version.metrics
         thirds = metrics.get("coverage_by_third") or []
         if metrics.get("coverage") is None:
             return None
         shares = [("All estimates", metrics["coverage"]), *zip(THIRDS, thirds, strict=False)]
         rows = metrics["rows"] / len(THIRDS)
-        chance = math.sqrt(self._promised * (1 - self._promised) / rows)
-        told = [f"{percent(share)} of the {name.lower()}" for name, share in shares[1:]]
+        # The standard deviation of the share of a sample of so many rows.
+        deviation = math.sqrt(self._nominal_coverage * (1 - self._nominal_coverage) / rows)
+        by_third = [f"{percent(share)} of the {name.lower()}" for name, share in shares[1:]]
         return Chart(
             "coverage",
             "How often the range holds",
             f"The share of cases whose true value lay within the range, also by thirds of the "
-            f"estimates. The line is the promise, {self._promise}.",
+            f"estimates. The line is the promise, {self._nominal_percent}.",
             f"It held for {percent(shares[0][1])} of all estimates"
-            + (f": {_listed(told)}. " if told else ". ")
+            + (f": {_enumeration(by_third)}. " if by_third else ". ")
             + f"With {rows:,.0f} cases in a third, chance alone moves a share by about "
-            f"{100 * chance:.1f} points.",
+            f"{100 * deviation:.1f} points.",
             charts.bars(
                 [Bar(name, 100 * share, percent(share)) for name, share in shares],
                 x_name="Cases within the range (%)",
-                reach=100,
-                mark=100 * self._promised,
+                axis_end=100,
+                mark=100 * self._nominal_coverage,
             ),
         )
 
-    def _importance_drawn(self) -> Chart | None:
+    def _importance_chart(self) -> Chart | None:
         if not self._importance:
             return None
         labels = {feature.name: feature.label for feature in self.signature.features}
         rows = [
             Bar(labels[name], size, self.amount(size))
-            for name, size in self._importance[:FEATURES_DRAWN]
+            for name, size in self._importance[:CHART_FEATURES]
         ]
-        told = [f"{row.label} by {row.figure}" for row in rows[:FEATURES_TOLD]]
+        first = [f"{row.label} by {row.figure}" for row in rows[:NAMED_FEATURES]]
         return Chart(
             "importance",
             "What matters most",
             "By how much a feature moves an estimate up or down, on average.",
-            f"The first are {_listed(told)}.",
+            f"The first are {_enumeration(first)}.",
             charts.bars(rows, x_name=f"Mean contribution ({self.version.unit})"),
         )
 
-    # --- Words ---
+    # --- Formatting ---
 
     def amount(self, value: float) -> str:
         return f"{self._plain(value)}{NO_BREAK}{self.version.unit}"
@@ -288,42 +306,43 @@ def percent(share: float) -> str:
     return f"{100 * share:.1f}{NO_BREAK}%"
 
 
-def _listed(words: Sequence[str]) -> str:
-    return " and ".join(filter(None, [", ".join(words[:-1]), words[-1]]))
+def _enumeration(texts: Sequence[str]) -> str:
+    """Such as "a, b and c"."""
+    return " and ".join(filter(None, [", ".join(texts[:-1]), texts[-1]]))
 
 
-def _divided(rows: Sequence[Point], parts: int) -> list[Sequence[Point]]:
-    """In so many parts of about the same size, without those that would be empty."""
+def _split_evenly(rows: Sequence[Point], parts: int) -> list[Sequence[Point]]:
+    """Parts of about the same size, in order; fewer if there are fewer rows."""
     cuts = [len(rows) * part // parts for part in range(parts + 1)]
     return [rows[start:end] for start, end in pairwise(cuts) if start < end]
 
 
-def _typical(feature: Feature) -> str:
+def _typical_text(feature: Feature) -> str:
     value = feature.default
-    return _short(value) if isinstance(value, int | float) else feature.display(value)
+    return _short_number(value) if isinstance(value, int | float) else feature.display(value)
 
 
-def _known(feature: Feature) -> str:
-    """What the training data have of a feature."""
+def _in_data_text(feature: Feature) -> str:
+    """The range of a number in the training data, or the choices of a category."""
     if feature.training_range:
-        return _span(*feature.training_range)
+        return _range_text(*feature.training_range)
     choices = [feature.display(choice) for choice in feature.choices or ()]
-    if len(choices) <= CHOICES_NAMED + 1:
+    if len(choices) <= NAMED_CHOICES + 1:
         return ", ".join(choices)
-    return f"{', '.join(choices[:CHOICES_NAMED])} and {len(choices) - CHOICES_NAMED} more"
+    return f"{', '.join(choices[:NAMED_CHOICES])} and {len(choices) - NAMED_CHOICES} more"
 
 
-def _allowed(feature: Feature) -> str:
+def _allowed_text(feature: Feature) -> str:
     if feature.choices:
         return "only those"
     if feature.minimum is None or feature.maximum is None:
         return ""
-    return _span(feature.minimum, feature.maximum)
+    return _range_text(feature.minimum, feature.maximum)
 
 
-def _span(low: float, high: float) -> str:
-    return f"{_short(low)} to {_short(high)}"
+def _range_text(low: float, high: float) -> str:
+    return f"{_short_number(low)} to {_short_number(high)}"
 
 
-def _short(value: float) -> str:
+def _short_number(value: float) -> str:
     return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.4g}"

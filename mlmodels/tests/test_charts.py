@@ -88,7 +88,7 @@ def test_any_values_have_a_few_ticks_that_rise_around_them(
 def test_a_value_lies_in_proportion_between_the_ends() -> None:
     scale = Scale((0.0, 50.0, 100.0), start=10, end=110)
 
-    assert [scale.at(value) for value in (0, 25, 100)] == [10, 35, 110]
+    assert [scale.position(value) for value in (0, 25, 100)] == [10, 35, 110]
 
 
 @pytest.mark.parametrize(
@@ -108,8 +108,8 @@ def test_ticks_are_written_like_other_numbers_with_the_decimals_they_need(
 def test_labels_that_would_touch_are_fewer() -> None:
     values = (0, 40_000_000)
 
-    assert len(Scale.over(values, 0, 1_000).ticks) == 5
-    assert len(Scale.over(values, 0, 200).ticks) == 3
+    assert len(Scale.covering(values, 0, 1_000).ticks) == 5
+    assert len(Scale.covering(values, 0, 200).ticks) == 3
 
 
 # --- Scatter plots -------------------------------------------------------------------------------
@@ -204,7 +204,7 @@ def test_a_bar_is_as_long_as_its_value() -> None:
 
 
 def test_a_mark_lies_at_its_value_beside_each_bar() -> None:
-    root = drawn(bars([Bar("A", 50, ""), Bar("B", 100, "")], x_name="", reach=100, mark=50))
+    root = drawn(bars([Bar("A", 50, ""), Bar("B", 100, "")], x_name="", axis_end=100, mark=50))
 
     half = numbers(all_of(root, "rect")[0], "x", "width")
     marks = [course(mark)[0][0] for mark in all_of(root, "path", "mark")]
@@ -212,7 +212,7 @@ def test_a_mark_lies_at_its_value_beside_each_bar() -> None:
 
 
 def test_the_axis_goes_as_far_as_it_must_even_if_no_bar_does() -> None:
-    root = drawn(bars([Bar("A", 3, "3 %")], x_name="Share (%)", reach=100))
+    root = drawn(bars([Bar("A", 3, "3 %")], x_name="Share (%)", axis_end=100))
 
     assert "100" in labels(root)
 

@@ -133,10 +133,10 @@ def test_features_are_told_with_unit_default_data_and_limits(predictor: Predicto
 
     weight, fuel, brand = (lines[name] for name in ("curbweight", "fueltype", "brand"))
     assert weight.feature.unit == "lb"
-    assert (weight.typical, weight.known) == ("2,414", "1,488 to 4,066")
+    assert (weight.typical, weight.in_data) == ("2,414", "1,488 to 4,066")
     assert weight.allowed == "500 to 20,000"
-    assert (fuel.typical, fuel.known) == ("petrol (gas)", "diesel, petrol (gas)")
-    assert brand.known == "Alfa Romeo, Audi, BMW, Chevrolet, Dodge, Honda and 16 more"
+    assert (fuel.typical, fuel.in_data) == ("petrol (gas)", "diesel, petrol (gas)")
+    assert brand.in_data == "Alfa Romeo, Audi, BMW, Chevrolet, Dodge, Honda and 16 more"
 
 
 def test_a_feature_that_is_only_compared_with_is_none_of_the_predictors(

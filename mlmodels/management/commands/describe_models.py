@@ -6,7 +6,7 @@ from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
 
 from mlmodels.catalogue.queries import PredictorNotFound
-from mlmodels.reporting.markdown import Documents
+from mlmodels.reporting.markdown import ModelsDocument
 
 
 class Command(BaseCommand):
@@ -22,14 +22,14 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         try:
-            documents = Documents(options["folder"])
+            document = ModelsDocument(options["folder"])
         except PredictorNotFound as error:
             raise CommandError("Not all predictors are trained; run manage.py train.") from error
-        outdated = documents.outdated()
+        outdated = document.outdated()
         if options["check"]:
             if outdated:
                 names = ", ".join(path.name for path in outdated)
                 raise CommandError(f"Outdated: {names}. Run manage.py describe_models.")
             return
-        documents.write()
+        document.write()
         self.stdout.write(f"{len(outdated)} files changed in {options['folder']}.")
