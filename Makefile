@@ -64,7 +64,7 @@ models-doc: .venv/run.stamp ## train in a scratch directory (minutes), and write
 	@scratch=$$(mktemp -d) && trap 'rm -rf "$$scratch"' EXIT && \
 		export VAR_DIR="$$scratch" DATABASE_URL= && \
 		$(BIN)/python manage.py migrate --verbosity 0 && $(BIN)/python manage.py train && \
-		$(BIN)/python manage.py describe_models $(ARGS)
+		$(BIN)/python manage.py write_models_doc $(ARGS)
 
 audit: .venv/run.stamp ## check every invariant of money and jobs
 	@$(BIN)/python manage.py audit

@@ -21,12 +21,12 @@ NAMES = [spec.name for _, spec in predictor_specs()]
 @pytest.fixture
 def folder(predictors: dict[str, Predictor], tmp_path: Path) -> Path:
     """Where the documents were written."""
-    call_command("describe_models", folder=tmp_path)
+    call_command("write_models_doc", folder=tmp_path)
     return tmp_path
 
 
 def check(folder: Path) -> None:
-    call_command("describe_models", folder=folder, check=True)
+    call_command("write_models_doc", folder=folder, check=True)
 
 
 def change_metrics(name: str, **metrics: Any) -> None:
@@ -50,7 +50,7 @@ def test_it_has_the_figures_of_the_last_training(
 ) -> None:
     change_metrics("random_forest", mae=4_321.2, coverage=0.8764)
 
-    call_command("describe_models", folder=folder)
+    call_command("write_models_doc", folder=folder)
 
     document = (folder / "models.md").read_text()
     assert "| Typical error (MAE) | 4,321 USD |" in document
@@ -74,7 +74,7 @@ def test_its_charts_are_there_and_stand_alone(folder: Path) -> None:
 def test_the_same_figures_change_nothing(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     check(folder)
 
-    call_command("describe_models", folder=folder)
+    call_command("write_models_doc", folder=folder)
 
     assert capsys.readouterr().out.splitlines()[-1].startswith("0 files changed")
 
@@ -101,7 +101,7 @@ def test_a_chart_of_a_predictor_that_is_no_more_is_removed(folder: Path) -> None
 
     with pytest.raises(CommandError, match="oracle-errors"):
         check(folder)
-    call_command("describe_models", folder=folder)
+    call_command("write_models_doc", folder=folder)
 
     assert not left_over.exists()
 
@@ -112,7 +112,7 @@ def test_nothing_is_written_of_a_catalogue_that_is_not_complete(
     Predictor.objects.filter(name="random_forest").update(current_version=None)
 
     with pytest.raises(CommandError, match=r"manage\.py train"):
-        call_command("describe_models", folder=tmp_path)
+        call_command("write_models_doc", folder=tmp_path)
 
     assert list(tmp_path.iterdir()) == []
 
@@ -128,7 +128,7 @@ def test_a_write_that_breaks_off_leaves_the_document_as_it_was(
 
     monkeypatch.setattr(Path, "rename", fail)
     with pytest.raises(OSError, match="No space"):
-        call_command("describe_models", folder=folder)
+        call_command("write_models_doc", folder=folder)
 
     assert (folder / "models.md").read_bytes() == before
 

@@ -29,7 +29,7 @@ class Command(BaseCommand):
         if options["check"]:
             if outdated:
                 names = ", ".join(path.name for path in outdated)
-                raise CommandError(f"Outdated: {names}. Run manage.py describe_models.")
+                raise CommandError(f"Outdated: {names}. Run manage.py write_models_doc.")
             return
         document.write()
         self.stdout.write(f"{len(outdated)} files changed in {options['folder']}.")
