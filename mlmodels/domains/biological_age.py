@@ -168,7 +168,7 @@ SOURCE = paragraphs("""
 3,000 invented people aged 18 to 89: Train.csv of Kaggle's Human Age Prediction Synthetic Dataset
 (abdullah0a, August 2024), from https://github.com/hargunoberoi/biological-age-predictor.
 
-Licence: MIT, on weak evidence: one public copy keeps that licence beside the table.
+License: MIT, on weak evidence: one public copy keeps that license beside the table.
 """)
 
 FAULTS = paragraphs("""
@@ -209,7 +209,7 @@ DOMAIN = Domain(
     title="Biological age",
     target=TARGET,
     unit="years",
-    caveat="An estimate and no medical advice: the models learnt from 3,000 invented people.",
+    caveat="An estimate and no medical advice: the models learned from 3,000 invented people.",
     data_file="biological_age.csv",
     features=FEATURES,
     load=load,

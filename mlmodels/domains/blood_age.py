@@ -54,18 +54,18 @@ FEATURES = (
     _measured("height", "Height", "cm", 50, 272, other_units=units.INCHES),
     _measured("weight", "Weight", "kg", 10, 635, other_units=units.POUNDS),
     _measured("sbp", "Blood pressure, upper", "mmHg", 40, 300, "Systolic: the larger one."),
-    _measured("hba1c", "HbA1c", "%", 1, 25, "Glycated haemoglobin."),
+    _measured("hba1c", "HbA1c", "%", 1, 25, "Glycated hemoglobin."),
     _measured("totchol", "Cholesterol", "mg/dL", 20, 1500, other_units=units.CHOLESTEROL),
     _measured("creat", "Creatinine", "mg/dL", 0.05, 30, other_units=units.CREATININE),
     _measured("bun", "Urea nitrogen", "mg/dL", 0.5, 300, other_units=units.UREA_NITROGEN),
-    _measured("albumin", "Albumin", "g/dL", 0.5, 10, other_units=units.GRAMS_PER_LITRE),
+    _measured("albumin", "Albumin", "g/dL", 0.5, 10, other_units=units.GRAMS_PER_LITER),
     _measured("glucose", "Blood glucose", "mg/dL", 10, 1500, other_units=units.GLUCOSE),
     FeatureSpec("pregnant", "Pregnant", "category", choice_labels={"0": "no", "1": "yes"}),
     _measured("bmi", "Body mass index", "kg/m²", 5, 200, "Follows from height and weight."),
     _measured("waist", "Waist", "cm", 20, 350, other_units=units.INCHES),
     _measured("dbp", "Blood pressure, lower", "mmHg", 1, 200, "Diastolic: the smaller one."),
     _measured("hdl", "HDL cholesterol", "mg/dL", 1, 300, other_units=units.CHOLESTEROL),
-    _measured("crp", "C-reactive protein", "mg/dL", 0, 100, other_units=units.MILLIGRAMS_PER_LITRE),
+    _measured("crp", "C-reactive protein", "mg/dL", 0, 100, other_units=units.MILLIGRAMS_PER_LITER),
     _measured("alp", "Alkaline phosphatase", "U/L", 1, 5000),
     _measured("ggt", "Gamma-GT", "U/L", 1, 10000),
     _measured("ttbl", "Bilirubin", "mg/dL", 0, 60, other_units=units.BILIRUBIN),
@@ -196,7 +196,7 @@ albumin and white cells measured, from the table NHANES4 of the R package BioAge
 https://github.com/dayoonkwon/BioAge by Kwon and Belsky (2021), GeroScience 43, 2795-2808,
 https://doi.org/10.1007/s11357-021-00480-5.
 
-Licence: public-use files of the US government under the NCHS data user agreement, which allows
+License: public-use files of the US government under the NCHS data user agreement, which allows
 statistical analysis only, and no attempt to identify anyone.
 """)
 
@@ -218,7 +218,7 @@ predicting, not for statements about a population.
 Glucose depends on the last meal: the hours since are a feature.
 
 The five kinds of white cells add up to about 100 %, and the body mass index follows from height
-and weight: the spline model is regularised, and contradictions are pointed out.
+and weight: the spline model is regularized, and contradictions are pointed out.
 
 A few odd readings remain, such as a lower blood pressure of 8 mmHg: kept, since they are too few
 to matter.
@@ -228,7 +228,7 @@ OUT_OF_SCOPE = paragraphs("""
 Medical decisions: it finds the age at which such values are typical, not how healthy somebody is
 or how long they will live.
 
-Insurance, employment or any other judgement of a person.
+Insurance, employment or any other judgment of a person.
 
 People under 20, of whom there are none, and statements about ages above 80, which are all called
 80.

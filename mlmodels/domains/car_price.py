@@ -54,9 +54,9 @@ ENGINE_LABELS = {
     "rotor": "rotary",
 }
 FUEL_SYSTEM_LABELS = {
-    "1bbl": "one-barrel carburettor",
-    "2bbl": "two-barrel carburettor",
-    "4bbl": "four-barrel carburettor",
+    "1bbl": "one-barrel carburetor",
+    "2bbl": "two-barrel carburetor",
+    "4bbl": "four-barrel carburetor",
     "idi": "indirect injection (diesel)",
     "mfi": "mechanical injection",
     "mpfi": "multi-point injection",
@@ -75,7 +75,7 @@ FEATURES = (
         10,
         1000,
         "Displacement.",
-        other_units=units.CUBIC_CENTIMETRES,
+        other_units=units.CUBIC_CENTIMETERS,
     ),
     FeatureSpec(
         "curbweight",
@@ -105,7 +105,7 @@ FEATURES = (
         1,
         200,
         "Miles per US gallon.",
-        other_units=units.LITRES_PER_100_KM,
+        other_units=units.LITERS_PER_100_KM,
     ),
     FeatureSpec(
         "highwaympg",
@@ -115,12 +115,12 @@ FEATURES = (
         1,
         200,
         "Miles per US gallon.",
-        other_units=units.LITRES_PER_100_KM,
+        other_units=units.LITERS_PER_100_KM,
     ),
-    FeatureSpec("wheelbase", "Wheelbase", "number", "in", 20, 300, other_units=units.CENTIMETRES),
-    FeatureSpec("carlength", "Length", "number", "in", 40, 500, other_units=units.CENTIMETRES),
-    FeatureSpec("carwidth", "Width", "number", "in", 20, 150, other_units=units.CENTIMETRES),
-    FeatureSpec("carheight", "Height", "number", "in", 20, 150, other_units=units.CENTIMETRES),
+    FeatureSpec("wheelbase", "Wheelbase", "number", "in", 20, 300, other_units=units.CENTIMETERS),
+    FeatureSpec("carlength", "Length", "number", "in", 40, 500, other_units=units.CENTIMETERS),
+    FeatureSpec("carwidth", "Width", "number", "in", 20, 150, other_units=units.CENTIMETERS),
+    FeatureSpec("carheight", "Height", "number", "in", 20, 150, other_units=units.CENTIMETERS),
     FeatureSpec("enginelocation", "Engine location", "category"),
     FeatureSpec("enginetype", "Engine type", "category", choice_labels=ENGINE_LABELS),
     FeatureSpec("cylindernumber", "Cylinders", "category"),
@@ -133,10 +133,10 @@ FEATURES = (
         0.5,
         10,
         "Of one cylinder.",
-        other_units=units.CENTIMETRES,
+        other_units=units.CENTIMETERS,
     ),
     FeatureSpec(
-        "stroke", "Stroke", "number", "in", 0.5, 10, "Of one piston.", other_units=units.CENTIMETRES
+        "stroke", "Stroke", "number", "in", 0.5, 10, "Of one piston.", other_units=units.CENTIMETERS
     ),
     FeatureSpec("compressionratio", "Compression ratio", "number", None, 1, 50),
     FeatureSpec("peakrpm", "Engine speed at peak power", "integer", "rpm", 500, 20000),
@@ -314,10 +314,10 @@ def _in_log_price(regressor: Any) -> TransformedTargetRegressor:
 SOURCE = paragraphs("""
 205 cars of the US market of 1985, one row a model and configuration, from Ward's Automotive
 Yearbook and two insurance sources: the file CarPrice_Assignment.csv of Kaggle
-(imgowthamg/car-price), a re-labelled edition of Schlimmer, J. (1985), Automobile, UCI Machine
+(imgowthamg/car-price), a re-labeled edition of Schlimmer, J. (1985), Automobile, UCI Machine
 Learning Repository, https://doi.org/10.24432/C5B01C.
 
-Licence: CC BY 4.0; modified as told below.
+License: CC BY 4.0; modified as described below.
 """)
 
 FAULTS = paragraphs("""
@@ -334,7 +334,7 @@ A few blanks of the original (doors, bore, stroke, power) were filled in silentl
 they are too few to matter.
 
 Fuel follows from the fuel system, and sizes go up and down together: the linear model is
-regularised, and how a contribution is shared out among such features says little.
+regularized, and how a contribution is shared out among such features says little.
 
 Several categories and makes occur once: a fold that has not seen one takes it for none, and one
 that is rare is pointed out.
@@ -363,7 +363,7 @@ DOMAIN = Domain(
     title="Price of a car",
     target="price",
     unit="USD",
-    caveat="Dollars of 1985: the models learnt from 201 cars sold in the United States that year.",
+    caveat="Dollars of 1985: the models learned from 201 cars sold in the United States that year.",
     data_file="car_price.csv",
     features=FEATURES,
     load=load,

@@ -2,13 +2,13 @@
 
 from mlmodels.signature import OtherUnit
 
-CENTIMETRES = (OtherUnit("cm", 1 / 2.54),)  # of inches
-INCHES = (OtherUnit("in", 2.54),)  # of centimetres
+CENTIMETERS = (OtherUnit("cm", 1 / 2.54),)  # of inches
+INCHES = (OtherUnit("in", 2.54),)  # of centimeters
 KILOGRAMS = (OtherUnit("kg", 1 / 0.45359237),)  # of pounds
 POUNDS = (OtherUnit("lb", 0.45359237),)  # of kilograms
 KILOWATTS = (OtherUnit("kW", 1 / 0.745699872),)  # of horsepower
-CUBIC_CENTIMETRES = (OtherUnit("cc", 1 / 16.387064),)  # of cubic inches
-LITRES_PER_100_KM = (OtherUnit("l/100 km", 235.214583, reciprocal=True),)  # of miles per gallon
+CUBIC_CENTIMETERS = (OtherUnit("cc", 1 / 16.387064),)  # of cubic inches
+LITERS_PER_100_KM = (OtherUnit("l/100 km", 235.214583, reciprocal=True),)  # of miles per gallon
 
 # Of mg/dL: the molar masses are those of cholesterol, glucose, urea nitrogen, creatinine,
 # bilirubin and urate.
@@ -18,5 +18,5 @@ UREA_NITROGEN = (OtherUnit("mmol/L", 2.8014),)
 CREATININE = (OtherUnit("µmol/L", 1 / 88.42),)
 BILIRUBIN = (OtherUnit("µmol/L", 1 / 17.104),)
 URATE = (OtherUnit("µmol/L", 1 / 59.485),)
-GRAMS_PER_LITRE = (OtherUnit("g/L", 0.1),)  # of g/dL
-MILLIGRAMS_PER_LITRE = (OtherUnit("mg/L", 0.1),)  # of mg/dL
+GRAMS_PER_LITER = (OtherUnit("g/L", 0.1),)  # of g/dL
+MILLIGRAMS_PER_LITER = (OtherUnit("mg/L", 0.1),)  # of mg/dL

@@ -26,7 +26,7 @@ LISTED_FEATURES = 10  # of each predictor
 INTRODUCTION = """\
 # The predictors
 
-What each predictor learnt from, how it is built, and how good it is on cases that it had not seen.
+What each predictor learned from, how it is built, and how good it is on cases that it had not seen.
 Its page in the catalogue tells the same of the version that is on sale, and when it was trained.
 
 `make models-doc` trains all of them anew and writes this document, so edit nothing here. The same

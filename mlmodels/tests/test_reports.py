@@ -84,9 +84,9 @@ def test_each_predictor_has_a_page_with_its_price_its_accuracy_and_its_limits(
         assert list(charts(page)) == CHARTS
 
 
-def test_every_domain_tells_of_its_data_their_licence_and_what_it_is_not_for() -> None:
+def test_every_domain_tells_of_its_data_their_license_and_what_it_is_not_for() -> None:
     for domain in DOMAINS.values():
-        assert any("Licence" in paragraph for paragraph in domain.source)
+        assert any("License" in paragraph for paragraph in domain.source)
         assert len(domain.faults) >= 3
         assert len(domain.out_of_scope) >= 3
 

@@ -117,7 +117,7 @@ def test_a_dry_run_has_a_line_for_each_predictor(train: Train) -> None:
         ),
         pytest.param(
             lambda version: change(version, data_sha256="0" * 64),
-            "nothing to do; but {label} learnt from other data than car_price.csv has now",
+            "nothing to do; but {label} learned from other data than car_price.csv has now",
             id="other-data",
         ),
     ],
@@ -158,7 +158,7 @@ def test_data_that_changed_are_told_of_and_not_trained_on_unasked(
 
     output = train(missing=True)
 
-    assert "learnt from other data" in output
+    assert "learned from other data" in output
     assert PredictorVersion.objects.count() == 1
 
 

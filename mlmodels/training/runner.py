@@ -78,7 +78,7 @@ def _changed_data_note(domain: Domain, version: PredictorVersion) -> str:
     """Says if a version that loads was trained on other data than there are now."""
     if version.data_sha256 == hashlib.sha256(domain.data_path.read_bytes()).hexdigest():
         return ""
-    return f"but {version.label} learnt from other data than {domain.data_file} has now"
+    return f"but {version.label} learned from other data than {domain.data_file} has now"
 
 
 def retrain(entries: Sequence[Entry], *, missing: bool, jobs: int, progress: Progress) -> None:
