@@ -204,7 +204,7 @@ FAULTS = paragraphs("""
 Age is top-coded: 80 stands for 80 and above (6.5 % of the people). Kept; errors there are not
 true errors, and estimates hardly go beyond.
 
-Missing values are normal: boosted trees take them as they are, splines the median.
+Missing values are normal: every predictor takes the median for them.
 
 Laboratory values more than five standard deviations from the mean were set to missing by the
 package: extreme patients are not represented.
