@@ -1,4 +1,4 @@
-"""The two domains about age: their data, what they derive and doubt."""
+"""The two domains about age: their data, derived features and warnings."""
 
 from typing import Any
 
@@ -98,7 +98,7 @@ def check(predictor: Predictor, **data: Any) -> Inputs:
     return queries.check_inputs(predictor, data)
 
 
-def test_a_value_in_another_unit_is_converted_and_kept_as_given(blood: Predictor) -> None:
+def test_a_value_in_another_unit_is_converted_and_kept_as_sent(blood: Predictor) -> None:
     inputs = check(
         blood, glucose={"value": 5.0, "unit": "mmol/L"}, height={"value": 70, "unit": "in"}
     )
@@ -130,7 +130,7 @@ def test_the_body_mass_index_follows_from_height_and_weight_if_it_is_left_out(
     assert "BMI" in inputs.defaulted
 
 
-def test_a_given_body_mass_index_stays(bio: Predictor) -> None:
+def test_a_body_mass_index_that_was_sent_stays(bio: Predictor) -> None:
     inputs = queries.check_inputs(bio, {"Height (cm)": 180, "Weight (kg)": 81, "BMI": 30})
 
     assert inputs.data["BMI"] == 30
@@ -145,17 +145,17 @@ def test_without_height_and_weight_the_index_is_typical_or_unknown(
     assert check(blood, albumin=4.2).data["bmi"] is None
 
 
-def test_the_gap_is_the_estimate_less_the_age_given() -> None:
+def test_the_gap_is_the_estimate_minus_the_age_that_was_entered() -> None:
     assert BIO.age_gap_of(52.5, {"chronological_age": 50}) == 2.5
     assert BIO.age_gap_of(52.5, {}) is None
     assert BIO.age_gap_of(52.5, {"chronological_age": None}) is None
 
 
-# --- What is doubted -----------------------------------------------------------------------------
+# --- Warnings ------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
-    ("changes", "feature", "code", "words"),
+    ("changes", "feature", "code", "detail"),
     [
         ({"Height (cm)": 72}, "Height (cm)", OUTSIDE, "Known cases go from 141"),
         ({"Height (cm)": 68}, "Height (cm)", UNIT_SLIP, "172.7 cm"),
@@ -166,15 +166,15 @@ def test_the_gap_is_the_estimate_less_the_age_given() -> None:
         ({"BP_Systolic": 80, "BP_Diastolic": 110}, "BP_Systolic", IMPLAUSIBLE, "not above"),
     ],
 )
-def test_what_is_odd_about_a_person_is_told(
-    bio: Predictor, changes: dict[str, Any], feature: str, code: str, words: str
+def test_an_implausible_person_gets_a_warning(
+    bio: Predictor, changes: dict[str, Any], feature: str, code: str, detail: str
 ) -> None:
     typical = signature_of(bio).example()
 
-    found = warnings_of(BIO, signature_of(bio), {**typical, **changes})
+    warnings = warnings_of(BIO, signature_of(bio), {**typical, **changes})
 
-    [told] = [each for each in found if (each.feature, each.code) == (feature, code)]
-    assert words in told.detail
+    [warning] = [each for each in warnings if (each.feature, each.code) == (feature, code)]
+    assert detail in warning.detail
 
 
 @pytest.mark.parametrize(
@@ -187,14 +187,14 @@ def test_what_is_odd_about_a_person_is_told(
         ({"glucose": 900}, "glucose", OUTSIDE),
     ],
 )
-def test_what_is_odd_about_blood_is_told(
+def test_an_implausible_blood_test_gets_a_warning(
     blood: Predictor, data: dict[str, Any], feature: str, code: str
 ) -> None:
     inputs = queries.check_inputs(blood, data)
 
-    found = warnings_of(BLOOD, signature_of(blood), inputs.data)
+    warnings = warnings_of(BLOOD, signature_of(blood), inputs.data)
 
-    assert (feature, code) in {(each.feature, each.code) for each in found}
+    assert (feature, code) in {(each.feature, each.code) for each in warnings}
 
 
 def test_a_training_range_holds_nothing_that_is_refused(predictors: dict[str, Predictor]) -> None:
@@ -204,38 +204,40 @@ def test_a_training_range_holds_nothing_that_is_refused(predictors: dict[str, Pr
                 assert feature.check(end) == end
 
 
-def test_a_rare_category_is_told(predictors: dict[str, Predictor]) -> None:
+def test_a_rare_category_gets_a_warning(predictors: dict[str, Predictor]) -> None:
     predictor = predictors["random_forest"]
     inputs = queries.check_inputs(predictor, {"enginelocation": "rear"})
 
-    found = warnings_of(car_price.DOMAIN, signature_of(predictor), inputs.data)
+    warnings = warnings_of(car_price.DOMAIN, signature_of(predictor), inputs.data)
 
-    assert [(each.feature, each.code) for each in found] == [("enginelocation", RARE)]
+    assert [(each.feature, each.code) for each in warnings] == [("enginelocation", RARE)]
 
 
-def test_the_typical_case_is_not_odd(predictors: dict[str, Predictor]) -> None:
+def test_the_typical_case_gets_no_warning_but_of_assumptions(
+    predictors: dict[str, Predictor],
+) -> None:
     for predictor in predictors.values():
         signature = signature_of(predictor)
-        found = warnings_of(DOMAINS[predictor.domain], signature, signature.example())
-        assert {warning.code for warning in found} <= {MOSTLY_ASSUMED}
+        warnings = warnings_of(DOMAINS[predictor.domain], signature, signature.example())
+        assert {warning.code for warning in warnings} <= {MOSTLY_ASSUMED}
 
 
-@pytest.mark.parametrize(("left_out", "told"), [(6, []), (7, ["7 of 24 features"])])
-def test_it_is_told_where_much_was_left_out(
-    predictors: dict[str, Predictor], left_out: int, told: list[str]
+@pytest.mark.parametrize(("left_out", "expected"), [(6, []), (7, ["7 of 24 features"])])
+def test_a_row_of_which_much_was_left_out_gets_a_warning(
+    predictors: dict[str, Predictor], left_out: int, expected: list[str]
 ) -> None:
     predictor = predictors["random_forest"]
-    given = dict(list(signature_of(predictor).example().items())[left_out:])
-    inputs = queries.check_inputs(predictor, given)
+    sent = dict(list(signature_of(predictor).example().items())[left_out:])
+    inputs = queries.check_inputs(predictor, sent)
 
-    found = warnings_of(car_price.DOMAIN, signature_of(predictor), inputs.data, inputs.defaulted)
+    warnings = warnings_of(car_price.DOMAIN, signature_of(predictor), inputs.data, inputs.defaulted)
 
-    assert [warning.detail.partition(" were left out")[0] for warning in found] == told
+    assert [warning.detail.partition(" were left out")[0] for warning in warnings] == expected
 
 
-def test_what_is_said_not_to_be_measured_counts_as_left_out(blood: Predictor) -> None:
+def test_a_null_counts_as_left_out(blood: Predictor) -> None:
     inputs = check(blood, **dict.fromkeys(blood_age.NUMBERS), gender="female", pregnant="0")
 
-    found = warnings_of(BLOOD, signature_of(blood), inputs.data, inputs.defaulted)
+    warnings = warnings_of(BLOOD, signature_of(blood), inputs.data, inputs.defaulted)
 
-    assert [(warning.feature, warning.code) for warning in found] == [("data", MOSTLY_ASSUMED)]
+    assert [(warning.feature, warning.code) for warning in warnings] == [("data", MOSTLY_ASSUMED)]

@@ -33,12 +33,12 @@ pytestmark = pytest.mark.django_db
 @pytest.fixture
 def version(predictor: Predictor, settings: Any, tmp_path: Path) -> PredictorVersion:
     """A published version whose artefact this test may spoil."""
-    found = predictor.current_version
-    assert found
-    content = artefacts.path_of(found.artefact_sha256).read_bytes()
+    version = predictor.current_version
+    assert version
+    content = artefacts.path_of(version.artefact_sha256).read_bytes()
     settings.MODELS_DIR = tmp_path
-    artefacts.path_of(found.artefact_sha256).write_bytes(content)
-    return found
+    artefacts.path_of(version.artefact_sha256).write_bytes(content)
+    return version
 
 
 def tamper(version: PredictorVersion) -> None:
@@ -101,7 +101,7 @@ SPOILED = [
     pytest.param(make_a_directory, "directory", id="a-directory"),
     pytest.param(be_no_pickle, "does not load", id="no-pickle"),
 ]
-OTHERS = [
+INCOMPATIBLE = [
     pytest.param(come_from_another_sklearn, "scikit-learn 0.24.2", id="other-scikit-learn"),
     pytest.param(come_from_another_numpy, "numpy 1.0, and .+ installed", id="other-numpy"),
     pytest.param(come_from_another_pandas, "pandas 1.0, and .+ installed", id="other-pandas"),
@@ -131,7 +131,7 @@ def test_saving_leaves_no_half_written_file(settings: Any, tmp_path: Path) -> No
     assert [path.name for path in (tmp_path / "models").iterdir()] == [f"{sha256}.joblib"]
 
 
-def test_a_file_and_its_name_are_on_the_disk_when_it_is_written(
+def test_a_file_and_its_name_are_synced_to_the_disk(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     synced = []
@@ -146,7 +146,7 @@ def test_a_file_and_its_name_are_on_the_disk_when_it_is_written(
     assert synced == [(False, False), (True, True)]  # the file, then the directory it is in
 
 
-@pytest.mark.parametrize(("spoil", "reason"), [*SPOILED, *OTHERS])
+@pytest.mark.parametrize(("spoil", "reason"), [*SPOILED, *INCOMPATIBLE])
 def test_a_spoiled_artefact_is_refused_with_the_reason(
     version: PredictorVersion, spoil: Callable[[PredictorVersion], None], reason: str
 ) -> None:
@@ -168,7 +168,9 @@ def test_a_library_that_is_only_recorded_is_no_reason_to_refuse(version: Predict
     assert artefacts.load(version)
 
 
-def test_a_foreign_pickle_is_not_even_opened(version: PredictorVersion, tmp_path: Path) -> None:
+def test_a_pickle_with_another_digest_is_not_unpickled(
+    version: PredictorVersion, tmp_path: Path
+) -> None:
     path = artefacts.path_of(version.artefact_sha256)
     path.write_bytes(pickle.dumps(Trap(tmp_path / "sprung")))
 
@@ -215,7 +217,7 @@ def _pickled(text: str) -> bytes:
 
 
 @pytest.mark.parametrize(("spoil", "reason"), SPOILED)
-def test_a_predictor_is_off_sale_once_a_worker_has_met_its_spoiled_artefact(
+def test_a_predictor_is_off_sale_once_a_worker_could_not_load_its_artefact(
     api: APIClient,
     user: User,
     version: PredictorVersion,
@@ -235,7 +237,7 @@ def test_a_predictor_is_off_sale_once_a_worker_has_met_its_spoiled_artefact(
     assert reason in PredictorVersion.objects.get(pk=version.pk).fault
 
 
-def test_who_bought_what_does_not_load_keeps_the_credits(
+def test_a_prediction_whose_artefact_does_not_load_costs_nothing(
     user: User, predictor: Predictor, version: PredictorVersion
 ) -> None:
     prediction = request_prediction(user=user, predictor=predictor, data={"brand": "bmw"})
@@ -277,8 +279,8 @@ def test_readyz_names_a_predictor_whose_artefact_is_spoiled(
 # --- What a model returns ------------------------------------------------------------------------
 
 
-class Pipeline:
-    """Returns what it is told to, whatever it is asked."""
+class FakePipeline:
+    """Predicts the same values whatever the rows."""
 
     def __init__(self, *values: float) -> None:
         self.values = values
@@ -298,7 +300,7 @@ class Pipeline:
     ],
 )
 def test_what_is_not_one_finite_number_a_row_is_refused(values: list[float]) -> None:
-    scorer = Scorer(Artefact(Pipeline(*values)), [Feature("x", "X", "number", 0)])
+    scorer = Scorer(Artefact(FakePipeline(*values)), [Feature("x", "X", "number", 0)])
 
     with pytest.raises(ScoringError):
         scorer.predict([{"x": 1}, {"x": 2}])
@@ -329,7 +331,7 @@ def test_an_artefact_is_read_once_for_many_predictions(version: PredictorVersion
     assert inference.scorer(version.pk) is first
 
 
-def test_a_pipeline_that_is_no_longer_kept_is_freed_with_its_explainers(
+def test_a_pipeline_that_is_no_longer_loaded_is_freed_with_its_explainers(
     version: PredictorVersion, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(inference, "_loaded", OrderedDict())
@@ -357,13 +359,13 @@ def _another_version(version: PredictorVersion) -> PredictorVersion:
     return version
 
 
-def test_an_explainer_is_made_once(
+def test_a_tree_explainer_is_built_once(
     version: PredictorVersion, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     scorer = inference.scorer(version.pk)
     row = {item["name"]: item["default"] for item in version.signature}
     first = scorer.explain([row])
-    monkeypatch.setattr(explanations, "_tree_explainer", lambda _: pytest.fail("made again"))
+    monkeypatch.setattr(explanations, "_tree_explainer", lambda _: pytest.fail("built again"))
 
     assert scorer.explain([row]) == first
 
@@ -374,8 +376,8 @@ def test_what_joblib_wrote_is_what_is_read(version: PredictorVersion) -> None:
     assert joblib.load(io.BytesIO(content)).pipeline.n_features_in_ == 24
 
 
-@pytest.mark.parametrize(("spoil", "reason"), OTHERS)
-def test_what_another_worker_may_be_able_to_load_is_left_to_it(
+@pytest.mark.parametrize(("spoil", "reason"), INCOMPATIBLE)
+def test_rows_of_an_incompatible_version_are_left_to_other_workers(
     api: APIClient,
     user: User,
     version: PredictorVersion,

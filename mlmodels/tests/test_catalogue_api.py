@@ -273,7 +273,7 @@ def accepted(data: dict[str, Any]) -> bool:
     return True
 
 
-def odd_cases(word: str) -> st.SearchStrategy[str]:
+def mixed_case(word: str) -> st.SearchStrategy[str]:
     """A word in mixed case; a Kelvin sign is a K."""
     letters = [st.sampled_from([c, c.upper(), "\N{KELVIN SIGN}" if c == "k" else c]) for c in word]
     return st.tuples(*letters).map("".join)
@@ -281,22 +281,22 @@ def odd_cases(word: str) -> st.SearchStrategy[str]:
 
 def names() -> st.SearchStrategy[str]:
     brands = next(f.choices or () for f in SIGNATURE.features if f.name == "brand")
-    words = st.sampled_from([*brands, *BRAND_REPAIRS, "lada", "bm", "bmwx"]).flatmap(odd_cases)
+    makes = st.sampled_from([*brands, *BRAND_REPAIRS, "lada", "bm", "bmwx"]).flatmap(mixed_case)
     rest = st.one_of(st.just(""), st.text(max_size=3).map(lambda text: f" {text}"))
-    return st.tuples(SPACES, words, SPACES, rest).map("".join)
+    return st.tuples(SPACES, makes, SPACES, rest).map("".join)
 
 
 def values(feature: Feature) -> st.SearchStrategy[Any]:
     """Mostly what a feature takes, and what is just beside it."""
-    odd: st.SearchStrategy[Any] = st.sampled_from(
+    invalid: st.SearchStrategy[Any] = st.sampled_from(
         [None, True, False, "", "3", [], {}, 0, 0.5, -1, 10**400, 1e308, -1e308]
     )
     if feature.type == "category":
         choices = list(feature.choices or ())
-        return st.sampled_from(choices) | st.sampled_from(choices).map(str.upper) | odd
+        return st.sampled_from(choices) | st.sampled_from(choices).map(str.upper) | invalid
     low, high = feature.minimum or 0, feature.maximum or 0
     near = st.sampled_from([low, high, low - 1, high + 1, low - 1e-9, high + 1e-9, float(high)])
-    return st.integers(int(low), int(high)) | st.floats(low, high) | near | odd
+    return st.integers(int(low), int(high)) | st.floats(low, high) | near | invalid
 
 
 @st.composite

@@ -1,4 +1,4 @@
-"""What made a prediction: contributions that add up to it, for every predictor."""
+"""Explanations: contributions that add up to the prediction, for every predictor."""
 
 from typing import Any
 
@@ -39,14 +39,14 @@ def test_baseline_and_contributions_add_up_to_the_value(
     rows = rows_of(domain, signature)
     scorer = inference.scorer(version.pk)
 
-    values, found = scorer.predict(rows), scorer.explain(rows)
+    values, explained = scorer.predict(rows), scorer.explain(rows)
 
-    for value, made_of in zip(values, found, strict=True):
-        assert made_of
-        assert list(made_of["contributions"]) == [feature.name for feature in signature.scored]
-        total = made_of["baseline"] + sum(made_of["contributions"].values())
+    for value, explanation in zip(values, explained, strict=True):
+        assert explanation
+        assert list(explanation["contributions"]) == [feature.name for feature in signature.scored]
+        total = explanation["baseline"] + sum(explanation["contributions"].values())
         assert total == pytest.approx(value, rel=1e-6)
-    assert len({made_of["baseline"] for made_of in found if made_of}) == 1
+    assert len({item["baseline"] for item in explained if item}) == 1
 
 
 def test_a_linear_models_contributions_are_weight_times_distance_from_the_mean() -> None:
@@ -59,12 +59,12 @@ def test_a_linear_models_contributions_are_weight_times_distance_from_the_mean()
     pipeline = Pipeline([("columns", columns), ("model", LinearRegression())])
     pipeline.fit(inputs, 2 * inputs["x"] - 10 * inputs["y"] + 7)
 
-    found = explanations.explain(
+    contributions = explanations.explain(
         pipeline, pd.DataFrame({"x": [4.0], "y": [1.0]}), explanations.backgrounds(pipeline, inputs)
     )
 
-    assert found.parts == pytest.approx(np.array([[2 * (4 - 1.5), -10 * (1 - 0.5)]]))
-    assert found.baseline == pytest.approx(np.array([2 * 1.5 - 10 * 0.5 + 7]))
+    assert contributions.parts == pytest.approx(np.array([[2 * (4 - 1.5), -10 * (1 - 0.5)]]))
+    assert contributions.baseline == pytest.approx(np.array([2 * 1.5 - 10 * 0.5 + 7]))
 
 
 def test_the_columns_of_a_category_are_summed_back_to_it() -> None:
@@ -81,11 +81,13 @@ def test_the_columns_of_a_category_are_summed_back_to_it() -> None:
     pipeline = Pipeline([("columns", columns), ("model", LinearRegression())])
     pipeline.fit(inputs, target)
 
-    found = explanations.explain(pipeline, inputs[:3], explanations.backgrounds(pipeline, inputs))
+    contributions = explanations.explain(
+        pipeline, inputs[:3], explanations.backgrounds(pipeline, inputs)
+    )
 
-    assert found.parts.shape == (3, 2)
-    assert found.parts[:, 0] == pytest.approx(np.array([-4.0, 0.0, 4.0]))
-    assert found.parts[:, 1] == pytest.approx(np.zeros(3))
+    assert contributions.parts.shape == (3, 2)
+    assert contributions.parts[:, 0] == pytest.approx(np.array([-4.0, 0.0, 4.0]))
+    assert contributions.parts[:, 1] == pytest.approx(np.zeros(3))
 
 
 def test_trees_are_explained_as_by_trying_every_order_of_features() -> None:
@@ -98,11 +100,11 @@ def test_trees_are_explained_as_by_trying_every_order_of_features() -> None:
     pipeline = Pipeline([("columns", columns), ("model", DecisionTreeRegressor(random_state=0))])
     pipeline.fit(inputs, [0.0, 2.0, 4.0, 10.0])
 
-    found = explanations.explain(pipeline, inputs[3:], [])
+    contributions = explanations.explain(pipeline, inputs[3:], [])
 
     # Means with neither, x, y and both known are 4, 7, 6 and 10.
-    assert found.baseline == pytest.approx(np.array([4.0]))
-    assert found.parts == pytest.approx(
+    assert contributions.baseline == pytest.approx(np.array([4.0]))
+    assert contributions.parts == pytest.approx(
         np.array([[((7 - 4) + (10 - 6)) / 2, ((6 - 4) + (10 - 7)) / 2]])
     )
 

@@ -57,20 +57,20 @@ def test_it_is_the_same_after_being_stored() -> None:
 
 
 def test_new_cases_lie_within_as_often_as_promised() -> None:
-    chance = random.Random(7)
+    generator = random.Random(7)
 
     def draw(count: int) -> tuple[list[float], list[float]]:
-        predicted = [chance.uniform(100, 1000) for _ in range(count)]
-        return [value + chance.gauss(0, value / 10) for value in predicted], predicted
+        predicted = [generator.uniform(100, 1000) for _ in range(count)]
+        return [value + generator.gauss(0, value / 10) for value in predicted], predicted
 
     calibration = Calibration.of(*draw(3_000), relative=True)
 
-    held = [
-        found.low <= truth <= found.high
-        for truth, value in zip(*draw(3_000), strict=True)
-        for found in [calibration.interval(value)]
+    covered = [
+        interval.low <= actual <= interval.high
+        for actual, predicted in zip(*draw(3_000), strict=True)
+        for interval in [calibration.interval(predicted)]
     ]
-    assert 0.88 <= sum(held) / len(held) <= 0.92
+    assert 0.88 <= sum(covered) / len(covered) <= 0.92
 
 
 @pytest.mark.parametrize("name", ["linear_regression", "bioage_ridge", "bloodage_ridge"])
@@ -81,8 +81,8 @@ def test_the_measured_coverage_is_near_nine_in_ten_for_low_and_high_values_alike
     rows = domain.load(domain.data_path)
     plan = replace(Plan.for_rows(len(rows)), by_group=False)
 
-    found = train.train(domain, spec, jobs=2, progress=lambda _: None, plan=plan).metrics
+    metrics = train.train(domain, spec, jobs=2, progress=lambda _: None, plan=plan).metrics
 
-    assert found.coverage
-    assert found.coverage_by_third
-    assert all(0.88 <= share <= 0.93 for share in [found.coverage, *found.coverage_by_third])
+    assert metrics.coverage
+    assert metrics.coverage_by_third
+    assert all(0.88 <= share <= 0.93 for share in [metrics.coverage, *metrics.coverage_by_third])

@@ -1,4 +1,4 @@
-"""docs/models.md: the figures of the last training, written whole and only where they changed."""
+"""docs/models.md: the figures of the last training, written atomically and only if they changed."""
 
 import re
 from pathlib import Path
@@ -20,7 +20,7 @@ NAMES = [spec.name for _, spec in predictor_specs()]
 
 @pytest.fixture
 def folder(predictors: dict[str, Predictor], tmp_path: Path) -> Path:
-    """Where the documents were written."""
+    """Where the document was written."""
     call_command("write_models_doc", folder=tmp_path)
     return tmp_path
 
@@ -34,14 +34,14 @@ def change_metrics(name: str, **metrics: Any) -> None:
     PredictorVersion.objects.filter(pk=version.pk).update(metrics={**version.metrics, **metrics})
 
 
-def test_it_tells_of_each_domain_and_each_predictor(folder: Path) -> None:
+def test_it_describes_each_domain_and_each_predictor(folder: Path) -> None:
     document = (folder / "models.md").read_text()
 
-    words = " ".join(document.split())
+    unwrapped = " ".join(document.split())
     for domain in DOMAINS.values():
         assert f"\n## {domain.title}\n" in document
-        for said in [domain.caveat, *domain.source, *domain.faults, *domain.out_of_scope]:
-            assert said in words
+        for paragraph in [domain.caveat, *domain.source, *domain.faults, *domain.out_of_scope]:
+            assert paragraph in unwrapped
     assert re.findall(r'^### <a id="(\w+)">', document, re.MULTILINE) == NAMES
 
 
@@ -65,7 +65,7 @@ def test_its_charts_are_there_and_stand_alone(folder: Path) -> None:
     assert {path.name for path in (folder / "models").iterdir()} == {Path(f).name for f in files}
     for file in files:
         root = ET.fromstring((folder / file).read_text())
-        [style] = [found.text or "" for found in root if found.tag.endswith("style")]
+        [style] = [item.text or "" for item in root if item.tag.endswith("style")]
         used = set(re.findall(r"var\((--[\w-]+)\)", style))
         assert used
         assert used <= set(re.findall(r"(--[\w-]+):", style))
@@ -95,18 +95,18 @@ def test_when_it_was_trained_changes_nothing(folder: Path) -> None:
     check(folder)
 
 
-def test_a_chart_of_a_predictor_that_is_no_more_is_removed(folder: Path) -> None:
-    left_over = folder / "models" / "oracle-errors.svg"
-    left_over.write_text("")
+def test_a_chart_of_a_predictor_that_no_longer_exists_is_removed(folder: Path) -> None:
+    obsolete = folder / "models" / "oracle-errors.svg"
+    obsolete.write_text("")
 
     with pytest.raises(CommandError, match="oracle-errors"):
         check(folder)
     call_command("write_models_doc", folder=folder)
 
-    assert not left_over.exists()
+    assert not obsolete.exists()
 
 
-def test_nothing_is_written_of_a_catalogue_that_is_not_complete(
+def test_nothing_is_written_if_a_predictor_is_not_trained(
     predictors: dict[str, Predictor], tmp_path: Path
 ) -> None:
     Predictor.objects.filter(name="random_forest").update(current_version=None)
@@ -133,7 +133,7 @@ def test_a_write_that_breaks_off_leaves_the_document_as_it_was(
     assert (folder / "models.md").read_bytes() == before
 
 
-def test_a_model_is_told_by_its_parts_and_the_parameters_it_was_given() -> None:
+def test_an_outline_names_a_models_parts_and_their_set_parameters() -> None:
     spec = next(spec for _, spec in predictor_specs() if spec.name == "linear_regression")
 
     lines = list(outline(spec.build()))
@@ -150,13 +150,13 @@ def test_a_model_is_told_by_its_parts_and_the_parameters_it_was_given() -> None:
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_no_model_is_told_with_an_address_in_memory(name: str) -> None:
+def test_no_outline_has_an_address_in_memory(name: str) -> None:
     spec = next(spec for _, spec in predictor_specs() if spec.name == name)
 
     assert " at 0x" not in "\n".join(outline(spec.build()))
 
 
-def test_what_is_kept_in_the_repository_tells_of_every_predictor() -> None:
+def test_the_committed_document_describes_every_predictor() -> None:
     document = (settings.BASE_DIR / "docs" / "models.md").read_text()
 
     assert re.findall(r'^### <a id="(\w+)">', document, re.MULTILINE) == NAMES

@@ -25,7 +25,7 @@ pytestmark = pytest.mark.django_db
 
 NAMES = [spec.name for _, spec in predictor_specs()]
 CHARTS = ["predicted", "errors", "coverage", "importance"]
-ODD = '<b>Size</b> & "more"'
+SPECIAL = '<b>Size</b> & "more"'
 
 
 def page_of(client: Client, name: str, query: str = "") -> str:
@@ -42,8 +42,8 @@ def text(page: str) -> str:
 
 
 def charts(page: str) -> dict[str, ET.Element]:
-    found = [ET.fromstring(svg) for svg in re.findall(r"<svg.*?</svg>", page, re.DOTALL)]
-    return {root.get("aria-labelledby", "").split("-")[1]: root for root in found}
+    roots = [ET.fromstring(svg) for svg in re.findall(r"<svg.*?</svg>", page, re.DOTALL)]
+    return {root.get("aria-labelledby", "").split("-")[1]: root for root in roots}
 
 
 def version_of(predictor: Predictor) -> PredictorVersion:
@@ -51,7 +51,7 @@ def version_of(predictor: Predictor) -> PredictorVersion:
 
 
 def change(predictor: Predictor, **fields: Any) -> Report:
-    """Let the database say of the current version what no training would; and its report then."""
+    """Store figures with the current version that no training would yield; returns its report."""
     PredictorVersion.objects.filter(pk=version_of(predictor).pk).update(**fields)
     return Report(version_of(predictor))
 
@@ -73,18 +73,19 @@ def test_each_predictor_has_a_page_with_its_price_its_accuracy_and_its_limits(
 
         page = page_of(client, name)
 
-        told = text(page)
-        assert f"Estimate for {predictor.price} credits" in told
-        assert f"{version.metrics['mae']:,.{0 if version.unit == 'USD' else 1}f}" in told
-        assert f"{100 * version.metrics['coverage']:.1f} %" in told
-        for said in [predictor.title, predictor.algorithm, domain.caveat, version.label]:
-            assert said in told
-        for said in [*domain.source, *domain.faults, *domain.out_of_scope]:
-            assert said.replace(" ", "") in told.replace(" ", "")  # a link has tags
+        words = text(page)
+        assert f"Estimate for {predictor.price} credits" in words
+        assert f"{version.metrics['mae']:,.{0 if version.unit == 'USD' else 1}f}" in words
+        assert f"{100 * version.metrics['coverage']:.1f} %" in words
+        for expected in [predictor.title, predictor.algorithm, domain.caveat, version.label]:
+            assert expected in words
+        # A link in a paragraph has tags, which become spaces.
+        for paragraph in [*domain.source, *domain.faults, *domain.out_of_scope]:
+            assert paragraph.replace(" ", "") in words.replace(" ", "")
         assert list(charts(page)) == CHARTS
 
 
-def test_every_domain_tells_of_its_data_their_license_and_what_it_is_not_for() -> None:
+def test_every_domain_has_its_source_its_license_and_what_is_out_of_scope() -> None:
     for domain in DOMAINS.values():
         assert any("License" in paragraph for paragraph in domain.source)
         assert len(domain.faults) >= 3
@@ -96,15 +97,15 @@ def test_a_page_follows_from_the_domain_alone_whatever_it_says(
 ) -> None:
     domain = replace(
         DOMAINS["car_price"],
-        source=(f"From {ODD}.",),
-        faults=(f"Fault {ODD}.",),
-        out_of_scope=(f"No {ODD}.",),
+        source=(f"From {SPECIAL}.",),
+        faults=(f"Fault {SPECIAL}.",),
+        out_of_scope=(f"No {SPECIAL}.",),
     )
     monkeypatch.setitem(DOMAINS, domain.name, domain)
 
     page = page_of(client, predictor.name)
 
-    assert ODD not in page
+    assert SPECIAL not in page
     for start in ("From", "Fault", "No"):
         assert f"{start} &lt;b&gt;Size&lt;/b&gt; &amp; &quot;more&quot;." in page
 
@@ -112,14 +113,14 @@ def test_a_page_follows_from_the_domain_alone_whatever_it_says(
 def test_a_feature_may_be_called_anything(client: Client, predictor: Predictor) -> None:
     signature = version_of(predictor).signature
     for item in signature:
-        item["label"] = f"{item['label']} {ODD}"
+        item["label"] = f"{item['label']} {SPECIAL}"
     change(predictor, signature=signature)
 
     page = page_of(client, predictor.name)
 
     assert "<b>" not in page
-    words = [found.text for found in charts(page)["importance"].iter() if found.text]
-    assert any("<b>Size</b>" in word for word in words)
+    texts = [item.text for item in charts(page)["importance"].iter() if item.text]
+    assert any("<b>Size</b>" in item for item in texts)
 
 
 def test_a_page_has_no_script_and_no_style_of_its_own(client: Client, predictor: Predictor) -> None:
@@ -128,7 +129,7 @@ def test_a_page_has_no_script_and_no_style_of_its_own(client: Client, predictor:
     assert not re.search(r"<script|<style|\sstyle=|\son\w+=", page)
 
 
-def test_features_are_told_with_unit_default_data_and_limits(predictor: Predictor) -> None:
+def test_features_have_their_unit_default_data_and_limits(predictor: Predictor) -> None:
     lines = {line.feature.name: line for line in Report(version_of(predictor)).features}
 
     weight, fuel, brand = (lines[name] for name in ("curbweight", "fueltype", "brand"))
@@ -170,21 +171,21 @@ def test_features_come_by_importance_with_their_share_of_all(predictor: Predicto
     assert chart.figures.startswith(f"The first are Make by 600{NO_BREAK}USD, Stroke by 200")
 
 
-def test_the_errors_are_told_in_words_too(predictor: Predictor) -> None:
+def test_the_errors_are_in_the_text_too(predictor: Predictor) -> None:
     actual = [float(1_000 * number) for number in range(1, 11)]
     predicted = [value + 100 * number for number, value in enumerate(actual, 1)]
 
     report = change(predictor, report={"actual": actual, "predicted": predicted})
 
-    told = {chart.name: text(chart.figures) for chart in report.charts}
-    assert told["predicted"] == (
+    figures = {chart.name: text(chart.figures) for chart in report.charts}
+    assert figures["predicted"] == (
         "Half of these 10 estimates are off by at most 550 USD, nine in ten by at most 900 USD. "
         "The worst says 11,000 USD where 10,000 USD is true."
     )
-    assert told["errors"].startswith(
+    assert figures["errors"].startswith(
         "On average, estimates were 150 USD too high from 1,000 to 2,000, 350 USD too high from"
     )
-    assert told["errors"].endswith("and 950 USD too high from 9,000 to 10,000.")
+    assert figures["errors"].endswith("and 950 USD too high from 9,000 to 10,000.")
 
 
 def test_the_band_is_the_range_of_each_estimate(client: Client, predictor: Predictor) -> None:
@@ -196,16 +197,16 @@ def test_the_band_is_the_range_of_each_estimate(client: Client, predictor: Predi
 
     drawing = charts(page_of(client, predictor.name))["predicted"]
 
-    shapes = {found.get("class"): found.get("d", "") for found in drawing.iter()}
-    places = re.findall(r"([\d.]+) ([\d.]+)", shapes["band"])
-    (left, bottom), (right, top) = re.findall(r"([\d.]+) ([\d.]+)", shapes["guide"])
-    assert places[0] == places[-1] == (left, bottom)
-    upper, lower = [float(y) for x, y in places if x == right]
+    paths = {item.get("class"): item.get("d", "") for item in drawing.iter()}
+    band = re.findall(r"([\d.]+) ([\d.]+)", paths["band"])
+    (left, bottom), (right, top) = re.findall(r"([\d.]+) ([\d.]+)", paths["guide"])
+    assert band[0] == band[-1] == (left, bottom)
+    upper, lower = [float(y) for x, y in band if x == right]
     assert upper == float(top)  # 15,000 is beyond the drawing
     assert lower == pytest.approx((float(bottom) + float(top)) / 2, abs=0.1)
 
 
-def test_the_coverage_is_told_in_total_and_by_thirds(
+def test_the_coverage_is_shown_in_total_and_by_thirds(
     client: Client, predictor: Predictor, metrics: dict[str, Any]
 ) -> None:
     measured = {"coverage": 0.912, "coverage_by_third": [0.895, 0.911, 0.93], "rows": 300}
@@ -218,8 +219,8 @@ def test_the_coverage_is_told_in_total_and_by_thirds(
         "third and 93.0 % of the highest third. With 100 cases in a third, chance alone moves a "
         "share by about 3.0 points." in text(page)
     )
-    words = [found.text or "" for found in charts(page)["coverage"].iter()]
-    assert {f"91.2{NO_BREAK}%", f"89.5{NO_BREAK}%", "Highest third"} <= set(words)
+    texts = [item.text or "" for item in charts(page)["coverage"].iter()]
+    assert {f"91.2{NO_BREAK}%", f"89.5{NO_BREAK}%", "Highest third"} <= set(texts)
 
 
 def test_makes_never_seen_have_a_column_of_their_own(
@@ -228,13 +229,13 @@ def test_makes_never_seen_have_a_column_of_their_own(
     unseen = {**metrics, "mae": 2_681.4, "coverage": None, "range_width": None}
     change(predictor, metrics={**metrics, "unseen_groups": unseen})
 
-    told = text(page_of(client, predictor.name))
+    words = text(page_of(client, predictor.name))
 
-    assert "Make never seen" in told
-    assert "2,681 USD" in told
+    assert "Make never seen" in words
+    assert "2,681 USD" in words
 
 
-def test_where_no_group_was_left_out_nothing_is_said_of_it(
+def test_without_groups_left_out_there_is_no_such_column(
     client: Client, predictors: dict[str, Predictor]
 ) -> None:
     assert "never seen" not in text(page_of(client, "bioage_ridge"))
@@ -243,7 +244,7 @@ def test_where_no_group_was_left_out_nothing_is_said_of_it(
 # --- Versions ------------------------------------------------------------------------------------
 
 
-def test_a_version_that_is_older_than_ranges_and_reports_is_told_of_without_them(
+def test_a_version_that_is_older_than_ranges_and_charts_has_a_page_without_them(
     client: Client, predictor: Predictor, metrics: dict[str, Any]
 ) -> None:
     early = {name: metrics[name] for name in ("mae", "rmse", "mape", "r2")}
@@ -306,7 +307,7 @@ def test_one_that_was_never_trained_has_no_report(client: Client, predictor: Pre
     assert client.get("/catalogue/random_forest").status_code == 404
 
 
-def test_one_whose_domain_is_no_more_has_no_report(predictor: Predictor) -> None:
+def test_one_whose_domain_was_removed_has_no_report(predictor: Predictor) -> None:
     Predictor.objects.filter(pk=predictor.pk).update(domain="weather")
 
     with pytest.raises(PredictorNotFound):
@@ -370,7 +371,7 @@ def test_a_result_leads_to_the_report_of_the_version_that_scored_it(
 # --- The database --------------------------------------------------------------------------------
 
 
-def test_a_page_asks_the_database_twice(
+def test_a_page_takes_two_queries(
     client: Client, predictor: Predictor, django_assert_num_queries: Any
 ) -> None:
     with django_assert_num_queries(2):

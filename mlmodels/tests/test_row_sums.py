@@ -64,9 +64,7 @@ def test_a_predictors_explanations_do_not_depend_on_the_rows_beside_them(
 
     together = scorer.explain(rows)
 
-    assert [
-        made_of for array in in_arrays(rows, 7) for made_of in scorer.explain(array)
-    ] == together
+    assert [item for array in in_arrays(rows, 7) for item in scorer.explain(array)] == together
     assert [scorer.explain([row])[0] for row in rows[:4]] == together[:4]
 
 

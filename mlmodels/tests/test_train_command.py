@@ -1,4 +1,4 @@
-"""`manage.py train`: what it finds to do, and that whatever cuts it off does no harm."""
+"""`manage.py train`: what it plans, and that a training that is killed does no harm."""
 
 import json
 import os
@@ -78,7 +78,7 @@ def everything() -> list[Any]:
     return [*rows, files]
 
 
-# --- What there is to do -------------------------------------------------------------------------
+# --- The plan ------------------------------------------------------------------------------------
 
 
 @pytest.mark.django_db
@@ -129,8 +129,8 @@ def test_a_dry_run_says_what_would_be_done_and_why(
 
     output = train(missing=True, dry_run=True)
 
-    told = line.format(label=version.label, sklearn=artefacts.installed_release("scikit-learn"))
-    assert output == f"{NAME}: {told}\n"
+    release = artefacts.installed_release("scikit-learn")
+    assert output == f"{NAME}: {line.format(label=version.label, sklearn=release)}\n"
 
 
 @pytest.mark.parametrize("missing", [True, False])
@@ -151,7 +151,7 @@ def test_without_missing_all_are_trained(version: PredictorVersion, train: Train
     assert f"{NAME} 2-" in train()
 
 
-def test_data_that_changed_are_told_of_and_not_trained_on_unasked(
+def test_changed_data_are_mentioned_and_not_trained_on_by_themselves(
     version: PredictorVersion, train: Train
 ) -> None:
     change(version, data_sha256="0" * 64)
@@ -180,12 +180,12 @@ def test_a_file_that_is_back_from_a_backup_puts_its_predictor_on_sale_without_tr
 def test_a_card_says_what_the_database_says(version: PredictorVersion, train: Train) -> None:
     train()
 
-    made = PredictorVersion.objects.get(number=2)
-    card = json.loads(artefacts.card_path_of(made.artefact_sha256).read_text())
+    trained = PredictorVersion.objects.get(number=2)
+    card = json.loads(artefacts.card_path_of(trained.artefact_sha256).read_text())
     assert card.pop("name") == NAME
     assert card.pop("domain") == "car_price"
-    assert card.pop("trained_at") == made.trained_at.isoformat()
-    assert card == {column: getattr(made, column) for column in card}
+    assert card.pop("trained_at") == trained.trained_at.isoformat()
+    assert card == {column: getattr(trained, column) for column in card}
     assert {"artefact_sha256", "artefact_format", "libraries", "data_sha256", "seed"} <= set(card)
 
 
@@ -213,17 +213,17 @@ def test_what_a_killed_training_was_writing_is_removed_after_a_while(
     assert (old.exists(), new.exists()) == (False, True)
 
 
-# --- Cut off, and at once ------------------------------------------------------------------------
+# --- Killed, and two at once ---------------------------------------------------------------------
 
 
 @pytest.fixture(scope="module")
-def left(trained: Trained, tmp_path_factory: pytest.TempPathFactory) -> Any:
-    """What is left of trainings in real processes, by `testing.trainings`."""
+def outcome(trained: Trained, tmp_path_factory: pytest.TempPathFactory) -> Any:
+    """What `testing.trainings` reports of trainings in real processes."""
     directory = tmp_path_factory.mktemp("trainings")
     card = next(card for _, spec, card in trained if spec.name == NAME)
     (directory / "card").write_bytes(pickle.dumps(card))
     embedded = {"VAR_DIR": str(directory), "DATABASE_URL": "", "CELERY_BROKER_URL": ""}
-    done = subprocess.run(
+    completed = subprocess.run(
         [sys.executable, "-m", "testing.trainings", directory / "card", settings.MODELS_DIR],
         cwd=settings.BASE_DIR,
         env={**os.environ, **embedded, "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"},
@@ -231,12 +231,12 @@ def left(trained: Trained, tmp_path_factory: pytest.TempPathFactory) -> Any:
         check=True,
         timeout=120,
     )
-    return json.loads(done.stdout)
+    return json.loads(completed.stdout)
 
 
 @pytest.mark.parametrize("point", POINTS)
-def test_a_training_that_is_killed_leaves_the_old_version_on_sale(left: Any, point: str) -> None:
-    assert left["killed"][point] == {
+def test_a_training_that_is_killed_leaves_the_old_version_on_sale(outcome: Any, point: str) -> None:
+    assert outcome["killed"][point] == {
         "killed": True,
         "numbers": [1],
         "current": 1,
@@ -245,8 +245,8 @@ def test_a_training_that_is_killed_leaves_the_old_version_on_sale(left: Any, poi
     }
 
 
-def test_of_two_trainings_at_once_the_second_waits_and_finds_nothing_to_do(left: Any) -> None:
-    assert left["at_once"] == {
+def test_of_two_trainings_at_once_the_second_waits_and_finds_nothing_to_do(outcome: Any) -> None:
+    assert outcome["at_once"] == {
         "codes": [0, 0],
         "second": "Another training is at work; this one goes on when it has ended.\n",
         "numbers": [1],
@@ -264,12 +264,14 @@ def test_two_machines_that_publish_at_once_make_two_versions(
     domain, spec, card = entry
     others = [replace(card, artefact_sha256=digit * 64) for digit in "ef"]
 
-    found = at_once([lambda card=card: publishing.publish(domain, spec, card) for card in others])
+    published = at_once(
+        [lambda card=card: publishing.publish(domain, spec, card) for card in others]
+    )
 
     numbers = PredictorVersion.objects.order_by("number").values_list("number", flat=True)
-    assert sorted(made.number for made in found) == [2, 3]
+    assert sorted(version.number for version in published) == [2, 3]
     assert list(numbers) == [1, 2, 3]
-    assert Predictor.objects.get().current_version in found
+    assert Predictor.objects.get().current_version in published
 
 
 @pytest.mark.postgresql

@@ -1,4 +1,4 @@
-"""Training on the real data: how good it is, that it repeats, what the catalogue makes of it."""
+"""Training on the real data: its accuracy, that it repeats, and what the catalogue records."""
 
 import hashlib
 from collections.abc import Callable
@@ -92,11 +92,11 @@ def prices() -> dict[str, int]:
 def test_a_predictor_is_at_least_as_good_as_it_should_be(
     cards: dict[str, Card], name: str, r2: float, mae: float, mape: float
 ) -> None:
-    found = cards[name].metrics
+    metrics = cards[name].metrics
 
-    assert found.r2 >= r2
-    assert found.mae <= mae
-    assert found.mape <= mape
+    assert metrics.r2 >= r2
+    assert metrics.mae <= mae
+    assert metrics.mape <= mape
 
 
 def test_the_best_predictor_of_prices_is_as_good_as_is_promised() -> None:
@@ -121,11 +121,11 @@ def test_accuracy_is_measured_by_repeated_cross_validation(
     cards: dict[str, Card], name: str
 ) -> None:
     domain, _ = entry(name)
-    found, plan = cards[name].metrics, PLAN
+    metrics = cards[name].metrics
 
-    assert (found.folds, found.repeats) == (plan.folds, plan.repeats)
-    assert found.rows == len(domain.load(domain.data_path))
-    assert (found.seed, cards[name].seed) == (cross_validation.SEED, cross_validation.SEED)
+    assert (metrics.folds, metrics.repeats) == (PLAN.folds, PLAN.repeats)
+    assert metrics.rows == len(domain.load(domain.data_path))
+    assert (metrics.seed, cards[name].seed) == (cross_validation.SEED, cross_validation.SEED)
 
 
 @pytest.mark.parametrize(("rows", "folds", "repeats"), [(201, 10, 3), (3_000, 5, 1)])
@@ -139,10 +139,10 @@ def test_the_fewer_rows_there_are_the_more_often_they_are_divided(
 
 @pytest.mark.parametrize("name", NAMES)
 def test_the_measured_errors_are_plausible_together(cards: dict[str, Card], name: str) -> None:
-    found = cards[name].metrics
+    metrics = cards[name].metrics
 
-    assert 0 < found.mae < found.rmse
-    assert found.r2 < 0.99
+    assert 0 < metrics.mae < metrics.rmse
+    assert metrics.r2 < 0.99
 
 
 def test_rows_are_scored_only_by_models_that_have_not_seen_them() -> None:
@@ -152,28 +152,28 @@ def test_rows_are_scored_only_by_models_that_have_not_seen_them() -> None:
     inputs = pd.DataFrame({"x": [float(number) for number in range(40)]})
     target = pd.Series([1_000.0 + 100 * (number % 20) for number in range(40)])[::-1]
 
-    found = assess(KNeighborsRegressor(1), inputs, target)
+    assessment = assess(KNeighborsRegressor(1), inputs, target)
 
-    assert found.metrics.mae > 50  # a memory of the row itself would be without error
+    assert assessment.metrics.mae > 50  # a memory of the row itself would be without error
 
 
-def test_the_measures_are_the_textbooks() -> None:
+def test_metrics_are_as_defined_in_textbooks() -> None:
     import numpy as np
 
     actual = np.array([100.0, 200.0] * 5)
     predicted = np.array([110.0, 160.0] * 5)
     out_of_fold = cross_validation._OutOfFold(actual, [(np.arange(0), np.arange(10))], [predicted])
 
-    found = out_of_fold.metrics(repeats=1)
+    metrics = out_of_fold.metrics(repeats=1)
 
-    assert found.mae == pytest.approx(25)
-    assert found.rmse == pytest.approx(850**0.5)
-    assert found.mape == pytest.approx(0.15)
-    assert found.r2 == pytest.approx(1 - 1700 / 5000)
-    assert found.rows == 10
+    assert metrics.mae == pytest.approx(25)
+    assert metrics.rmse == pytest.approx(850**0.5)
+    assert metrics.mape == pytest.approx(0.15)
+    assert metrics.r2 == pytest.approx(1 - 1700 / 5000)
+    assert metrics.rows == 10
 
 
-# --- The same again ------------------------------------------------------------------------------
+# --- Reproducibility -----------------------------------------------------------------------------
 
 
 def test_training_again_gives_the_same_metrics_on_any_number_of_processes(
@@ -188,7 +188,7 @@ def test_training_again_gives_the_same_metrics_on_any_number_of_processes(
 
 
 @pytest.mark.parametrize("name", ["random_forest", "bioage_gradient_boosting"])
-def test_validating_twice_gives_the_same_metrics(name: str) -> None:
+def test_cross_validating_twice_gives_the_same_metrics(name: str) -> None:
     domain, spec = entry(name)
     rows = domain.load(domain.data_path)[:300]
 
@@ -321,7 +321,7 @@ def test_an_operators_price_survives_retraining(
     assert prices()["random_forest"] == 77
 
 
-def test_an_operators_price_survives_even_if_it_equals_the_given_one(
+def test_an_operators_price_survives_even_if_it_equals_the_one_by_rank(
     trained: Trained, predictor: Predictor, operator: User
 ) -> None:
     pricing.set_price(predictor_id=predictor.pk, price=predictor.price, actor=operator)
@@ -382,7 +382,7 @@ def test_the_command_refuses_a_name_it_does_not_know() -> None:
         call_command("train", only="oracle")
 
 
-def test_the_command_trains_nothing_that_is_there(
+def test_the_command_trains_nothing_that_loads(
     predictors: dict[str, Predictor], capsys: pytest.CaptureFixture[str]
 ) -> None:
     call_command("train", missing=True)

@@ -9,7 +9,7 @@ from mlmodels.catalogue import queries
 from mlmodels.domains import DOMAINS
 from mlmodels.models import Predictor
 
-Wrong = tuple[dict[str, Any], str, str]  # the input, the name, words of the message
+Wrong = tuple[dict[str, Any], str, str]  # the input, the refused name, part of the message
 
 NO_NUMBERS = ["180", "", True, None, [180], {"value": 180}, "NaN", float("nan"), float("inf")]
 BAD_CARS: list[Wrong] = [
@@ -146,11 +146,11 @@ def test_each_domain_has_forty_wrong_inputs() -> None:
 
 
 @pytest.mark.parametrize(
-    ("domain", "data", "field", "words"),
+    ("domain", "data", "field", "message"),
     [(domain, *wrong) for domain, table in BAD.items() for wrong in table],
 )
 def test_wrong_input_is_refused_by_name_and_with_what_is_allowed(
-    predictors: dict[str, Predictor], domain: str, data: dict[str, Any], field: str, words: str
+    predictors: dict[str, Predictor], domain: str, data: dict[str, Any], field: str, message: str
 ) -> None:
     predictor = predictors[DOMAINS[domain].predictors[0].name]
 
@@ -158,7 +158,7 @@ def test_wrong_input_is_refused_by_name_and_with_what_is_allowed(
         queries.check_inputs(predictor, data)
 
     assert list(refused.value.errors) == [field]
-    assert words in refused.value.errors[field][0]
+    assert message in refused.value.errors[field][0]
 
 
 def test_every_wrong_value_is_named_at_once(predictors: dict[str, Predictor]) -> None:
