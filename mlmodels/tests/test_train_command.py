@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 from django.conf import LazySettings, settings
-from django.core.management import call_command
+from django.core.management import CommandError, call_command
 
 from mlmodels.catalogue import availability, publishing, queries
 from mlmodels.domains import predictor_specs
@@ -24,6 +24,7 @@ from mlmodels.training.cross_validation import Plan
 from testing.fixtures import AtOnce, Trained
 
 NAME = "linear_regression"
+NAMES = [spec.name for _, spec in predictor_specs()]
 POINTS = [
     "before fitting",
     "while writing the artefact",
@@ -85,8 +86,7 @@ def everything() -> list[Any]:
 def test_a_dry_run_has_a_line_for_each_predictor(train: Train) -> None:
     lines = train(only=None, missing=True, dry_run=True).splitlines()
 
-    names = [spec.name for _, spec in predictor_specs()]
-    assert lines == [f"{name}: train; it has never been trained" for name in names]
+    assert lines == [f"{name}: train; it has never been trained" for name in NAMES]
 
 
 @pytest.mark.parametrize(
@@ -284,3 +284,59 @@ def test_two_machines_that_publish_a_first_version_at_once_make_one_predictor(
     at_once([lambda: publishing.publish(domain, spec, card) for _ in range(2)])
 
     assert Predictor.objects.get().versions.count() == 1
+
+
+# --- With all predictors -------------------------------------------------------------------------
+
+
+@pytest.mark.django_db
+def test_the_command_refuses_a_name_it_does_not_know() -> None:
+    with pytest.raises(CommandError, match="linear_regression, gradient_boosting, random_forest"):
+        call_command("train", only="oracle")
+
+
+def test_the_command_trains_nothing_that_loads(
+    predictors: dict[str, Predictor], capsys: pytest.CaptureFixture[str]
+) -> None:
+    call_command("train", missing=True)
+
+    assert capsys.readouterr().out == ""
+    assert PredictorVersion.objects.count() == len(NAMES)
+
+
+def test_the_command_trains_what_is_missing_and_says_how_good_it_is(
+    predictors: dict[str, Predictor],
+    settings: Any,
+    tmp_path: Any,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    copy_artefact: Callable[[str], None],
+) -> None:
+    monkeypatch.setattr(Plan, "for_rows", lambda _: Plan(2, 1, 2, by_group=False))
+    settings.MODELS_DIR = tmp_path
+    for name in set(NAMES) - {"linear_regression"}:
+        copy_artefact(name)
+
+    call_command("train", missing=True, jobs=1)
+
+    output = capsys.readouterr().out
+    assert "linear_regression" in output
+    assert "random_forest" not in output
+    assert "MAE 1," in output
+    assert "MAPE" in output
+
+
+@pytest.fixture
+def copy_artefact(
+    predictors: dict[str, Predictor], settings: Any, tmp_path: Any
+) -> Callable[[str], None]:
+    """Put a predictor's artefact into the directory of this test."""
+    source = settings.MODELS_DIR
+
+    def copy(name: str) -> None:
+        version = predictors[name].current_version
+        assert version
+        file = f"{version.artefact_sha256}.joblib"
+        (tmp_path / file).write_bytes((source / file).read_bytes())
+
+    return copy
