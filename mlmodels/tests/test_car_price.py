@@ -236,7 +236,7 @@ def fitted(cars: "pd.DataFrame") -> dict[str, Pipeline]:
 
 
 @pytest.mark.parametrize("name", [spec.name for spec in DOMAIN.predictors])
-def test_a_predictor_knows_the_cars_it_has_learnt_from(
+def test_a_predictor_fits_the_cars_it_was_trained_on(
     fitted: dict[str, Pipeline], cars: "pd.DataFrame", name: str
 ) -> None:
     estimates = fitted[name].predict(cars.drop(columns="price"))
@@ -246,7 +246,7 @@ def test_a_predictor_knows_the_cars_it_has_learnt_from(
 
 
 @pytest.mark.parametrize("name", [spec.name for spec in DOMAIN.predictors])
-def test_the_order_of_rows_and_their_neighbors_change_no_estimate(
+def test_the_order_of_rows_and_the_rows_beside_change_no_estimate(
     fitted: dict[str, Pipeline], cars: "pd.DataFrame", name: str
 ) -> None:
     inputs = cars.drop(columns="price").head(20)
