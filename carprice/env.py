@@ -14,13 +14,11 @@ from django.core.exceptions import ImproperlyConfigured
 
 T = TypeVar("T")
 
-TRUE = {"1", "true", "yes", "on"}
-FALSE = {"0", "false", "no", "off", ""}
-DATABASE_ENGINES = {
-    "postgres": "django.db.backends.postgresql",
-    "postgresql": "django.db.backends.postgresql",
-    "sqlite": "django.db.backends.sqlite3",
+BOOLEANS = {
+    **dict.fromkeys(("1", "true", "yes", "on"), True),
+    **dict.fromkeys(("0", "false", "no", "off"), False),
 }
+DATABASE_SCHEMES = {"postgres", "postgresql", "sqlite"}
 BROKER_KINDS = {
     "": "embedded",
     "redis": "redis",
@@ -30,93 +28,82 @@ BROKER_KINDS = {
 }
 
 
-def read(name: str, default: T, cast: Callable[[str], T], allowed: str) -> T:
-    """The environment's value of `name`; `allowed` completes "NAME must be ..." when it is bad."""
-    value = os.environ.get(name)
-    if value is None or (value == "" and cast is not boolean):
+# --- Plain values --------------------------------------------------------------------------------
+
+
+def read(
+    name: str,
+    default: T,
+    convert: Callable[[str], T],
+    allowed: str,
+    is_allowed: Callable[[T], bool] = lambda _: True,
+) -> T:
+    """The environment's value of `name`, converted; `default` if it is unset or empty.
+
+    `allowed` completes "NAME must be ..." for a value that does not convert or is not allowed.
+    """
+    text = os.environ.get(name)
+    if not text:
         return default
     try:
-        return cast(value)
-    except ValueError as error:
-        raise ImproperlyConfigured(f"{name} must be {allowed}, not {value!r}.") from error
-
-
-def boolean(value: str) -> bool:
-    if value.lower() in TRUE | FALSE:
-        return value.lower() in TRUE
-    raise ValueError(value)
+        value = convert(text)
+    except (ValueError, KeyError):
+        pass
+    else:
+        if is_allowed(value):
+            return value
+    raise ImproperlyConfigured(f"{name} must be {allowed}, not {text!r}.")
 
 
 def flag(name: str, *, default: bool) -> bool:
-    return read(name, default, boolean, "true or false")
+    return read(name, default, lambda text: BOOLEANS[text.lower()], "true or false")
 
 
 def integer(name: str, default: int, *, low: int, high: int) -> int:
-    def cast(value: str) -> int:
-        if low <= int(value) <= high:
-            return int(value)
-        raise ValueError(value)
-
-    return read(name, default, cast, f"a whole number from {low} to {high}")
+    allowed = f"a whole number from {low} to {high}"
+    return read(name, default, int, allowed, lambda number: low <= number <= high)
 
 
 def seconds(name: str, default: float, *, low: float) -> float:
-    def cast(value: str) -> float:
-        if low <= float(value) < 1e6:
-            return float(value)
-        raise ValueError(value)
-
-    return read(name, default, cast, f"a number of seconds, at least {low:g}")
+    allowed = f"a number of seconds, at least {low:g}"
+    return read(name, default, float, allowed, lambda number: low <= number < 1e6)
 
 
 def words(name: str, default: list[str]) -> list[str]:
-    return read(
-        name,
-        default,
-        lambda value: [word.strip() for word in value.split(",") if word.strip()],
-        "a comma-separated list",
-    )
+    def split(text: str) -> list[str]:
+        return [word.strip() for word in text.split(",") if word.strip()]
+
+    return read(name, default, split, "a comma-separated list")
 
 
-def one_of(name: str, default: str, allowed: Collection[str]) -> str:
-    def cast(value: str) -> str:
-        if value.upper() in allowed:
-            return value.upper()
-        raise ValueError(value)
+def one_of(name: str, default: str, choices: Collection[str]) -> str:
+    allowed = f"one of {', '.join(choices)}"
+    return read(name, default, str.upper, allowed, lambda word: word in choices)
 
-    return read(name, default, cast, f"one of {', '.join(allowed)}")
+
+def matching(name: str, default: str, pattern: str, allowed: str) -> str:
+    """A text that a regular expression matches as a whole."""
+    whole = re.compile(pattern, re.ASCII)
+    return read(name, default, str, allowed, lambda text: bool(whole.fullmatch(text)))
 
 
 def url_path(name: str, default: str) -> str:
     """A path below the site's root, without slashes around it."""
-
-    def cast(value: str) -> str:
-        if re.fullmatch(r"[\w-]+(/[\w-]+)*", value.strip("/"), re.ASCII):
-            return value.strip("/")
-        raise ValueError(value)
-
-    return read(name, default, cast, 'a path such as "back/office"')
+    pattern = r"/*[\w-]+(/[\w-]+)*/*"
+    return matching(name, default, pattern, 'a path such as "back/office"').strip("/")
 
 
 def throttle_storage(name: str, default: str) -> str:
-    def cast(value: str) -> str:
-        if value.partition("://")[0] in {"redis", "rediss", "memory"}:
-            return value
-        raise ValueError(value)
-
-    return read(name, default, cast, "a redis:// URL or memory://")
+    return matching(name, default, "(redis|rediss|memory)://.*", "a redis:// URL or memory://")
 
 
 def rate(name: str, default: str) -> str:
     """A throttle such as "300/minute"."""
+    pattern = r"0*[1-9]\d*/(second|minute|hour|day)"
+    return matching(name, default, pattern, 'a rate such as "300/minute"')
 
-    def cast(value: str) -> str:
-        count, _, period = value.partition("/")
-        if int(count) > 0 and period in {"second", "minute", "hour", "day"}:
-            return value
-        raise ValueError(value)
 
-    return read(name, default, cast, 'a rate such as "300/minute"')
+# --- Places and credentials ----------------------------------------------------------------------
 
 
 def writable_directory(name: str, default: Path) -> Path:
@@ -162,8 +149,8 @@ def database(name: str, default: Path) -> dict[str, Any]:
     """Django's settings for the database at the URL `name`, or for SQLite in the file `default`."""
     url = os.environ.get(name) or f"sqlite:///{default}"
     scheme = url.partition(":")[0]
-    # The URL itself may hold a password, so it is never quoted.
-    if scheme not in DATABASE_ENGINES:
+    # The URL may hold a password, so no message repeats it.
+    if scheme not in DATABASE_SCHEMES:
         raise ImproperlyConfigured(
             f"{name} must start with postgresql:// or sqlite:///, not {scheme!r}."
         )
@@ -173,8 +160,8 @@ def database(name: str, default: Path) -> dict[str, Any]:
         raise ImproperlyConfigured(f"{name} is not a database URL.") from error
     if not config["NAME"]:
         raise ImproperlyConfigured(f"{name} names no database after the last slash.")
-    # A socket's directory as the host is written with %2F.
-    return {**config, "ENGINE": DATABASE_ENGINES[scheme], "HOST": unquote(config["HOST"])}
+    # The directory of a socket is a host written with %2F, which django-environ leaves as it is.
+    return {**config, "HOST": unquote(config["HOST"])}
 
 
 def broker(name: str) -> str:
