@@ -6,12 +6,12 @@ from typing import Any
 from celery import Celery
 from celery.signals import task_postrun, task_prerun, worker_init, worker_process_init
 from celery.states import SUCCESS
-from kombu.transport import TRANSPORT_ALIASES
+
+from carprice.broker import register_transports
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "carprice.settings")
 
-TRANSPORT_ALIASES["embedded"] = "carprice.broker.filesystem:Transport"
-TRANSPORT_ALIASES["redis"] = TRANSPORT_ALIASES["rediss"] = "carprice.broker.redis:Transport"
+register_transports()
 
 app = Celery("carprice")
 app.config_from_object("django.conf:settings", namespace="CELERY")

@@ -1,9 +1,18 @@
-"""Kombu's Redis transport, less a fault: it forgets to free a prefetch place if Redis times out.
+"""Kombu's Redis transport with one fix: a failed acknowledgement still frees its prefetch slot.
 
-Kombu tells Redis of an acknowledgement first and marks the message as done after. When the first
-raises, the place stays taken although Celery is done with the message, and as many of these as the
-worker prefetches leave it up and not consuming. Here the place is free whatever Redis says; a
-message that stays unacknowledged in Redis is delivered again, and ringing twice is harmless.
+The fault is in `QoS.ack` and `QoS.reject` of `kombu/transport/redis.py` (kombu 5.7.0). They first
+tell Redis to forget the message and only then mark its delivery tag as done. If Redis times out,
+the first step raises, Celery logs "Couldn't ack" and goes on, and the tag counts as delivered for
+as long as the connection lives. Once that has happened to as many messages as the worker may
+prefetch, `QoS.can_consume` stays false: the worker is up and connected, and consumes nothing.
+
+We know of no upstream issue about exactly this. The same symptom, after lost connections, is in
+https://github.com/celery/celery/issues/8030 and https://github.com/celery/celery/issues/10205.
+This file can go when kombu marks the tag whatever Redis answers.
+
+Here the tag is marked in any case. Redis then still has the message and delivers it again after
+the visibility timeout. That is harmless: a message only notifies a worker, which finds in the
+database what there is to do.
 """
 
 from typing import Any
@@ -12,8 +21,6 @@ from kombu.transport import redis, virtual
 
 
 class QoS(redis.QoS):
-    """Frees the place of a message that is done with, also when Redis does not answer."""
-
     def ack(self, delivery_tag: Any) -> None:
         try:
             super().ack(delivery_tag)
