@@ -17,8 +17,8 @@ class AuthenticatedRequest(Request):
 
 
 def signed_in(request: HttpRequest) -> User:
-    """The user of a page that asks for one."""
-    assert isinstance(request.user, User)  # noqa: S101  # the page has login_required
+    """The user of a page that requires sign-in."""
+    assert isinstance(request.user, User)  # noqa: S101  # for type checkers
     return request.user
 
 
@@ -39,11 +39,13 @@ class BearerAuthentication(JWTAuthentication):
 
 
 class SignedInSession(SessionAuthentication):
-    """The session of the pages. Its CSRF token is read from the header `X-CSRFToken` alone: to look
-    for one in the body would be to read and parse that before it is known who sends it.
+    """The session of the pages. Its CSRF token is read from the header `X-CSRFToken` alone.
+
+    Django would look for the token in the body first, and so read and parse a body before it is
+    known who sends it. It is given a copy of the request that has an empty form.
     """
 
     def enforce_csrf(self, request: Request) -> None:
-        headers = copy(request._request)  # noqa: SLF001  # what Django checks is its own request
-        headers.POST = QueryDict()
-        super().enforce_csrf(headers)  # type: ignore[arg-type]  # it takes what Django takes
+        without_form = copy(request._request)  # noqa: SLF001  # Django checks its own request
+        without_form.POST = QueryDict()
+        super().enforce_csrf(without_form)  # type: ignore[arg-type]  # it takes what Django takes

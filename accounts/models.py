@@ -9,7 +9,7 @@ from django.utils.crypto import constant_time_compare
 
 
 class UserManager(BaseUserManager["User"]):
-    @transaction.atomic  # with what is made along with a user: the credit account
+    @transaction.atomic  # a signal's receiver opens the user's credit account
     def create_user(self, email: str, password: str | None = None, **fields: Any) -> "User":
         user = self.model(email=self.normalize_email(email), **fields)
         user.set_password(password)
@@ -60,14 +60,14 @@ class User(AbstractBaseUser, PermissionsMixin):
 
 
 class TokenSession(models.Model):
-    """One sign-in of a client. Its tokens live no longer than it, nor than the password."""
+    """One sign-in of a client. Its tokens are good until it ends or the password changes."""
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
     user = models.ForeignKey(User, models.CASCADE, related_name="token_sessions")
     password_digest = models.CharField(max_length=128)
-    refresh_id = models.UUIDField(null=True)  # of the one refresh token that is good now
+    refresh_id = models.UUIDField(null=True)  # the id of the one refresh token that is good now
     created_at = models.DateTimeField(db_default=Now())
-    expires_at = models.DateTimeField()  # when its last token does, by the database's clock
+    expires_at = models.DateTimeField()  # when its last token expires, by the database's clock
     ended_at = models.DateTimeField(null=True)
 
     class Meta:

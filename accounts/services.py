@@ -1,4 +1,4 @@
-"""What a stranger may ask for: an account, and a way in. And a session's renewal and end."""
+"""Signing up, checking credentials, and the renewal, end and purge of token sessions."""
 
 from datetime import timedelta
 from uuid import UUID, uuid4
@@ -16,7 +16,8 @@ from carprice.http import throttling
 from carprice.http.errors import InvalidInput, ServiceError
 
 PURGED_AT_ONCE = 500
-CLOCK_TOLERANCE = timedelta(hours=1)  # tokens are dated by web processes, sessions by the database
+# Tokens are dated by the clocks of web processes, sessions by that of the database.
+CLOCK_TOLERANCE = timedelta(hours=1)
 
 
 class EmailTaken(ServiceError):
@@ -35,8 +36,8 @@ class RefreshRefused(ServiceError):
 
 
 def sign_up(*, email: str, password: str, name: str = "") -> User:
-    """Create an account. Raises InvalidInput for a weak password or an address, EmailTaken."""
-    # Beyond ASCII, addresses exist that look alike and that databases fold differently.
+    """Create an account. Raises EmailTaken, or InvalidInput for a weak password or the address."""
+    # Addresses beyond ASCII can look alike, and databases disagree on which of them are equal.
     if not email.isascii():
         raise InvalidInput({"email": ["Enter a valid e-mail address, in ASCII."]})
     user = User(email=User.objects.normalize_email(email), name=name)
@@ -56,8 +57,8 @@ def sign_up(*, email: str, password: str, name: str = "") -> User:
 def check_credentials(*, email: str, password: str, address: str) -> User:
     """The active user they belong to. Raises InvalidCredentials, or TooManyRequests.
 
-    Wrong tries are counted for an account as seen from one address, so that guessing from
-    elsewhere cannot lock its owner out.
+    Wrong attempts are counted by account and address together, so that guessing from elsewhere
+    cannot lock the owner out.
     """
     key = f"{email.lower()}:{address}"
     throttling.check("wrong_sign_in", key)
@@ -71,8 +72,8 @@ def check_credentials(*, email: str, password: str, address: str) -> User:
 def refresh_session(*, refresh_token: str) -> TokenSession:
     """Give a session its next refresh token. Raises RefreshRefused.
 
-    Of many uses of one token exactly one succeeds, even at the same moment. Any other use of it
-    tells that somebody has a copy, and ends the session.
+    Of several uses of one token exactly one succeeds, even at the same moment. Any other use shows
+    that somebody has a copy, and ends the session.
     """
     refused = RefreshRefused("This refresh token is not valid; sign in again.")
     try:
@@ -80,14 +81,16 @@ def refresh_session(*, refresh_token: str) -> TokenSession:
         session = find_session(used.session_id)
     except (TokenError, TokenSession.DoesNotExist):
         raise refused from None
-    # Each update is a transaction of its own: the end of a session must outlive the refusal.
-    same = TokenSession.objects.filter(pk=session.pk, ended_at=None)
+    # The row names the one refresh token that is good. A conditional UPDATE replaces it, so of
+    # several requests with that token only the first changes a row. Each UPDATE is a transaction
+    # of its own: the end of the session must stay although the request is refused.
+    unended = TokenSession.objects.filter(pk=session.pk, ended_at=None)
     session.refresh_id = uuid4()
-    if session.is_valid() and same.filter(refresh_id=used.id).update(
+    if session.is_valid() and unended.filter(refresh_id=used.id).update(
         refresh_id=session.refresh_id, expires_at=Now() + SessionRefreshToken.lifetime
     ):
         return session
-    same.exclude(refresh_id=used.id).update(ended_at=Now())
+    unended.exclude(refresh_id=used.id).update(ended_at=Now())
     raise refused
 
 
@@ -100,9 +103,9 @@ def end_session(session_id: UUID) -> None:
 def purge_expired_sessions() -> int:
     """Delete sessions none of whose tokens is good any more, PURGED_AT_ONCE at most.
 
-    Returns how many went. Any number of these may run at once.
+    Returns how many were deleted. Processes that purge at the same time skip each other's rows.
     """
-    old = TokenSession.objects.filter(expires_at__lt=Now() - CLOCK_TOLERANCE)
-    locked = old.select_for_update(skip_locked=True).order_by("expires_at")
+    expired = TokenSession.objects.filter(expires_at__lt=Now() - CLOCK_TOLERANCE)
+    locked = expired.select_for_update(skip_locked=True).order_by("expires_at")
     keys = list(locked.values_list("pk", flat=True)[:PURGED_AT_ONCE])
-    return old.filter(pk__in=keys).delete()[0]
+    return expired.filter(pk__in=keys).delete()[0]

@@ -1,7 +1,8 @@
 """JWTs that name the session they belong to: access tokens, and one refresh token at a time."""
 
+from dataclasses import dataclass
 from datetime import datetime
-from typing import Self
+from typing import ClassVar, Self
 from uuid import UUID, uuid4
 
 from django.db.models.functions import Now
@@ -31,10 +32,10 @@ class SessionToken(Token):
         return UUID(str(self["jti"]))
 
     def verify(self) -> None:
-        """Raises TokenError also for claims that no token of ours has, such as an id of no form."""
+        """Raises TokenError also for claims that no token of ours has, such as a malformed id."""
         try:
             super().verify()
-            self.session_id, self.id  # noqa: B018  # raise if they are none
+            self.session_id, self.id  # noqa: B018  # reading them raises if they are malformed
         except (KeyError, TypeError, ValueError, OverflowError, OSError) as error:
             raise TokenError("A claim is missing or malformed.") from error
 
@@ -58,6 +59,31 @@ class SessionRefreshToken(SessionToken):
         return token
 
 
+@dataclass(frozen=True)
+class Grant:
+    """What the client of an open session receives, in OAuth2's words (RFC 6749, 5.1).
+
+    Each token is signed when it is read. A session of one access token has no refresh token.
+    """
+
+    session: TokenSession
+    token_type: ClassVar[str] = "bearer"  # noqa: S105  # a scheme, no secret
+
+    @property
+    def access_token(self) -> str:
+        return str(SessionAccessToken.for_session(self.session))
+
+    @property
+    def refresh_token(self) -> str:
+        return str(SessionRefreshToken.for_session(self.session))
+
+    @property
+    def expires_in(self) -> int:
+        return int(SessionAccessToken.lifetime.total_seconds())
+
+
+# Finding the session is on the path of every API request, so it is one statement that fetches only
+# what is needed of the session and its user (docs/decisions/0004-sql-on-the-hot-path.md).
 _USER_FIELDS = ["id", "email", "name", "password", "is_active", "is_staff", "is_superuser"]
 _FIND_SESSION = """
     SELECT s.password_digest, s.ended_at,

@@ -17,6 +17,6 @@ urlpatterns = [
     path("account/sign-up", views.SignUpPage.as_view(), name="sign-up"),
     path("account/sign-in", views.SignInPage.as_view(), name="sign-in"),
     path("account/sign-out", views.sign_out, name="sign-out"),
-    # In the place of the admin's own, which counts no wrong tries
+    # Instead of the admin's own sign-in page, which does not count wrong attempts
     path(f"{settings.ADMIN_PATH}/login/", views.admin_sign_in),
 ]

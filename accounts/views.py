@@ -53,7 +53,7 @@ class SignInPage(AccountFormView):
 
 
 def admin_sign_in(request: HttpRequest) -> HttpResponse:
-    """Operators sign in where everyone does, and where wrong tries are counted."""
+    """Operators sign in where everyone does, and where wrong attempts are counted."""
     if request.user.is_authenticated:
         raise PermissionDenied  # signed in already, but no operator
     return redirect_to_login(safe_next(request, reverse("admin:index")))
