@@ -28,7 +28,7 @@ class CorrectionForm(ReasonForm):
 
 
 class EntryWritingAdmin(ReadOnlyAdmin):
-    """Rows that are looked at, each with a page at `<id>/<page_name>/` that writes an entry."""
+    """Read-only rows, each with a page at `<id>/<page_name>/` that writes a ledger entry."""
 
     page_name: str
     form_class: type[forms.Form]
@@ -37,7 +37,7 @@ class EntryWritingAdmin(ReadOnlyAdmin):
         raise NotImplementedError
 
     def service(self, row: Any) -> Callable[..., LedgerEntry]:
-        """What takes the form's fields, and the operator as `actor`."""
+        """The function that takes the form's fields, and the operator as `actor`."""
         raise NotImplementedError
 
     def get_urls(self) -> list[URLPattern]:
@@ -131,8 +131,8 @@ class LedgerEntryAdmin(EntryWritingAdmin):
         """A link, on a charge that has not been given back."""
         if entry.kind != LedgerEntry.Kind.CAPTURE:
             return None
-        given_back = LedgerEntry.objects.filter(resolves=entry).first()
-        return str(given_back) if given_back else self.entry_link(entry, "Refund this charge")
+        refund = LedgerEntry.objects.filter(resolves=entry).first()
+        return str(refund) if refund else self.entry_link(entry, "Refund this charge")
 
     def page_title(self, row: LedgerEntry) -> str:
         return f"Give back {-row.balance_change:,} credits to {row.account}"

@@ -16,7 +16,7 @@ from django.db import connection
 from billing import triggers
 from carprice.db import cursors, snapshots
 
-SHOWN = 20  # breaches that each query names
+SHOWN = 20  # how many breaches each query names
 
 
 @dataclass(frozen=True)
@@ -31,7 +31,7 @@ class Invariant:
 
 
 def breaches() -> list[str]:
-    """What breaks the ledger's invariants, all looked for in one state of the database."""
+    """What breaks the ledger's invariants, in one state of the database."""
     with snapshots.snapshot():
         return [*ACCOUNTS_ADD_UP.breaches(), *ENTRIES_STAY.breaches()]
 
@@ -43,7 +43,8 @@ _WITHOUT_ACCOUNT = """
     LEFT JOIN billing_creditaccount AS account ON account.user_id = person.id
     WHERE account.user_id IS NULL LIMIT %s
 """
-# What resolves a hold takes the whole of it back (see below), so open holds are what is left.
+# A resolution takes back the whole of its hold (_RESOLUTIONS checks that), so the sum of all
+# changes of `held` is what the open holds reserve.
 _SUMS = """
     SELECT account.user_id, balance, held, COALESCE(posted, 0), COALESCE(reserved, 0),
         latest.id, latest.balance_after, latest.held_after
@@ -91,13 +92,12 @@ def _users_without_an_account() -> Iterator[str]:
 
 
 def _accounts_that_differ_from_their_entries() -> Iterator[str]:
-    for user_id, balance, held, *given, entry_id, balance_after, held_after in cursors.fetch_all(
-        _SUMS, SHOWN
-    ):
+    for row in cursors.fetch_all(_SUMS, SHOWN):
+        user_id, balance, held, posted, reserved, latest_id, balance_after, held_after = row
         yield (
             f"account {uuid(user_id)}: balance {balance} and held {held}, "
-            f"but its entries give {given[0]} and {given[1]}, "
-            f"and the last one, {entry_id}, leaves {balance_after} and {held_after}"
+            f"but its entries give {posted} and {reserved}, "
+            f"and the last one, {latest_id}, leaves {balance_after} and {held_after}"
         )
 
 
@@ -110,7 +110,7 @@ def _resolutions_that_do_not_fit() -> Iterator[str]:
 
 
 def uuid(value: Any) -> UUID:
-    """A key as Python has it; SQLite keeps it as text."""
+    """A UUID column's value; SQLite stores it as text."""
     return UUID(str(value))
 
 
@@ -127,7 +127,7 @@ ACCOUNTS_ADD_UP = Invariant(
 
 
 def missing_triggers(names: set[str]) -> Iterator[str]:
-    """What forbids a change is in place and fires."""
+    """The triggers that refuse a change are in place and enabled."""
     query = (
         "SELECT tgname FROM pg_trigger WHERE tgenabled IN ('O', 'A')"
         if connection.vendor == "postgresql"

@@ -10,7 +10,8 @@ from django.urls import reverse
 from accounts.models import User
 
 CEILING = settings.CREDIT_CEILING
-TRANSACTION_IDS = UUID("c5b1dbbb-8d53-4fd2-a0ea-8ac6ddf3b6c9")  # clients keep ids made with it
+# The UUID namespace of the ids that clients see. They may have stored some, so it never changes.
+TRANSACTION_IDS = UUID("c5b1dbbb-8d53-4fd2-a0ea-8ac6ddf3b6c9")
 
 
 class CreditAccount(models.Model):
@@ -43,15 +44,15 @@ class CreditAccount(models.Model):
 
 class LedgerEntryQuerySet(models.QuerySet["LedgerEntry"]):
     def posted_of(self, user: User) -> Self:
-        """What has changed a user's balance."""
+        """The entries that changed a user's balance."""
         return self.filter(account_id=user.pk, kind__in=LedgerEntry.POSTED)
 
 
 class LedgerEntry(models.Model):
     """One change of an account. Never edited: a mistake gets a correcting entry.
 
-    Posted entries change the balance; a hold and a release change only what is held. A capture or
-    a release resolves a hold, a refund a capture; each is resolved once.
+    Posted entries change the balance; a hold and a release change only `held`. A capture or a
+    release resolves a hold, and a refund resolves a capture; an entry is resolved at most once.
     """
 
     class Kind(models.TextChoices):
@@ -139,10 +140,10 @@ class LedgerEntry(models.Model):
 
     @property
     def subject_url(self) -> str:
-        """The page about what it pays for."""
+        """The address of the page about what it pays for."""
         return reverse(settings.LEDGER_SUBJECT_VIEW, args=[self.subject_id])
 
     @property
     def transaction_id(self) -> UUID:
-        """The id that clients see: made from the key, and so always the same."""
+        """The id that clients see, derived from the primary key."""
         return uuid5(TRANSACTION_IDS, str(self.pk))

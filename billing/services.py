@@ -1,4 +1,7 @@
-"""Every change of credits. Each function locks the account, so callers lock predictions before."""
+"""Every change of credits.
+
+Each function locks the account it changes. Callers that also lock predictions do so before.
+"""
 
 from collections.abc import Collection, Sequence
 from itertools import groupby
@@ -91,6 +94,11 @@ def refund_charge(*, capture: LedgerEntry, reason: str, actor: User) -> LedgerEn
     )
 
 
+# Placing a hold is on the path of every submission, so it is two statements. The UPDATE both asks
+# whether enough is free and reserves it. Nothing can come in between, as it could between a SELECT
+# and an UPDATE, so two submissions at the same moment cannot spend the same credits; and the
+# account stays locked only from here to the end of the transaction. What the UPDATE returns is the
+# account's state after the entry, which the entry records.
 _RESERVE = """
     UPDATE billing_creditaccount SET held = held + %s
     WHERE user_id = %s AND balance - held >= %s RETURNING balance, held
@@ -118,6 +126,17 @@ def place_hold(*, user_id: UUID, amount: int, subject_id: UUID) -> int:
     return int(hold[0])
 
 
+# A worker settles many predictions in one transaction, and all their holds are resolved by one
+# SELECT, one UPDATE for each account and one INSERT of all entries.
+#
+# The SELECT locks nothing, because holds are never edited. That each is resolved once is left to
+# the unique column `resolves`: the second INSERT fails, and with it all that its transaction did.
+#
+# An account is changed by one UPDATE for all its holds, so it is locked once. The states after each
+# single entry are computed from the state after the last one, which the UPDATE returns.
+#
+# Accounts are updated in the order of their ids. Two workers that settle predictions of the same
+# users then lock the accounts in the same order, and neither waits for one that the other has.
 _HOLDS = """
     SELECT id, account_id, held_change, subject_id FROM billing_ledgerentry
     WHERE kind = 'hold' AND id IN ({ids}) ORDER BY account_id, id
@@ -135,43 +154,42 @@ _WRITE_RESOLUTIONS = """
 
 @transaction.atomic
 def resolve_holds(*, captured: Collection[int] = (), released: Collection[int] = ()) -> None:
-    """Charge some open holds in full and give others back in full, by their ids.
+    """Charge some open holds in full and release others in full, by their ids.
 
-    Each account is locked once, in the order of their ids, after everything is prepared; so two
-    of these cannot deadlock if each is all that its transaction does with accounts. Raises
-    IntegrityError if a hold is already resolved.
+    Call it once in a transaction, and lock no account besides: two of these then cannot deadlock.
+    Raises IntegrityError if a hold is already resolved.
     """
     hold_ids = [*captured, *released]
     if not hold_ids:
         return
     holds = fetch_all(_HOLDS.format(ids=", ".join(["%s"] * len(hold_ids))), *hold_ids)
     entries: list[Any] = []
-    for account_id, group in groupby(holds, key=itemgetter(1)):
-        entries += _settle_account(account_id, list(group), set(captured))
+    for account_id, account_holds in groupby(holds, key=itemgetter(1)):
+        entries += _settle_account(account_id, list(account_holds), set(captured))
     execute(_WRITE_RESOLUTIONS.format(rows=values(len(holds), 9)), *entries)
 
 
 def _settle_account(
     account_id: UUID, holds: Sequence[tuple[Any, ...]], captured: set[int]
 ) -> list[Any]:
-    """Change one account by all its holds; returns the columns of their entries, one by one."""
+    """Change an account by all its holds. Returns the values of the entries, in one flat list."""
     total = sum(amount for _, _, amount, _ in holds)
     charged = sum(amount for hold_id, _, amount, _ in holds if hold_id in captured)
     account = fetch_one(_SETTLE, charged, total, account_id)
     assert account is not None  # noqa: S101  # entries keep their account from being deleted
     balance, held = account[0] + charged, account[1] + total
-    columns: list[Any] = []
+    values_of_entries: list[Any] = []
     for hold_id, _, amount, subject_id in holds:
         kind, change = (Kind.CAPTURE, -amount) if hold_id in captured else (Kind.RELEASE, 0)
         balance, held = balance + change, held - amount
-        columns += [
+        values_of_entries += [
             account_id, kind.value, change, -amount, balance, held, subject_id, hold_id, "",
         ]  # fmt: skip
-    return columns
+    return values_of_entries
 
 
 def _lock(user_id: UUID) -> CreditAccount:
-    # no_key: the foreign keys of entries that others insert need not wait for this lock.
+    # With no_key, entries that others insert for the account need not wait for this lock.
     return CreditAccount.objects.select_for_update(no_key=True).get(pk=user_id)
 
 
@@ -184,7 +202,7 @@ def _write(
     actor: User | None = None,
     resolves: LedgerEntry | None = None,
 ) -> LedgerEntry:
-    """Change a locked account's balance, with the entry that says so."""
+    """Change the balance of a locked account and write the entry of the change."""
     account.balance += balance_change
     account.save(update_fields=["balance"])
     entry = LedgerEntry.objects.create(
@@ -199,7 +217,7 @@ def _write(
         reason=reason,
         actor=actor,
     )
-    entry.refresh_from_db(fields=["created_at"])  # the database's
+    entry.refresh_from_db(fields=["created_at"])  # set by the database's clock
     return entry
 
 

@@ -1,11 +1,24 @@
-"""What check constraints cannot say: entries are never changed, and a resolution fits its entry."""
+"""Triggers for what check constraints cannot say, because it is about more than one row.
+
+- An entry is never updated or deleted, by whatever means: the ORM, SQL, TRUNCATE.
+- An entry that resolves another fits it: it is of the same account and subject, a capture or a
+  release ends the whole of a hold, and a refund gives back the whole of a capture.
+
+That an entry is resolved at most once is a unique constraint and needs no trigger.
+
+On SQLite two more things can remove an entry or a trigger. INSERT OR REPLACE deletes the row it
+collides with without firing the delete trigger, so one more trigger refuses it. A migration that
+rebuilds the table drops the table's triggers, so it must run `create` again; the audit tells if
+one is missing.
+"""
 
 from django.db import connection
 from django.db.backends.base.schema import BaseDatabaseSchemaEditor
 
-NEVER = "ledger entries are never edited or deleted"
+APPEND_ONLY = "ledger entries are never edited or deleted"
 MISMATCH = "a resolution must end the whole of a hold, or give back the whole of a charge"
 
+# Whether the entry `resolved` is one that the entry NEW may resolve.
 FITS = """
     resolved.id = NEW.resolves_id AND resolved.account_id = NEW.account_id
         AND (resolved.subject_id = NEW.subject_id
@@ -20,7 +33,7 @@ FITS = """
 POSTGRESQL = f"""
 CREATE OR REPLACE FUNCTION ledger_refuse_change() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
-    RAISE EXCEPTION '{NEVER}' USING ERRCODE = 'restrict_violation';
+    RAISE EXCEPTION '{APPEND_ONLY}' USING ERRCODE = 'restrict_violation';
 END $$;
 CREATE OR REPLACE TRIGGER ledger_append_only BEFORE UPDATE OR DELETE ON billing_ledgerentry
     FOR EACH ROW EXECUTE FUNCTION ledger_refuse_change();
@@ -41,21 +54,21 @@ CREATE OR REPLACE TRIGGER ledger_resolution_fits BEFORE INSERT ON billing_ledger
 
 SQLITE = [
     f"""CREATE TRIGGER ledger_append_only BEFORE UPDATE ON billing_ledgerentry
-    BEGIN SELECT RAISE(ABORT, '{NEVER}'); END""",
+    BEGIN SELECT RAISE(ABORT, '{APPEND_ONLY}'); END""",
     f"""CREATE TRIGGER ledger_no_truncate BEFORE DELETE ON billing_ledgerentry
-    BEGIN SELECT RAISE(ABORT, '{NEVER}'); END""",
+    BEGIN SELECT RAISE(ABORT, '{APPEND_ONLY}'); END""",
     f"""CREATE TRIGGER ledger_resolution_fits BEFORE INSERT ON billing_ledgerentry
     WHEN NEW.resolves_id IS NOT NULL
         AND NOT EXISTS (SELECT 1 FROM billing_ledgerentry AS resolved WHERE {FITS})
     BEGIN SELECT RAISE(ABORT, '{MISMATCH}'); END""",
-    # INSERT OR REPLACE deletes what it collides with, without firing the delete trigger.
+    # For INSERT OR REPLACE: refuses an entry that collides with another in any unique column.
     f"""CREATE TRIGGER ledger_no_replace BEFORE INSERT ON billing_ledgerentry
     WHEN EXISTS (
         SELECT 1 FROM billing_ledgerentry AS entry
         WHERE entry.id = NEW.id OR entry.resolves_id = NEW.resolves_id
             OR (entry.kind = 'hold' AND NEW.kind = 'hold' AND entry.subject_id = NEW.subject_id)
     )
-    BEGIN SELECT RAISE(ABORT, '{NEVER}'); END""",
+    BEGIN SELECT RAISE(ABORT, '{APPEND_ONLY}'); END""",
 ]
 
 
@@ -66,7 +79,7 @@ def names() -> set[str]:
 
 
 def create(apps: object, schema_editor: BaseDatabaseSchemaEditor) -> None:
-    """Create or replace them all. SQLite drops them where a migration rebuilds the table."""
+    """Create or replace all of them; a step of a migration."""
     if schema_editor.connection.vendor == "postgresql":
         schema_editor.execute(POSTGRESQL)
         return

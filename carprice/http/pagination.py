@@ -117,7 +117,7 @@ class CursorPages:
         request: Request,
         rows: QuerySet[M],
         query: Mapping[str, Any],
-        serialize: Callable[[Sequence[M]], list[dict[str, Any]]],
+        serialize: Callable[[Sequence[M]], Any],
     ) -> Response:
         """The page of `rows` that a checked PageQuery asks for. Raises InvalidInput."""
         page = self.page(rows, request.user.pk, query["cursor"], query["page_size"])
