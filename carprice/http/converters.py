@@ -1,14 +1,14 @@
-"""How ids are read, from URLs and elsewhere: once, where they come in."""
+"""Ids are parsed once, where they come in: in a URL by `<id:name>`, elsewhere by `parse_id`."""
 
 from uuid import UUID
 
-NIL = UUID(int=0)  # the id of nothing
+NIL = UUID(int=0)  # no row has this id
 
 
 def parse_id(text: str) -> UUID:
-    """A UUID in any of the ways Python reads one; of any other text an id that nothing has.
+    """A UUID in any form that Python accepts; NIL for any other text.
 
-    So what is no id is found nowhere, and refused in the same order and words as an unknown one.
+    So a malformed id is refused as an unknown one is: at the same point and in the same words.
     """
     try:
         return UUID(text)

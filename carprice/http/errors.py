@@ -1,10 +1,10 @@
-"""What a service refuses, in the domain's terms. Each error carries its code and HTTP status."""
+"""The errors that services raise. Each has its code and HTTP status; apps add their own."""
 
 from typing import Any, ClassVar
 
 
 class ServiceError(Exception):
-    """A request that was refused and changed nothing. `extra` joins the error body."""
+    """A request was refused and changed nothing. `extra` are more members of the error body."""
 
     code: ClassVar[str]
     status: ClassVar[int]
@@ -16,7 +16,7 @@ class ServiceError(Exception):
 
 
 class InvalidInput(ServiceError):
-    """Input that breaks a rule; `errors` maps each field's name to its messages."""
+    """Input broke a rule; `errors` maps the name of each field to its messages."""
 
     code = "invalid_request"
     status = 400
@@ -37,7 +37,7 @@ class WrongState(ServiceError):
 
 
 class RetryLater(ServiceError):
-    """What may succeed later, after `retry_after` whole seconds."""
+    """The same request may succeed after `retry_after` whole seconds."""
 
     status = 429
 

@@ -1,4 +1,4 @@
-"""Errors turned into HTTP answers: every refusal has the same body."""
+"""The exception handler: every refusal is answered with the same body."""
 
 import logging
 from dataclasses import dataclass
@@ -20,7 +20,7 @@ RETRY_AFTER_OUTAGE_SECONDS = 2
 
 @dataclass(frozen=True)
 class Refusal:
-    """An error that no service raises. Without a sentence, the exception's own words are told."""
+    """The answer to an error that is no ServiceError; without a sentence, in the error's words."""
 
     code: str
     status: int
@@ -75,7 +75,7 @@ def error_body(code: str, detail: str, **extra: Any) -> dict[str, Any]:
 
 
 def flatten(detail: Any, field: str = BODY) -> dict[str, list[str]]:
-    """A serializer's nested errors as {field: [sentence, ...]}, fields by their bare names."""
+    """A serializer's nested errors as {field: [sentence, ...]}, with the innermost field names."""
     if isinstance(detail, dict):
         merged: dict[str, list[str]] = {}
         for key, value in detail.items():

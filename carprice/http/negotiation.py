@@ -7,7 +7,7 @@ from rest_framework.request import Request
 
 
 class LenientNegotiation(DefaultContentNegotiation):
-    """Answers JSON to a client that asks for a type we do not have."""
+    """Answers in JSON where a client accepts only types that we do not have."""
 
     def select_renderer(
         self, request: Request, renderers: Any, format_suffix: str | None = None

@@ -1,7 +1,10 @@
-"""Cursor pages for lists that grow, newest first; rows added meanwhile move nothing.
+"""Keyset pagination of lists that grow, newest first.
 
-A cursor is the place of one row in the list's order, so a page is found by an index and not by
-counting. It is signed for its list and its user: one that was changed, or is another's, is a 400.
+A page does not begin after a number of rows but beyond one row, whose key is in the cursor: the
+row's values of the columns that order the list, which are together unique. So rows that are added
+meanwhile move nothing, and the database finds the page by an index instead of counting. A cursor
+also has the side of the row on which its page lies, "lt" (less than) for older rows and "gt" for
+newer ones. It is signed for its list and its user, and any other cursor is a 400.
 
     class EntryQuery(DatedPageQuery):
         kind = OneOfField(KINDS, default=None)
@@ -15,7 +18,9 @@ counting. It is signed for its list and its user: one that was changed, or is an
         def get(self, request):
             query = EntryQuery.check(request)
             rows = created_between(Entry.objects.filter(user=request.user), query)
-            return PAGES.respond(request, rows, query, EntryBody.bodies)
+            return PAGES.respond(
+                request, rows, query, lambda rows: EntryBody(rows, many=True).data
+            )
 """
 
 from __future__ import annotations
@@ -23,7 +28,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Generic, TypeVar, cast
+from typing import Any, Generic, NamedTuple, TypeVar, cast
 
 from django.core.signing import BadSignature, Signer
 from django.db.models import BooleanField, Expression, F, Field, Func, Model, QuerySet, Value
@@ -41,12 +46,19 @@ from carprice.http.serializers import StringField
 
 PAGE_SIZE = 50
 MAX_PAGE_SIZE = 100
-# Older rows come later in a list. Those with "or equal" lead back from a page that is empty.
-LATER = {"lt": LessThan, "lte": LessThanOrEqual}
-EARLIER = {"gt": GreaterThan, "gte": GreaterThanOrEqual}
+# On which side of a row a page lies. A page that turns out empty has no row of its own to lead back
+# by, so its cursor is used the other way around, and "or equal" keeps that row on the page.
+OLDER = {"lt": LessThan, "lte": LessThanOrEqual}
+NEWER = {"gt": GreaterThan, "gte": GreaterThanOrEqual}
 
 M = TypeVar("M", bound=Model)
-Cursor = tuple[str, Sequence[str]]  # which side of a row, and the row's place
+
+
+class Cursor(NamedTuple):
+    """Where a page lies: beyond the row with this key, on one side of it."""
+
+    side: str  # a key of OLDER or NEWER
+    key: Sequence[str]  # the row's values of the columns that order the list, as text
 
 
 class PageQuery(QuerySerializer):
@@ -76,7 +88,7 @@ class DatedPageQuery(PageQuery):
 
 
 def created_between(rows: QuerySet[M], query: Mapping[str, Any]) -> QuerySet[M]:
-    """The rows that a checked DatedPageQuery asks for."""
+    """The rows of the time that a checked DatedPageQuery names."""
     if query["created_after"]:
         rows = rows.filter(created_at__gt=Moment(query["created_after"]))
     if query["created_before"]:
@@ -85,7 +97,7 @@ def created_between(rows: QuerySet[M], query: Mapping[str, Any]) -> QuerySet[M]:
 
 
 def page_of(item: type[serializers.Serializer[Any]]) -> serializers.Serializer[Any]:
-    """Describes a page in the OpenAPI document."""
+    """A page of these items, for the OpenAPI document."""
     return inline_serializer(
         f"{item.__name__}Page",
         {
@@ -137,42 +149,49 @@ class CursorPages:
     def page(self, rows: QuerySet[M], user_id: object, cursor: str | None, size: int) -> Page[M]:
         """The page of a user's `rows` that a cursor leads to. Raises InvalidInput."""
         signer = Signer(sep=".", salt=f"{self.name} {self.order} {user_id}")
-        found, following, preceding = self._cut(rows, _read(cursor, signer), size)
+        page_rows, following, preceding = self._fetch(rows, _read(cursor, signer), size)
         return Page(
-            found,
+            page_rows,
             following and signer.sign_object(following),
             preceding and signer.sign_object(preceding),
         )
 
-    def _cut(
+    def _fetch(
         self, rows: QuerySet[M], cursor: Cursor | None, size: int
     ) -> tuple[list[M], Cursor | None, Cursor | None]:
         """One page's rows, and the cursors of the next and the previous page."""
-        backwards = cursor is not None and cursor[0] in EARLIER
+        backwards = cursor is not None and cursor.side in NEWER
         if cursor:
             rows = rows.filter(self._beyond(rows.model, cursor))
-        signs = "" if backwards else "-"
-        found = list(rows.order_by(*(signs + name for name in self.order))[: size + 1])
-        more = len(found) > size
-        found = found[:size][:: -1 if backwards else 1]
-        if not found:
-            back = cursor and ("gte" if cursor[0] in LATER else "lte", cursor[1])
-            return [], back if backwards else None, None if backwards else back
-        following = ("lt", self._place(found[-1])) if backwards or more else None
-        preceding = ("gt", self._place(found[0])) if (more if backwards else cursor) else None
-        return found, following, preceding
+        sign = "" if backwards else "-"
+        ordered = rows.order_by(*(sign + name for name in self.order))
+        fetched = list(ordered[: size + 1])  # one more than the page, to see whether there are more
+        has_more = len(fetched) > size
+        page_rows = fetched[:size]
+        if not page_rows:
+            return [], *_lead_back(cursor)
+        if backwards:
+            page_rows.reverse()
+        # On the side that the cursor came from there was a row, namely that of the cursor.
+        has_older = backwards or has_more
+        has_newer = has_more if backwards else cursor is not None
+        return (
+            page_rows,
+            Cursor("lt", self._key(page_rows[-1])) if has_older else None,
+            Cursor("gt", self._key(page_rows[0])) if has_newer else None,
+        )
 
-    def _place(self, row: Model) -> list[str]:
+    def _key(self, row: Model) -> list[str]:
         return [field.value_to_string(row) for field in self._fields(type(row))]
 
     def _beyond(self, model: type[Model], cursor: Cursor) -> Expression:
         """The condition (a, b) < (x, y), which an index on a and b answers as it stands."""
-        compare: Any = {**LATER, **EARLIER}[cursor[0]]
+        compare: Any = {**OLDER, **NEWER}[cursor.side]
         values = [
             _value(field, field.to_python(text))
-            for field, text in zip(self._fields(model), cursor[1], strict=True)
+            for field, text in zip(self._fields(model), cursor.key, strict=True)
         ]
-        return cast("Expression", compare(_Row(*map(F, self.order)), _Row(*values)))
+        return cast("Expression", compare(_RowValue(*map(F, self.order)), _RowValue(*values)))
 
     def _fields(self, model: type[Model]) -> list[Field[Any, Any]]:
         return [
@@ -181,11 +200,20 @@ class CursorPages:
         ]
 
 
-class _Row(Func):
-    """Several values that are compared as one: first by the first, where equal by the second."""
+def _lead_back(cursor: Cursor | None) -> tuple[Cursor | None, Cursor | None]:
+    """The cursors of the next and the previous page of an empty page, of which one is None."""
+    if cursor is None:
+        return None, None
+    if cursor.side in NEWER:
+        return Cursor("lte", cursor.key), None
+    return None, Cursor("gte", cursor.key)
+
+
+class _RowValue(Func):
+    """SQL's row value: compared by its first value and, where that is equal, by the second."""
 
     template = "(%(expressions)s)"
-    output_field = BooleanField()  # any; a row is only ever compared
+    output_field = BooleanField()  # Django wants one; a row value is only ever compared
 
 
 def _value(field: Field[Any, Any], value: Any) -> Value:
@@ -196,7 +224,7 @@ def _read(text: str | None, signer: Signer) -> Cursor | None:
     if text is None:
         return None
     try:
-        side, place = signer.unsign_object(text)
+        cursor = Cursor(*signer.unsign_object(text))
     except BadSignature:
         raise InvalidInput({"cursor": ["This is no cursor of this list."]}) from None
-    return side, place
+    return cursor

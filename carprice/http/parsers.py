@@ -1,4 +1,4 @@
-"""Bodies as the contract wants them: what a parser or the database would stumble on is a 400."""
+"""Parsers of request bodies. What JSON leaves open, or the database cannot store, is a 400."""
 
 import json
 import math
@@ -14,7 +14,7 @@ from rest_framework.parsers import BaseParser
 from carprice.http.errors import InvalidInput
 
 MAX_DEPTH = 20
-_UNSTORABLE = re.compile("[\x00\ud800-\udfff]")  # what PostgreSQL cannot keep
+_UNSTORABLE = re.compile("[\x00\ud800-\udfff]")  # characters that PostgreSQL cannot store
 BODY = "body"  # names the body as a whole in `errors`
 
 
@@ -29,11 +29,11 @@ class StrictJSONParser(BaseParser):
         media_type: str | None = None,
         parser_context: Mapping[str, Any] | None = None,
     ) -> Any:
-        return parse(read_whole(stream, parser_context))
+        return parse_json(read_body(stream, parser_context))
 
 
 class StrictFormParser(BaseParser):
-    """Parses a URL-encoded form; refuses a field given twice, NUL and what is not UTF-8."""
+    """Parses a URL-encoded form; refuses a repeated field, NUL and what is not UTF-8."""
 
     media_type = "application/x-www-form-urlencoded"
 
@@ -43,11 +43,11 @@ class StrictFormParser(BaseParser):
         media_type: str | None = None,
         parser_context: Mapping[str, Any] | None = None,
     ) -> dict[str, str]:
-        return parse_form(read_whole(stream, parser_context))
+        return parse_form(read_body(stream, parser_context))
 
 
-def read_whole(stream: Any, parser_context: Mapping[str, Any] | None) -> bytes:
-    """The body of a request, all of it. Raises InvalidInput if the client went away before."""
+def read_body(stream: Any, parser_context: Mapping[str, Any] | None) -> bytes:
+    """The complete body of a request. Raises InvalidInput if the client broke off."""
     request = (parser_context or {})["request"]
     try:
         body: bytes = stream.read()
@@ -58,13 +58,13 @@ def read_whole(stream: Any, parser_context: Mapping[str, Any] | None) -> bytes:
     return body
 
 
-def parse(body: bytes) -> Any:
+def parse_json(body: bytes) -> Any:
     """The JSON value in `body`. Raises InvalidInput."""
     if not body.strip():
         return {}
     try:
         value = json.loads(
-            body.decode("utf-8"), object_pairs_hook=_object, parse_constant=_Unrepresentable
+            body.decode("utf-8"), object_pairs_hook=_unique_fields, parse_constant=_NonFinite
         )
     except UnicodeDecodeError:
         _refuse(BODY, "The body is not UTF-8.")
@@ -78,45 +78,45 @@ def parse(body: bytes) -> Any:
 
 def parse_form(body: bytes) -> dict[str, str]:
     """The fields of a URL-encoded form. Raises InvalidInput."""
-    escape = "surrogateescape"  # so that `_check` can name the field that is not UTF-8
+    on_error = "surrogateescape"  # so that `_check` can name the field that is not UTF-8
     try:
         pairs = parse_qsl(
-            body.decode("utf-8", escape),
+            body.decode("utf-8", on_error),
             keep_blank_values=True,
-            errors=escape,
+            errors=on_error,
             max_num_fields=settings.DATA_UPLOAD_MAX_NUMBER_FIELDS,
         )
     except ValueError:
         _refuse(BODY, f"More than {settings.DATA_UPLOAD_MAX_NUMBER_FIELDS} fields.")
-    fields = _object(pairs)
+    fields = _unique_fields(pairs)
     _check(fields, field=BODY, depth=1)
     return fields
 
 
-class _Unrepresentable:
+class _NonFinite:
     """Stands for NaN, Infinity and -Infinity until `_check` can name their field."""
 
     def __init__(self, literal: str) -> None:
         self.literal = literal
 
 
-def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    result: dict[str, Any] = {}
-    for key, value in pairs:
-        if key in result:
-            _refuse(key if _is_storable(key) else BODY, "This field is given twice.")
-        result[key] = value
-    return result
+def _unique_fields(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    fields: dict[str, Any] = {}
+    for name, value in pairs:
+        if name in fields:
+            _refuse(name if _is_storable(name) else BODY, "This field is given twice.")
+        fields[name] = value
+    return fields
 
 
 def _check(value: Any, *, field: str, depth: int) -> None:
     if isinstance(value, dict | list) and depth > MAX_DEPTH:
         _refuse(field, f"Nested deeper than {MAX_DEPTH} levels.")
     if isinstance(value, dict):
-        for key, item in value.items():
-            if not _is_storable(key):
+        for name, item in value.items():
+            if not _is_storable(name):
                 _refuse(field, "A field name contains a NUL or what is no character.")
-            _check(item, field=key, depth=depth + 1)
+            _check(item, field=name, depth=depth + 1)
     elif isinstance(value, list):
         for item in value:
             _check(item, field=field, depth=depth + 1)
@@ -127,7 +127,7 @@ def _check(value: Any, *, field: str, depth: int) -> None:
 def _check_scalar(value: Any, field: str) -> None:
     if isinstance(value, str) and not _is_storable(value):
         _refuse(field, "The text contains a NUL or what is no character.")
-    if isinstance(value, _Unrepresentable):
+    if isinstance(value, _NonFinite):
         _refuse(field, f"{value.literal} is not a JSON number.")
     if isinstance(value, float) and not math.isfinite(value):
         _refuse(field, "The number is too large.")

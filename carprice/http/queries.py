@@ -1,4 +1,4 @@
-"""Query strings, where everything is text."""
+"""Serializers of query strings, in which everything is text."""
 
 import math
 from collections.abc import Sequence
@@ -12,28 +12,26 @@ from rest_framework.request import Request
 
 from carprice.http.serializers import StrictSerializer
 
-# --- Query strings -------------------------------------------------------------------------------
-
-FORMAT = "format"  # by which Django REST framework lets a client ask for a representation
+FORMAT = "format"  # Django REST framework reads it: the representation that a client wants
 
 
 class QuerySerializer(StrictSerializer):
-    """The parameters of a query string: each of them known, and given once."""
+    """The parameters of a query string: only known ones, each at most once."""
 
     @classmethod
     def check(cls, request: Request) -> dict[str, Any]:
-        """What is given, with the defaults of the rest. Raises ValidationError, naming each."""
-        given = request.query_params
-        repeated = [name for name in given if len(given.getlist(name)) > 1]
+        """The checked parameters, with the defaults of the others. Raises ValidationError."""
+        parameters = request.query_params
+        repeated = [name for name in parameters if len(parameters.getlist(name)) > 1]
         if repeated:
             raise serializers.ValidationError({name: ["Give this once."] for name in repeated})
-        serializer = cls(data={name: given[name] for name in given if name != FORMAT})
+        serializer = cls(data={name: parameters[name] for name in parameters if name != FORMAT})
         serializer.is_valid(raise_exception=True)
         return dict(serializer.validated_data)
 
 
 class CountField(serializers.IntegerField):
-    """A whole number from 1 in ASCII digits; one above `cap` is taken as `cap`."""
+    """A whole number from 1, in ASCII digits; one above `cap` counts as `cap`."""
 
     def __init__(self, *, cap: int, **kwargs: Any) -> None:
         super().__init__(min_value=1, **kwargs)
@@ -43,6 +41,7 @@ class CountField(serializers.IntegerField):
         text = str(data)
         if not (text.isascii() and text.isdecimal()):
             raise serializers.ValidationError("Enter a whole number from 1.")
+        # The length is compared first, because Python refuses to convert thousands of digits.
         digits = text.lstrip("0")
         return self.cap if len(digits) > len(str(self.cap)) else min(int(digits or "0"), self.cap)
 
@@ -91,7 +90,7 @@ class SecondsField(serializers.FloatField):
 
 
 class OneOfField(serializers.ChoiceField):
-    """One of a few words; a refusal lists them."""
+    """One of a few words; the error lists them."""
 
     def __init__(self, choices: Sequence[str], **kwargs: Any) -> None:
         message = f"Choose one of: {', '.join(choices)}."

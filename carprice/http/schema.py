@@ -54,7 +54,7 @@ HEADERS: dict[str, dict[str, Any]] = {
     "503": {"Retry-After": {"type": "integer", "minimum": 1, "description": "Seconds."}},
 }
 OPERATIONS = {"healthz", "readyz"}
-ALWAYS = {400, 405, 413, 415, 429, 503}  # what `ApiView` refuses before any handler runs
+ALWAYS = {400, 405, 413, 415, 429, 503}  # `ApiView` refuses with these before any handler runs
 
 
 def errors(*statuses: int) -> dict[int, Any]:
@@ -79,13 +79,13 @@ class ApiSchema(AutoSchema):
         return str(self.get_description()).partition(". ")[0].rstrip(".")
 
     def get_auth(self) -> list[dict[str, Any]]:
-        """Nothing, rather than an empty alternative, where no credential is looked at."""
+        """No alternatives, rather than one empty one, for a route that looks at no credential."""
         return [scheme for scheme in super().get_auth() if scheme]
 
     def get_serializer_name(
         self, serializer: serializers.Serializer[Any], direction: Direction
     ) -> str:
-        """drf-spectacular adds Request to the name of what is sent."""
+        """Without Request at the end of a request's name: drf-spectacular adds it again."""
         name = super().get_serializer_name(serializer, direction)
         return name.removesuffix("Request") if direction == "request" else name
 
@@ -95,25 +95,25 @@ class ApiSchema(AutoSchema):
 
 def complete(result: dict[str, Any], generator: Any, request: Any, public: bool) -> dict[str, Any]:
     """drf-spectacular's postprocessing hook: add what is true of all routes and bodies."""
-    bodies = result["components"]["schemas"]
-    _complete_bodies(bodies)
-    for item in result["paths"].values():
-        for method, operation in item.items():
-            _complete_request(method, operation, bodies)
+    schemas = result["components"]["schemas"]
+    _complete_schemas(schemas)
+    for operations in result["paths"].values():
+        for method, operation in operations.items():
+            _complete_request(method, operation, schemas)
             _complete_responses(method, operation)
     return result
 
 
-def _complete_bodies(bodies: dict[str, Any]) -> None:
-    """Of a strict body no other member is taken, and no class has its base class's description."""
+def _complete_schemas(schemas: dict[str, Any]) -> None:
+    """A strict serializer takes no other members; a base class's docstring describes no other."""
     for serializer in _subclasses(serializers.Serializer):
         name = serializer.__name__
         for component in (name, f"{name}Request", f"Patched{name}", f"Patched{name}Request"):
-            if body := bodies.get(component):
+            if schema := schemas.get(component):
                 if not vars(serializer).get("__doc__"):
-                    body.pop("description", None)
+                    schema.pop("description", None)
                 if issubclass(serializer, StrictSerializer):
-                    body["additionalProperties"] = False
+                    schema["additionalProperties"] = False
 
 
 def _subclasses(parent: type[Any]) -> Iterator[type[Any]]:
@@ -122,17 +122,19 @@ def _subclasses(parent: type[Any]) -> Iterator[type[Any]]:
         yield from _subclasses(child)
 
 
-def _complete_request(method: str, operation: dict[str, Any], bodies: dict[str, Any]) -> None:
-    """Every body is needed. But of one with several types this is not said, because clients
-    that openapi-python-client 0.29 makes then fail to import.
+def _complete_request(method: str, operation: dict[str, Any], schemas: dict[str, Any]) -> None:
+    """Every body is required, and a change changes something.
+
+    A body that may be of several types is not called required, because the clients that
+    openapi-python-client 0.29 generates would then fail to import.
     """
-    sent = operation.get("requestBody")
-    if not sent:
+    body = operation.get("requestBody")
+    if not body:
         return
-    sent["required"] = len(sent["content"]) == 1
+    body["required"] = len(body["content"]) == 1
     if method == "patch":
-        for kind in sent["content"].values():
-            bodies[kind["schema"]["$ref"].rpartition("/")[2]]["minProperties"] = 1
+        for media_type in body["content"].values():
+            schemas[media_type["schema"]["$ref"].rpartition("/")[2]]["minProperties"] = 1
 
 
 def _complete_responses(method: str, operation: dict[str, Any]) -> None:

@@ -1,4 +1,4 @@
-"""Serializer fields that take JSON types as they are: "1" is no integer, true is no number."""
+"""A strict serializer, and fields that convert nothing: "1" is no integer, true is no number."""
 
 from typing import Any
 
@@ -6,7 +6,7 @@ from rest_framework import serializers
 
 
 class StrictSerializer(serializers.Serializer[Any]):
-    """Refuses fields it does not know, naming each."""
+    """Refuses unknown fields, naming each."""
 
     def to_internal_value(self, data: Any) -> Any:
         unknown = set(data) - set(self.fields) if isinstance(data, dict) else set()
@@ -23,7 +23,7 @@ class StrictSerializer(serializers.Serializer[Any]):
 
 
 class StringField(serializers.CharField):
-    """A JSON string, kept as it is sent."""
+    """A JSON string, with its white space as it was sent."""
 
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(trim_whitespace=False, **kwargs)

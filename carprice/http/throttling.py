@@ -1,7 +1,8 @@
-"""How often an account or an address may ask. Counting never stops the service: no store, no limit.
+"""Throttles, by account and by address.
 
-Limits are counted in fixed windows by the `limits` library, in Redis where several processes
-share them, otherwise in the memory of the one web process.
+The `limits` library counts requests in fixed windows: in Redis where several processes share the
+counters, otherwise in the memory of the one web process. If the store fails, nothing is throttled;
+an outage of the store is no outage of the service.
 """
 
 import logging
@@ -22,7 +23,7 @@ from carprice.http.errors import RetryLater
 
 logger = logging.getLogger(__name__)
 
-OUTAGE_SECONDS = 5  # how long counting pauses after the store failed
+OUTAGE_SECONDS = 5  # how long counting pauses after the store has failed
 STORE_TIMEOUT_SECONDS = 0.3
 
 
@@ -48,12 +49,12 @@ def count_request(request: HttpRequest, scope: str) -> None:
 
 
 def check(scope: str, key: str) -> None:
-    """Raise TooManyRequests if `key` has used up its limit, counting nothing."""
+    """Raise TooManyRequests if `key` has used up its limit, without counting."""
     _refuse_unless(_limiter().test, scope, key)
 
 
 def address(request: HttpRequest) -> str:
-    """The client's address: what the outermost trusted proxy saw."""
+    """The client's address, as the outermost trusted proxy saw it."""
     forwarded = request.META.get("HTTP_X_FORWARDED_FOR", "").split(",")
     if settings.TRUSTED_PROXIES and len(forwarded) >= settings.TRUSTED_PROXIES:
         return str(forwarded[-settings.TRUSTED_PROXIES].strip())
@@ -61,7 +62,7 @@ def address(request: HttpRequest) -> str:
 
 
 def reset() -> None:
-    """Forget every count."""
+    """Set all counters to zero."""
     _limiter().storage.reset()
 
 
@@ -92,12 +93,12 @@ class _Outage:
 _outage = _Outage()
 
 
+_limiter_lock = threading.Lock()
+
+
 def _limiter() -> FixedWindowRateLimiter:
-    with _making:  # threads must not import the store's client at the same moment
+    with _limiter_lock:  # threads must not import the store's client at the same moment
         return _make_limiter()
-
-
-_making = threading.Lock()
 
 
 @cache

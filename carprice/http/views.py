@@ -1,4 +1,4 @@
-"""What every JSON route shares: the order in which requests are refused."""
+"""Base views of the JSON routes. They decide the order in which a request is refused."""
 
 from typing import Any, ClassVar
 
@@ -15,7 +15,7 @@ from carprice.http import throttling
 from carprice.http.errors import InvalidInput
 from carprice.http.parsers import BODY
 
-# A browser that shows an answer of data as a page lets it do nothing.
+# For answers that are data: a browser that shows one as a page loads and runs nothing.
 DATA_POLICY = "default-src 'none'; frame-ancestors 'none'"
 BROWSABLE_PAGES_POLICY = {"style-src": ["'self'", "'unsafe-inline'"]}
 
@@ -26,7 +26,10 @@ class ApiView(APIView):
     throttle_scopes: ClassVar[dict[str, str]] = {}  # by method; all others count as "other"
 
     def check_throttles(self, request: Request) -> None:
-        """Run last by `initial`, after authentication; checks what must precede throttling too."""
+        """Check the method and the body as well, which the contract has just before throttling.
+
+        `initial` calls this last, after authentication.
+        """
         if request.method not in self.allowed_methods:
             self.http_method_not_allowed(request)
         length = request.META.get("CONTENT_LENGTH") or "0"
@@ -47,7 +50,8 @@ class ApiView(APIView):
         self, request: Request, response: Response, *args: Any, **kwargs: Any
     ) -> Response:
         response = super().finalize_response(request, response, *args, **kwargs)
-        # What is answered on purpose is no error of ours to log; what failed has been logged.
+        # Django logs 4xx and 5xx answers that are not marked as logged. Those of this method were
+        # made on purpose, or have been logged where they failed.
         response._has_been_logged = True  # type: ignore[attr-defined]  # noqa: SLF001
         if request.accepted_renderer.format == "api":  # its pages style some elements inline
             response._csp_update = BROWSABLE_PAGES_POLICY  # type: ignore[attr-defined]  # noqa: SLF001
@@ -64,7 +68,7 @@ class ApiView(APIView):
 
 
 class PublicApiView(ApiView):
-    """A route that needs no credential and looks at none."""
+    """A route that needs no credential and ignores any."""
 
     authentication_classes = []
     permission_classes = [AllowAny]

@@ -246,7 +246,7 @@ def test_a_link_holds_one_cursor_however_far_one_walks(user: User) -> None:
 )
 def test_a_page_is_found_by_the_index_alone(pages: CursorPages, user: User, index: str) -> None:
     write(user, 3)
-    _, cursor, _ = pages._cut(LedgerEntry.objects.filter(account_id=user.pk), None, 2)
+    _, cursor, _ = pages._fetch(LedgerEntry.objects.filter(account_id=user.pk), None, 2)
     assert cursor
     rows = LedgerEntry.objects.filter(pages._beyond(LedgerEntry, cursor), account_id=user.pk)
     connection.check_constraints()  # pending ones are in an index's way
