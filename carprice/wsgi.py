@@ -8,7 +8,7 @@ django_application = get_wsgi_application()
 
 from django.conf import settings  # noqa: E402  # readable only now
 
-from carprice.server.chunked_bodies import KnownLength  # noqa: E402
+from carprice.server.chunked_bodies import ChunkedBodyBuffer  # noqa: E402
 from carprice.server.work_slots import WorkSlots  # noqa: E402
 
-application = KnownLength(WorkSlots(django_application, settings.WEB_THREADS))
+application = ChunkedBodyBuffer(WorkSlots(django_application, settings.WEB_THREADS))

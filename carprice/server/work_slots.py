@@ -1,7 +1,7 @@
-"""How many requests of a web process are at work at a time; those that wait do not count.
+"""A limit on how many requests of a web process work at a time; those that wait do not count.
 
-A process has many more threads than slots, so that requests may wait for a prediction to end. What
-bounds the work, and with it the database connections in use, is a semaphore.
+A process has many more threads than slots, so that requests may wait for a prediction to end. A
+semaphore limits those that work, and with them the database connections in use.
 """
 
 import threading
@@ -13,7 +13,7 @@ from django.db import connection
 
 Application = Callable[[dict[str, Any], Callable[..., Any]], Iterable[bytes]]
 
-_current = threading.local()  # the semaphore that this thread's request has acquired
+_thread = threading.local()  # its `slots` is the semaphore that this thread's request has acquired
 
 
 class WorkSlots:
@@ -21,25 +21,25 @@ class WorkSlots:
 
     def __init__(self, application: Application, count: int) -> None:
         self._application = application
-        self._free = threading.BoundedSemaphore(count)
+        self._slots = threading.BoundedSemaphore(count)
 
     def __call__(self, environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
-        with self._free:
-            _current.slots = self._free
+        with self._slots:
+            _thread.slots = self._slots
             try:
                 return self._application(environ, start_response)
             finally:
-                _current.slots = None
+                _thread.slots = None
 
 
 @contextmanager
 def released() -> Iterator[None]:
-    """Until the end, another request may have this one's slot and its database connection."""
-    slots: threading.BoundedSemaphore | None = getattr(_current, "slots", None)
-    if slots is None:  # nobody else waits for one: a test, or a shell
+    """Within this, another request may have this one's slot and its database connection."""
+    slots: threading.BoundedSemaphore | None = getattr(_thread, "slots", None)
+    if slots is None:  # outside of a web process: a test, or a shell
         yield
         return
-    connection.close()  # which gives it back to the pool
+    connection.close()  # the pool gets it back
     slots.release()
     try:
         yield

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from django.test import Client
 
-from carprice.server.chunked_bodies import KnownLength
+from carprice.server.chunked_bodies import ChunkedBodyBuffer
 from testing.api_routes import LIMIT, wrong_with
 from testing.bad_input import World, changed, everything
 
@@ -24,7 +24,7 @@ def top_up(world: World, body: bytes, **changes: Any) -> Any:
     """Ask for one as a server would; what is None is left out."""
     client = Client()
     handler = client.handler
-    server = KnownLength(lambda environ, _: handler(environ))
+    server = ChunkedBodyBuffer(lambda environ, _: handler(environ))
     client.handler = lambda environ: server(environ, None)  # type: ignore[assignment]
     environ = {
         "REQUEST_METHOD": "POST",
