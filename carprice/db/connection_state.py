@@ -1,4 +1,4 @@
-"""Connections whose state nobody knows any longer."""
+"""Connections that an exception may have left in a state that Django does not know."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def is_in_transaction() -> bool:
 
 
 def discard_connection() -> None:
-    """Drop this thread's connection, whatever state it is in; the next use makes another."""
+    """Close this thread's connection, whatever its state; the next use opens another."""
     try:
         connection.close()
     finally:

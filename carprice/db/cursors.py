@@ -36,18 +36,18 @@ def execute(statement: str, *parameters: Any) -> None:
 
 def instance(model: type[M], names: Sequence[str], values: Sequence[Any]) -> M:
     """A model instance from the values of some of its columns; the others are deferred."""
-    found = dict(zip(names, values, strict=True))
+    value_of = dict(zip(names, values, strict=True))
     columns = model._meta.concrete_fields  # noqa: SLF001  # a public API in spite of its name
-    fields = [field for field in columns if field.attname in found]
+    fields = [field for field in columns if field.attname in value_of]
     return model.from_db(
         connection.alias,
         [field.attname for field in fields],
-        [_restore(field, found[field.attname]) for field in fields],
+        [_to_python(field, value_of[field.attname]) for field in fields],
     )
 
 
-def _restore(field: Field[Any, Any], value: Any) -> Any:
-    """A column's value as Python has it: SQLite keeps a UUID as text and a truth as a number."""
+def _to_python(field: Field[Any, Any], value: Any) -> Any:
+    """A column's value as Python has it: SQLite stores a UUID as text and a boolean as a number."""
     if isinstance(value, str) and isinstance(getattr(field, "target_field", field), UUIDField):
         return UUID(value)
     return bool(value) if isinstance(field, BooleanField) else value

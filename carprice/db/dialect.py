@@ -24,7 +24,7 @@ def now(offset: timedelta = timedelta()) -> str:
 
 
 def as_json(expression: str) -> str:
-    """A text as the value of a JSON column."""
+    """A text expression as the value of a JSON column."""
     return f"CAST({expression} AS jsonb)" if connection.vendor == "postgresql" else expression
 
 
@@ -35,10 +35,10 @@ def greatest(*expressions: str) -> str:
 
 
 class Moment(Value):
-    """A time to compare with, or to put into, a column that the database's clock fills.
+    """A time to compare with, or to write into, a column that the database's clock fills.
 
-    SQLite keeps times as text, and where Python writes six decimals its clock writes three: the
-    same time in the other writing would be another time.
+    SQLite stores times as text. Python would write one with six decimals and SQLite's clock writes
+    three, so that equal times would differ as text. Here a whole millisecond has three.
     """
 
     def __init__(self, moment: datetime) -> None:

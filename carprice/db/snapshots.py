@@ -1,4 +1,4 @@
-"""Reading everything in one state of the database."""
+"""Reading whole tables in one state of the database."""
 
 from __future__ import annotations
 
@@ -11,33 +11,43 @@ from carprice.db.cursors import execute
 
 
 def lift_statement_timeout() -> None:
-    """Let this session's statements take their time: an operator's command may scan everything."""
+    """Let this session's statements take long: an operator's command may read whole tables."""
     if connection.vendor == "postgresql":
         execute("SET statement_timeout = 0")
 
 
+# An audit compares tables with each other, so all of its queries must see the database as of one
+# moment while others write. On PostgreSQL that is a transaction at REPEATABLE READ; READ ONLY makes
+# sure that an audit changes nothing. It may take minutes, so the limits on statements and idle
+# transactions, meant for requests, are lifted for this transaction (SET LOCAL).
+#
+# The audit's queries read whole tables and stop at a LIMIT of breaches, of which there are normally
+# none. The planner would expect to find that many soon and look rows up one by one, which takes
+# far longer for whole tables. With those plans switched off it joins by hashing, in more memory.
+#
+# On SQLite a deferred transaction that only reads sees one state, and in WAL mode keeps nobody from
+# writing. Django's own transactions are immediate and would.
 _BEGIN_SNAPSHOT = {
     "postgresql": [
         "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY",
         "SET LOCAL statement_timeout = 0",
         "SET LOCAL idle_in_transaction_session_timeout = 0",
-        # Whole tables are read, by hash joins. Told of a LIMIT, the planner would rather look rows
-        # up one by one, hoping to find as many soon.
         "SET LOCAL enable_indexscan = off",
         "SET LOCAL enable_nestloop = off",
         "SET LOCAL enable_mergejoin = off",
         "SET LOCAL work_mem = '64MB'",
         "SET LOCAL jit = off",
     ],
-    "sqlite": ["BEGIN DEFERRED"],  # one that only reads keeps nobody from writing
+    "sqlite": ["BEGIN DEFERRED"],
 }
 
 
 @contextmanager
 def snapshot() -> Iterator[None]:
-    """For queries over everything: all see the database as of one moment, and may take their time.
+    """Within this, all queries see one state of the database, and may take long.
 
-    On PostgreSQL nothing can be written inside. Within a transaction, that decides what is seen.
+    On PostgreSQL nothing can be written. Within a transaction this does nothing: the transaction
+    decides what its queries see.
     """
     if connection.in_atomic_block:
         yield

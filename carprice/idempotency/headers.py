@@ -1,4 +1,4 @@
-"""The API's adapter: the header `Idempotency-Key`, and answers that are given again."""
+"""The API's adapter: the header `Idempotency-Key`, and answers that are replayed."""
 
 import hashlib
 import json
@@ -19,7 +19,7 @@ HEADER = "Idempotency-Key"
 REPLAYED = "Idempotent-Replayed"
 MAX_KEY_LENGTH = 255
 
-# For `extend_schema(parameters=...)` of a view that answers by `respond_once`.
+# For `extend_schema(parameters=...)` of a view that uses `respond_once`.
 PARAMETERS = [
     OpenApiParameter(
         HEADER,
@@ -52,9 +52,9 @@ def respond_once(
 ) -> Response:
     """The answer of `respond`, or the stored one if the request's key was used before.
 
-    `admit` raises RetryLater where there is no room for new work. The contract has that before
-    anything that is wrong with the request, but a stored answer is given all the same. `subject`
-    names the member of the body that has the id of the object whose data it repeats.
+    `admit` raises RetryLater if there is no room for new work. By the contract that comes before
+    any other refusal, but after a stored answer: replaying one is no new work. `subject` names the
+    member of the body that has the id of the object whose data the body repeats.
     """
     key = request.headers.get(HEADER)
     if key is None:
@@ -96,7 +96,7 @@ def _fingerprint(request: Request) -> str:
 
 
 def _canonical(value: Any) -> Any:
-    """The same for 1 and 1.0, which JSON does not tell apart."""
+    """The same for 1 and 1.0, which are one number in JSON."""
     if isinstance(value, dict):
         return {key: _canonical(item) for key, item in value.items()}
     if isinstance(value, list):

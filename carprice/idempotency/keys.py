@@ -14,7 +14,14 @@ from carprice.idempotency.models import IdempotencyKey
 KEPT_FOR = timedelta(hours=24)
 PURGED_AT_ONCE = 1000
 
-# Waits for a request with the same key that is being answered; an expired key makes room.
+# A key is taken by an INSERT that becomes an UPDATE if the key exists (an upsert). Of several
+# requests with one key at the same moment, the database lets the first INSERT through and has the
+# others wait for its transaction to end:
+# - if it committed, the key exists and is young. The condition does not hold, nothing is changed or
+#   returned, and the others give the stored answer again;
+# - if it was rolled back, because the request was refused, the next one inserts the key;
+# - a key that has expired is overwritten, as if it had been purged.
+# `get_or_create` has no such update, and on a conflict needs a savepoint and a second query.
 _TAKE = """
     INSERT INTO idempotency_idempotencykey
         (user_id, key, fingerprint, status, body, location, created_at)
@@ -28,13 +35,13 @@ _TAKE = """
 
 
 def take(user_id: UUID, key: str, fingerprint: str) -> bool:
-    """Whether the key was free, and is now this transaction's."""
+    """Whether the key was free and now belongs to this transaction."""
     statement = _TAKE.format(now=dialect.now(), expired=dialect.now(-KEPT_FOR))
     return cursors.fetch_one(statement, user_id, key, fingerprint) is not None
 
 
 def find(user_id: UUID, key: str) -> IdempotencyKey:
-    """A key that another request has taken."""
+    """A key that an earlier request has taken, with its answer."""
     return IdempotencyKey.objects.get(user_id=user_id, key=key)
 
 
@@ -47,7 +54,7 @@ def store_answer(
     location: str = "",
     subject_id: UUID | None = None,
 ) -> None:
-    """Keep the answer with a key that this transaction has taken."""
+    """Store the answer with a key that this transaction has taken."""
     IdempotencyKey.objects.filter(user_id=user_id, key=key).update(
         status=status, body=body, location=location, subject_id=subject_id
     )
@@ -57,13 +64,14 @@ def redact(subject_id: UUID, replacements: Mapping[str, Any]) -> None:
     """Replace members of the stored bodies that repeat an object's data."""
     for row in IdempotencyKey.objects.filter(subject_id=subject_id):
         body = {**json.loads(row.body), **replacements}
-        # A request that takes the key over meanwhile makes the answer that of another object.
-        same = IdempotencyKey.objects.filter(pk=row.pk, subject_id=subject_id)
-        same.update(body=json.dumps(body))
+        # Filtered by subject once more: meanwhile a request may have taken an expired key over, and
+        # its answer is about another object.
+        unchanged = IdempotencyKey.objects.filter(pk=row.pk, subject_id=subject_id)
+        unchanged.update(body=json.dumps(body))
 
 
 def purge_expired() -> None:
-    """Delete some of the keys that are kept no longer."""
+    """Delete the oldest expired keys, PURGED_AT_ONCE at most."""
     expired = IdempotencyKey.objects.filter(created_at__lt=Now() - KEPT_FOR)
     oldest = expired.order_by("created_at").values_list("pk", flat=True)[:PURGED_AT_ONCE]
     if primary_keys := list(oldest):

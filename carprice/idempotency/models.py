@@ -4,9 +4,9 @@ from django.db.models.functions import Now
 
 
 class IdempotencyKey(models.Model):
-    """A key that a request named, with the first answer to it, kept to be given again.
+    """A key that a request has named, with the answer to that request.
 
-    Written in the transaction that does the work, so there is never one without the other.
+    Written in the transaction that does the work, so that there is never one without the other.
     """
 
     user = models.ForeignKey(
