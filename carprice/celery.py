@@ -1,4 +1,4 @@
-"""The Celery application. It notifies workers and runs their pool; no result backend is used."""
+"""The Celery application: it notifies workers and runs their pools. It has no result backend."""
 
 import os
 from typing import Any
@@ -34,12 +34,12 @@ def start_pool_process(**_: Any) -> None:
 
 @task_prerun.connect
 def replace_broken_connection(**_: Any) -> None:
-    """Connections are kept between tasks; one that broke or grew old is replaced first."""
+    """Connections are kept between tasks; one that is broken or too old is replaced first."""
     from django.db import close_old_connections
 
     from carprice.db import connection_state
 
-    if connection_state.is_in_transaction():  # a time limit came between two tasks
+    if connection_state.is_in_transaction():  # a time limit struck between two tasks
         connection_state.discard_connection()
     close_old_connections()
 
@@ -48,8 +48,9 @@ def replace_broken_connection(**_: Any) -> None:
 def discard_connection_after_failure(state: str, **_: Any) -> None:
     """A task that failed may have left the connection in a state that Django does not know.
 
-    Its time limit is an exception that a signal raises, be it within a BEGIN. The transaction would
-    stay open while the process waits for its next task, and on SQLite keep everybody from writing.
+    A time limit is an exception that a signal handler raises anywhere, even within a BEGIN. The
+    transaction would stay open while the process waits for its next task, and on SQLite it would
+    keep all other processes from writing.
     """
     from carprice.db import connection_state
 

@@ -12,8 +12,8 @@ from carprice.settings import PORT, WEB_PROCESSES, WEB_THREADS, WEB_WAITERS
 bind = f"{os.environ.get('BIND_HOST', '127.0.0.1')}:{PORT}"
 worker_class = "gthread"
 workers = WEB_PROCESSES
-threads = WEB_THREADS + WEB_WAITERS  # so many work at a time, and so many wait
-preload_app = False  # connections must not be shared by forked processes
+threads = WEB_THREADS + WEB_WAITERS  # those that work at a time, and those that wait
+preload_app = False  # forked processes must not share connections
 timeout = 30
 graceful_timeout = 25
 keepalive = 30
@@ -30,7 +30,8 @@ M_MMAP_THRESHOLD = -3  # from malloc.h
 def give_large_blocks_back() -> None:
     """Have glibc return freed blocks of a megabyte and more, such as Argon2's, to the system.
 
-    By default it keeps them once it has seen one: some 20 MiB for each thread that ever hashed.
+    By default it keeps such blocks once one was freed: some 20 MiB for each thread that ever
+    hashed a password.
     """
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None)  # only glibc has it
     if mallopt:
@@ -41,7 +42,7 @@ give_large_blocks_back()
 
 
 def post_worker_init(worker: object) -> None:
-    """What is loaded now stays for ever: the garbage collector need not look at it again."""
+    """Keep the garbage collector from looking at what is loaded now, which stays forever."""
     gc.collect()
     gc.freeze()
     gc.set_threshold(10_000, 20, 20)

@@ -26,10 +26,10 @@ DEBUG = flag("DEBUG", default=False)
 ALLOWED_HOSTS = words("ALLOWED_HOSTS", ["localhost", "127.0.0.1", "[::1]"])
 CSRF_TRUSTED_ORIGINS = words("CSRF_TRUSTED_ORIGINS", [])
 
-# With HTTPS the site answers on https only; without, it is meant for localhost.
+# With HTTPS the site redirects http to https; without, it is meant for localhost.
 HTTPS = flag("HTTPS", default=False)
 SECURE_SSL_REDIRECT = HTTPS
-SECURE_REDIRECT_EXEMPT = [r"^healthz$", r"^readyz$", r"^metrics$"]  # asked from inside, over http
+SECURE_REDIRECT_EXEMPT = [r"^healthz$", r"^readyz$", r"^metrics$"]  # probed from inside, over http
 SECURE_HSTS_SECONDS = 31_536_000 if HTTPS else 0
 SECURE_HSTS_INCLUDE_SUBDOMAINS = HTTPS
 SECURE_HSTS_PRELOAD = HTTPS
@@ -167,8 +167,9 @@ POSTGRESQL_OPTIONS = {
     ),
 }
 WEB_THREADS = integer("WEB_THREADS", 4, low=1, high=64)
-# Web processes share connections among their threads: one for each that works, and one for the
-# thread that looks which awaited predictions have ended. What does not connect at once is a 503.
+# The threads of a web process share a pool of connections: one for each thread that works, and one
+# for the thread that looks which awaited predictions have ended. A request that gets none within
+# the timeout is a 503.
 POOL_OPTIONS = {"min_size": 1, "max_size": WEB_THREADS + 1, "timeout": 2, "reconnect_timeout": 1}
 SQLITE_OPTIONS = {
     "transaction_mode": "IMMEDIATE",  # a transaction that reads first would fail to upgrade
@@ -187,9 +188,9 @@ ON_POSTGRESQL = DATABASES["default"]["ENGINE"].endswith("postgresql")
 DATABASES["default"].setdefault("OPTIONS", {}).update(
     POSTGRESQL_OPTIONS if ON_POSTGRESQL else SQLITE_OPTIONS
 )
-if not ON_POSTGRESQL:  # in memory, threads and processes could not share it
+if not ON_POSTGRESQL:  # threads and processes could not share a test database in memory
     DATABASES["default"]["TEST"] = {"NAME": VAR_DIR / "test.sqlite3"}
-elif flag("DATABASE_POOL", default=False):  # as `carprice.gunicorn` has it
+elif flag("DATABASE_POOL", default=False):  # set by `carprice.gunicorn`
     DATABASES["default"]["OPTIONS"]["pool"] = POOL_OPTIONS
     DATABASES["default"]["CONN_MAX_AGE"] = 0
 
@@ -199,13 +200,15 @@ BROKER_URL = env.broker("CELERY_BROKER_URL")
 BROKER_KIND = env.BROKER_KINDS[BROKER_URL.partition(":")[0]]
 BROKER_DIR = VAR_DIR / "broker"
 
-# Publishing is bounded to about a second; the sweep repeats what it drops.
+# Publishing gives up after about a second; the sweep notifies again.
 PUBLISH_TRANSPORT_OPTIONS: dict[str, dict[str, Any]] = {
     "redis": {"socket_timeout": 1, "socket_connect_timeout": 0.5, "max_retries": 0},
     "amqp": {"confirm_publish": True, "read_timeout": 2, "write_timeout": 2, "max_retries": 0},
     "embedded": {"directory": str(BROKER_DIR)},
 }
 CONSUME_TRANSPORT_OPTIONS: dict[str, dict[str, Any]] = {
+    # Messages of a worker that died are delivered again after a minute, and looked for every five
+    # seconds; a connection that died is noticed within half a minute.
     "redis": {
         "socket_timeout": 5,
         "socket_keepalive": True,
@@ -228,7 +231,7 @@ CELERY_ACCEPT_CONTENT = ["json"]
 CELERY_TASK_IGNORE_RESULT = True
 CELERY_TASK_ACKS_LATE = True
 CELERY_TASK_REJECT_ON_WORKER_LOST = True
-CELERY_WORKER_LOST_WAIT = 0.5  # nobody waits for a result; the slot of a lost process is needed
+CELERY_WORKER_LOST_WAIT = 0.5  # no result is awaited, and the lost process must be replaced
 CELERY_TASK_PUBLISH_RETRY = False
 CELERY_TASK_PUBLISH_RETRY_POLICY = {"max_retries": 0}
 CELERY_TASK_SOFT_TIME_LIMIT = 10
@@ -246,11 +249,12 @@ CELERY_WORKER_HIJACK_ROOT_LOGGER = False
 # Connections outlive a task; `carprice.celery` closes broken ones before each task.
 CELERY_DB_REUSE_MAX = 1000
 
-# SQLite has one writer, and throttles that no Redis shares are counted in one process.
+# One process, unless PostgreSQL lets several write and Redis lets them share the counters of the
+# throttles.
 WEB_PROCESSES = integer(
     "WEB_PROCESSES", 2 if ON_POSTGRESQL and BROKER_KIND == "redis" else 1, low=1, high=64
 )
-# Requests of one process that may wait for a prediction to end, besides those at work.
+# How many requests of one process may wait for a prediction to end, besides those that work.
 WEB_WAITERS = integer("WEB_WAITERS", 60, low=0, high=1000)
 
 # --- Predictions ---------------------------------------------------------------------------------
@@ -258,22 +262,24 @@ WEB_WAITERS = integer("WEB_WAITERS", 60, low=0, high=1000)
 MODELS_DIR = VAR_DIR / "models"
 CREDIT_CEILING = 1_000_000_000  # on one account; also a database constraint
 TOP_UP_LIMIT = 1_000_000
-LEDGER_SUBJECT_VIEW = "prediction"  # the page about what a ledger entry pays for
+LEDGER_SUBJECT_VIEW = "prediction"  # the URL name of the page about what a ledger entry pays for
 CLAIM_ROWS = integer("CLAIM_ROWS", 64, low=1, high=1000)
 LEASE_SECONDS = seconds("LEASE_SECONDS", 20, low=1)  # more than the task's hard time limit
 DEADLINE_SECONDS = seconds("DEADLINE_SECONDS", 600, low=1)
 SWEEP_SECONDS = seconds("SWEEP_SECONDS", 2, low=0.1)
 MAX_ATTEMPTS = 3
-RETRY_SECONDS = seconds("RETRY_SECONDS", 1, low=0)  # before a second try; four times that, a third
-# How long rows wait for a worker that can load their model, and a predictor is sold without one.
+# The pause before the second attempt; before the third it is four times as long.
+RETRY_SECONDS = seconds("RETRY_SECONDS", 1, low=0)
+# How long rows wait for a worker that can load their model, and how long a predictor stays on sale
+# without one.
 MODEL_TIMEOUT_SECONDS = seconds("MODEL_TIMEOUT_SECONDS", 30, low=0)
-# Queued predictions, of everybody and of one user; submissions beyond are told to come later.
+# How many predictions may be queued, of all users and of one; submissions beyond are a 429.
 QUEUE_LIMIT = integer("QUEUE_LIMIT", 50_000, low=1, high=10_000_000)
 QUEUE_LIMIT_PER_USER = integer("QUEUE_LIMIT_PER_USER", 20_000, low=1, high=10_000_000)
 
 # --- Limits on what a stranger can send ----------------------------------------------------------
 
-# Counters live in Redis where it is the broker, otherwise in the (single) web process.
+# The counters are in Redis if that is the broker, otherwise in the (single) web process.
 THROTTLE_STORAGE_URL = env.throttle_storage(
     "THROTTLE_STORAGE_URL", BROKER_URL if BROKER_KIND == "redis" else "memory://"
 )
@@ -314,7 +320,7 @@ SIMPLE_JWT = {
     "ACCESS_TOKEN_LIFETIME": timedelta(minutes=30),
     "REFRESH_TOKEN_LIFETIME": timedelta(days=14),
     "AUTH_TOKEN_CLASSES": ["accounts.tokens.SessionAccessToken"],
-    "AUTH_HEADER_TYPES": ["Bearer", "bearer"],  # clients may repeat the token_type they got
+    "AUTH_HEADER_TYPES": ["Bearer", "bearer"],  # clients may copy the token_type they received
 }
 SPECTACULAR_SETTINGS = {
     "TITLE": "Carprice",
@@ -334,7 +340,7 @@ SPECTACULAR_SETTINGS = {
         "drf_spectacular.hooks.postprocess_schema_enums",
         "carprice.http.schema.complete",
     ],
-    "ENUM_GENERATE_CHOICE_DESCRIPTION": False,  # the words say it
+    "ENUM_GENERATE_CHOICE_DESCRIPTION": False,  # it would repeat each value
 }
 
 LOG_LEVEL = env.one_of("LOG_LEVEL", "INFO", ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"))
@@ -349,6 +355,6 @@ LOGGING = {
             name: {"level": LOG_LEVEL}
             for name in ("carprice", "accounts", "billing", "mlmodels", "predictions")
         },
-        "django.request": {"level": "ERROR"},  # every 4xx would be a line otherwise
+        "django.request": {"level": "ERROR"},  # without a warning for every 4xx
     },
 }

@@ -1,4 +1,4 @@
-"""Admin pages for rows that are looked at and never edited."""
+"""A base class of admin pages whose rows cannot be edited."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""Errors outside of any view: a page for a browser, the error body for everything else."""
+"""Answers to errors that no view handles: a page for a browser, else the API's error body."""
 
 import sys
 
@@ -49,7 +49,7 @@ def server_error(request: HttpRequest) -> HttpResponse:
 
 def _answer(request: HttpRequest, refusal: Refusal) -> HttpResponse:
     if "text/html" in request.META.get("HTTP_ACCEPT", ""):
-        # Without the request: its context processors may need the database that has failed.
+        # Rendered without the request, whose context processors may need the failed database.
         context = {"status": refusal.status, "sentence": refusal.sentence}
         return HttpResponse(render_to_string("error.html", context), status=refusal.status)
     return JsonResponse(error_body(refusal.code, refusal.sentence), status=refusal.status)

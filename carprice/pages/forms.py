@@ -1,4 +1,4 @@
-"""What every page's form asks of its fields: given once, real characters, plain digits."""
+"""The base form of pages, and number fields: each value once, valid text, plain digits."""
 
 from typing import Any
 
@@ -7,7 +7,7 @@ from django.core.exceptions import ValidationError
 
 
 class StrictForm(forms.Form):
-    """Refuses a field given twice, of which Django would take the last, and what is not UTF-8."""
+    """Refuses a repeated field, of which Django would take the last, and what is not UTF-8."""
 
     def clean(self) -> dict[str, Any] | None:
         for name in self.fields:
@@ -19,18 +19,18 @@ class StrictForm(forms.Form):
         return super().clean()
 
     def _values_of(self, name: str) -> list[str]:
-        values = getattr(self.data, "getlist", None)  # a plain mapping holds one of each
-        return values(self.add_prefix(name)) if values else []
+        getlist = getattr(self.data, "getlist", None)  # a plain mapping has one value of each
+        return getlist(self.add_prefix(name)) if getlist else []
 
 
 class _PlainDigits:
-    """For a number field: Python also reads 1_0 and the digits of other scripts as numbers."""
+    """Makes a number field refuse 1_0 and the digits of other scripts, which Python accepts."""
 
     def to_python(self, value: Any) -> Any:
         text = str(value)
         if not text.isascii() or "_" in text:
             raise ValidationError("Enter a number in the digits 0 to 9.", code="invalid")
-        return super().to_python(value)  # type: ignore[misc]  # of the field it is mixed into
+        return super().to_python(value)  # type: ignore[misc]  # the field's
 
 
 class IntegerField(_PlainDigits, forms.IntegerField):

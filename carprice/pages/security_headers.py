@@ -1,4 +1,4 @@
-"""Which pages may load what: the Content-Security-Policy of each answer."""
+"""The Content-Security-Policy of each answer: what a page may load."""
 
 from csp.constants import HEADER
 from csp.middleware import CSPMiddleware
@@ -6,7 +6,7 @@ from django.http import HttpRequest, HttpResponseBase
 
 
 class ContentSecurityPolicy(CSPMiddleware):
-    """The settings' policy, for each answer that does not bring its own."""
+    """Adds the policy of the settings to answers that have none of their own."""
 
     def process_response(
         self, request: HttpRequest, response: HttpResponseBase

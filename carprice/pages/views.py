@@ -1,4 +1,4 @@
-"""What pages share: a form whose service may refuse, limits, and links that stay on this site."""
+"""Base views of pages: forms whose service may refuse, fragments, redirects within the site."""
 
 from collections.abc import Callable
 from functools import wraps
@@ -19,7 +19,7 @@ from carprice.pages.forms import add_errors
 
 R = TypeVar("R", bound=HttpResponseBase)
 
-LONGEST_NEXT = 2000
+MAX_NEXT_LENGTH = 2000  # Django raises for a redirect to an address of more than 2048 characters
 
 
 class ServiceFormView(FormView):  # type: ignore[type-arg]  # generic only in the stubs
@@ -56,12 +56,12 @@ class ServiceFormView(FormView):  # type: ignore[type-arg]  # generic only in th
 
 
 def is_htmx(request: HttpRequest) -> bool:
-    """Whether htmx asks, for a fragment of a page."""
+    """Whether htmx sent the request, for a fragment of a page."""
     return bool(request.htmx)  # type: ignore[attr-defined]  # set by its middleware
 
 
 def signed_in_fragment(view: Callable[..., HttpResponse]) -> Callable[..., HttpResponse]:
-    """Like login_required; where a session ends while a page polls, the whole page reloads."""
+    """Like login_required, but a page whose session ends while it polls reloads as a whole."""
 
     @wraps(view)
     def wrapped(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
@@ -73,7 +73,7 @@ def signed_in_fragment(view: Callable[..., HttpResponse]) -> Callable[..., HttpR
 
 
 def missing_is_404(view: Callable[..., R]) -> Callable[..., R]:
-    """What a service does not find is a page that does not exist."""
+    """Answer 404 where a service raises NotFound."""
 
     @wraps(view)
     def wrapped(*args: Any, **kwargs: Any) -> R:
@@ -91,6 +91,6 @@ def safe_next(request: HttpRequest, default: str) -> str:
     allowed = url_has_allowed_host_and_scheme(
         target, allowed_hosts={request.get_host()}, require_https=request.is_secure()
     )
-    # `redirect` takes what has no slash for the name of a page, and Django refuses a longer one.
-    fits = target.startswith("/") and len(iri_to_uri(target)) <= LONGEST_NEXT
-    return target if allowed and fits else default
+    # `redirect` would take a target that has no slash for the name of a URL pattern.
+    usable = target.startswith("/") and len(iri_to_uri(target)) <= MAX_NEXT_LENGTH
+    return target if allowed and usable else default

@@ -73,15 +73,15 @@ def check_port() -> None:
 def supervise() -> int:
     """Run the processes until a signal ends them; returns the supervisor's exit status.
 
-    The supervisor is in a session of its own and gets one signal from here, whether this process
-    was interrupted, terminated or lost its terminal.
+    The supervisor is in a session of its own, so that it gets one signal, from here, whether this
+    process was interrupted, terminated or lost its terminal.
     """
     config = Path(settings.VAR_DIR) / "supervisord.conf"
     paths = {"var": settings.VAR_DIR, "base": settings.BASE_DIR, "python": sys.executable}
-    user = "user=root" if os.geteuid() == 0 else ""  # it asks to be told
+    user = "user=root" if os.geteuid() == 0 else ""  # supervisor warns root if this is left out
     config.write_text(SUPERVISOR.format(**paths, user=user, common=COMMON))
     signals = {signal.SIGINT, signal.SIGTERM, signal.SIGHUP}
-    signal.pthread_sigmask(signal.SIG_BLOCK, signals)  # none may come before there is a handler
+    signal.pthread_sigmask(signal.SIG_BLOCK, signals)  # until there are handlers
     process = subprocess.Popen(
         [sys.executable, "-m", "supervisor.supervisord", "-c", config],
         start_new_session=True,
