@@ -72,14 +72,7 @@ def respond_once(
             return _replay(user_id, key, fingerprint)
         admit()
         response = respond()
-        keys.store_answer(
-            user_id,
-            key,
-            status=response.status_code,
-            body=json.dumps(response.data, cls=JSONEncoder),
-            location=response.headers.get("Location", ""),
-            subject_id=UUID(str(response.data[subject])) if subject else None,
-        )
+        _store(user_id, key, response, subject)
     return response
 
 
@@ -102,6 +95,17 @@ def _canonical(value: Any) -> Any:
     if isinstance(value, list):
         return [_canonical(item) for item in value]
     return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
+def _store(user_id: UUID, key: str, response: Response, subject: str | None) -> None:
+    keys.store_answer(
+        user_id,
+        key,
+        status=response.status_code,
+        body=json.dumps(response.data, cls=JSONEncoder),
+        location=response.headers.get("Location", ""),
+        subject_id=UUID(str(response.data[subject])) if subject else None,
+    )
 
 
 def _replay(user_id: UUID, key: str, fingerprint: str) -> Response:
