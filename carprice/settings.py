@@ -126,7 +126,8 @@ TEMPLATES = [
                 "django.contrib.auth.context_processors.auth",
                 "django.contrib.messages.context_processors.messages",
                 "billing.context_processors.wallet",
-            ]
+            ],
+            "libraries": {"formatting": "carprice.pages.formatting"},
         },
     }
 ]
