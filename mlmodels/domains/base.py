@@ -126,6 +126,7 @@ class Domain:
     source: tuple[str, ...] = ()
     faults: tuple[str, ...] = ()
     out_of_scope: tuple[str, ...] = ()
+    decimals: int = 1  # of a value, wherever a person reads it
     relative_errors: bool = False
     derivations: tuple[Derivation, ...] = ()
     plausibility_checks: tuple[PlausibilityCheck, ...] = ()

@@ -363,6 +363,7 @@ DOMAIN = Domain(
     title="Price of a car",
     target="price",
     unit="USD",
+    decimals=0,
     caveat="Dollars of 1985: the models learned from 201 cars sold in the United States that year.",
     data_file="car_price.csv",
     features=FEATURES,

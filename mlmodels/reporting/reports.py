@@ -11,6 +11,7 @@ from functools import cached_property
 from itertools import pairwise
 from statistics import fmean, median
 
+from carprice.pages.formatting import number, percent
 from mlmodels.domains import DOMAINS
 from mlmodels.domains.base import Domain
 from mlmodels.models import PredictorVersion
@@ -298,12 +299,7 @@ class Report:
         return f"{self._plain(value)}{NO_BREAK}{self.version.unit}"
 
     def _plain(self, value: float) -> str:
-        """As `mlmodels/_quantity.html` writes it."""
-        return f"{value:,.{0 if self.version.unit == 'USD' else 1}f}"
-
-
-def percent(share: float) -> str:
-    return f"{100 * share:.1f}{NO_BREAK}%"
+        return number(value, self.domain.decimals)
 
 
 def _enumeration(texts: Sequence[str]) -> str:

@@ -75,7 +75,7 @@ def test_each_predictor_has_a_page_with_its_price_its_accuracy_and_its_limits(
 
         words = text(page)
         assert f"Estimate for {predictor.price} credits" in words
-        assert f"{version.metrics['mae']:,.{0 if version.unit == 'USD' else 1}f}" in words
+        assert f"{version.metrics['mae']:,.{domain.decimals}f}" in words
         assert f"{100 * version.metrics['coverage']:.1f} %" in words
         for expected in [predictor.title, predictor.algorithm, domain.caveat, version.label]:
             assert expected in words
