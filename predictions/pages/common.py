@@ -18,13 +18,13 @@ from mlmodels.domains.base import Domain
 from predictions import queue, services
 from predictions.models import Prediction
 
-Status = Prediction.Status
-
 SAVED = "Saved as a draft. Nothing is held or charged for it."
 
+View = Callable[[HttpRequest, UUID], HttpResponse]
 
-class OfPrediction(LoginRequiredMixin, ServiceFormView):
-    """A page about one of the user's own predictions."""
+
+class OwnPredictionView(LoginRequiredMixin, ServiceFormView):
+    """A page with a form about one of the user's own predictions."""
 
     throttle_scope = "submit"
 
@@ -37,13 +37,11 @@ class OfPrediction(LoginRequiredMixin, ServiceFormView):
         return DOMAINS[self.row.predictor.domain]
 
 
-# --- What a person does to a prediction ----------------------------------------------------------
-
-View = Callable[[HttpRequest, UUID], HttpResponse]
-
-
 def owner_required(view: View) -> View:
-    """Like login_required, but who has to sign in first is led to the prediction's page."""
+    """Like login_required, but signing in leads to the prediction's page.
+
+    The address itself may only take a POST.
+    """
 
     @wraps(view)
     def wrapped(request: HttpRequest, prediction_id: UUID) -> HttpResponse:

@@ -57,8 +57,8 @@ class EstimatePage(LoginRequiredMixin, ServiceFormView):
 
     def submit(self, form: FeaturesForm) -> HttpResponse:
         is_draft = "save" in self.request.POST
-        work = self._save if is_draft else self._buy
-        address, is_first = work(form.submitted_data)
+        submit = self._save if is_draft else self._buy
+        address, is_first = submit(form.submitted_data)
         if is_draft:
             messages.success(self.request, SAVED)
         elif not is_first:
@@ -66,12 +66,12 @@ class EstimatePage(LoginRequiredMixin, ServiceFormView):
         return redirect(address)
 
     def _buy(self, data: dict[str, Any]) -> tuple[str, bool]:
-        return buy_once(self.request, lambda: self._make(services.request_prediction, data))
+        return buy_once(self.request, lambda: self._create(services.request_prediction, data))
 
     def _save(self, data: dict[str, Any]) -> tuple[str, bool]:
-        return submit_once(self.request, lambda: self._make(services.create_draft, data))
+        return submit_once(self.request, lambda: self._create(services.create_draft, data))
 
-    def _make(self, service: Callable[..., Prediction], data: dict[str, Any]) -> str:
+    def _create(self, service: Callable[..., Prediction], data: dict[str, Any]) -> str:
         user = signed_in(self.request)
         row = service(user=user, predictor=self.predictor, data=data, explain=True)
         return reverse("prediction", args=[row.pk])

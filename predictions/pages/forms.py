@@ -21,15 +21,16 @@ from mlmodels.models import Predictor
 from mlmodels.signature import Feature, Signature
 from predictions.models import Prediction
 
-MAIN_FEATURES = 9  # shown first; the others wait folded, with typical values filled in
+MAIN_FEATURES = 9  # shown first; the others are folded away, with typical values filled in
 LONGEST_TEXT = 100  # characters in one field
-LONGEST_WORDS = 80  # characters shown of a value that no field can show
+LONGEST_NOT_SHOWN = 80  # characters listed of a value that no field can show
+UNKNOWN_CHOICE = "Choose one of the list."
 
 _CHECKS = (MaxLengthValidator(LONGEST_TEXT), ProhibitNullCharactersValidator())
 
 
 class NumberField(forms.Field):
-    """Reads a number; what is none stays text."""
+    """Reads a number. Text that is not one stays text, so that a draft can keep it."""
 
     widget = forms.NumberInput
 
@@ -45,14 +46,14 @@ class NumberField(forms.Field):
 
 
 class CategoryField(forms.ChoiceField):
-    """Reads any text, one of the choices or not."""
+    """Reads any text, one of the choices or not, so that a draft can keep it."""
 
     def clean(self, value: Any) -> str:
         return _text(value)
 
 
 def _text(value: Any) -> str:
-    """What a field was sent, as long as it can be kept. Raises ValidationError."""
+    """The text of a field. Raises ValidationError if it could not be stored."""
     text = "" if value is None else str(value)
     for check in _CHECKS:
         check(text)
@@ -60,95 +61,97 @@ def _text(value: Any) -> str:
 
 
 class FeaturesForm(StrictForm):
-    """Reads numbers and texts; whether they are allowed, the signature says in its own words.
+    """A field for each feature, and one for its unit if it has several.
 
-    `kept` are features that were entered before: they are sent again even where they are typical.
+    It reads numbers and texts; the signature decides whether they are allowed. A field that still
+    has its typical value was not filled in, unless its feature is one of `entered_before`.
     """
 
     def __init__(
-        self, signature: Signature, *args: Any, kept: Container[str] = (), **kwargs: Any
+        self, signature: Signature, *args: Any, entered_before: Container[str] = (), **kwargs: Any
     ) -> None:
         super().__init__(*args, **kwargs)
         self.signature = signature
-        self.kept = kept
+        self.entered_before = entered_before
         for feature in signature.features:
             text = self.data.get(self.add_prefix(feature.name)) if self.is_bound else None
             self.fields[feature.name] = _field(feature, text if self.is_bound else feature.default)
             if feature.other_units:
-                self.fields[_unit_of(feature)] = _unit_field(feature)
+                self.fields[_unit_name(feature)] = _unit_field(feature)
 
     def add_prefix(self, field_name: str) -> str:
-        """A field's name in HTML, where blanks and brackets of a feature's would be in the way."""
+        """A field's name in HTML: the feature's, without blanks and brackets."""
         return _NOT_IN_NAMES.sub("_", field_name).strip("_")
 
     @classmethod
     def prefilled(cls, signature: Signature, entered: "EnteredData") -> Self:
-        """The form as it was filled in."""
-        texts = {
-            feature.name: "" if feature.name in entered.not_shown else _shown(feature.default)
-            for feature in signature.features
-        }
-        texts.update(
-            {
-                _unit_of(feature): feature.unit or ""
-                for feature in signature.features
-                if feature.other_units
-            }
-        )
-        for name, value in entered.shown.items():
-            if isinstance(value, dict):
-                texts[name], texts[f"{name} unit"] = _shown(value["value"]), value["unit"]
-            else:
-                texts[name] = _shown(value)
-        naming = cls(signature)
-        named = {naming.add_prefix(name): text for name, text in texts.items()}
-        return cls(signature, named, kept=entered.shown)
+        """The form as it was filled in, with typical values where it was not.
+
+        The field of a value that cannot be shown is empty.
+        """
+        texts: dict[str, str] = {}
+        for feature in signature.features:
+            value, unit = entered.shown.get(feature.name, feature.default), feature.unit
+            if feature.name in entered.not_shown:
+                value = None
+            elif isinstance(value, dict):
+                value, unit = value["value"], value["unit"]
+            texts[feature.name] = _field_text(value)
+            if feature.other_units:
+                texts[_unit_name(feature)] = unit or ""
+        unbound = cls(signature)
+        data = {unbound.add_prefix(name): text for name, text in texts.items()}
+        return cls(signature, data, entered_before=entered.shown)
 
     @property
-    def main_fields(self) -> list["Entry"]:
-        return self._entries[:MAIN_FEATURES]
+    def main_features(self) -> list["FeatureFields"]:
+        return self._feature_fields[:MAIN_FEATURES]
 
     @property
-    def more_fields(self) -> list["Entry"]:
-        return self._entries[MAIN_FEATURES:]
+    def more_features(self) -> list["FeatureFields"]:
+        return self._feature_fields[MAIN_FEATURES:]
 
     @property
     def may_stay_empty(self) -> bool:
-        """Whether most features may be left out for good, instead of being taken for typical."""
+        """Whether most features may be left empty, so that no typical value stands for them."""
         optional = [feature.optional for feature in self.signature.scored]
         return 2 * sum(optional) > len(optional)
 
     @property
-    def _entries(self) -> list["Entry"]:
+    def _feature_fields(self) -> list["FeatureFields"]:
         return [
-            Entry(self[feature.name], self[_unit_of(feature)] if feature.other_units else None)
+            FeatureFields(
+                self[feature.name], self[_unit_name(feature)] if feature.other_units else None
+            )
             for feature in self.signature.features
         ]
 
     @property
     def more_is_open(self) -> bool:
-        """Whether what is folded away has something to see."""
-        typical = {feature.name: _shown(feature.default) for feature in self.signature.features}
+        """Whether a field that is folded away has an error, or a value that is not typical."""
+        typical = {
+            feature.name: _field_text(feature.default) for feature in self.signature.features
+        }
         return any(
-            entry.field.errors or _shown(entry.field.value()) != typical[entry.field.name]
-            for entry in self.more_fields
+            field.errors or _field_text(field.value()) != typical[field.name]
+            for field in (feature.value for feature in self.more_features)
         )
 
     @property
     def submitted_data(self) -> dict[str, Any]:
-        """What the person changed or entered before; if that is nothing, the typical case."""
+        """What the person filled in, now or before; if that is nothing, the typical case."""
         values = self.values
         changed = {
             feature.name: values[feature.name]
             for feature in self.signature.features
             if feature.name in values
-            and (feature.name in self.kept or values[feature.name] != feature.default)
+            and (feature.name in self.entered_before or values[feature.name] != feature.default)
         }
         return changed or values
 
     @property
     def values(self) -> dict[str, Any]:
-        """Everything that is filled in."""
+        """The value of every field that could be read, typical or not."""
         return {
             feature.name: self._value_of(feature)
             for feature in self.signature.features
@@ -159,16 +162,17 @@ class FeaturesForm(StrictForm):
         value = self.cleaned_data[feature.name]
         if value == "" and feature.optional:
             return None
-        unit = self.cleaned_data.get(_unit_of(feature)) or feature.unit
+        unit = self.cleaned_data.get(_unit_name(feature)) or feature.unit
         return value if unit == feature.unit else {"value": value, "unit": unit}
 
     def add_error(self, field: str | None, error: Any) -> None:
+        # The signature's message lists all choices by their codes; the select shows them.
         if isinstance(error, str) and isinstance(self.fields.get(field or ""), CategoryField):
-            error = "Choose one of the list."  # which is seen there, in better words
+            error = UNKNOWN_CHOICE
         super().add_error(field, error)
 
     def check(self) -> None:
-        """Show at its field what the signature would refuse."""
+        """Add the signature's errors to their fields."""
         self.full_clean()
         try:
             self.signature.check(self.submitted_data)
@@ -177,51 +181,49 @@ class FeaturesForm(StrictForm):
 
 
 @dataclass(frozen=True)
-class Entry:
-    """A feature's field, and the one that says in which unit, if there are several."""
+class FeatureFields:
+    """The field of a feature's value, and that of its unit if it has several."""
 
-    field: forms.BoundField
+    value: forms.BoundField
     unit: forms.BoundField | None
 
 
 _NOT_IN_NAMES = re.compile(r"[^A-Za-z0-9-]+")
 
 
-def _unit_of(feature: Feature) -> str:
+def _unit_name(feature: Feature) -> str:
     """The name of the field for a feature's unit."""
     return f"{feature.name} unit"
 
 
 def _unit_field(feature: Feature) -> forms.Field:
-    choices = [(unit, unit) for unit in feature.units]
-    unknown = {"invalid_choice": "Choose one of the list."}
     return forms.ChoiceField(
-        choices=choices,
+        choices=[(unit, unit) for unit in feature.units],
         label=f"Unit of {feature.label}",
         initial=feature.unit,
         required=False,
-        error_messages=unknown,
+        error_messages={"invalid_choice": UNKNOWN_CHOICE},
     )
 
 
-def _shown(value: Any) -> str:
-    """A value as a field shows it; of what was not measured, nothing."""
+def _field_text(value: Any) -> str:
+    """A value as a field shows it: nothing for a feature that was not measured."""
     return "" if value is None else str(value)
 
 
 def _field(feature: Feature, value: Any) -> forms.Field:
-    has_unit = feature.unit and not feature.other_units  # otherwise a field of its own tells it
-    label = f"{feature.label} ({feature.unit})" if has_unit else feature.label
+    names_unit = feature.unit and not feature.other_units  # several have a field of their own
+    label = f"{feature.label} ({feature.unit})" if names_unit else feature.label
     if feature.type == "category":
         choices = [(choice, feature.display(choice)) for choice in feature.choices or ()]
-        if value not in dict(choices):  # a browser would show the first as if it were chosen
+        # Where no option is selected, browsers show the first one as if it were chosen.
+        if value not in dict(choices):
             choices.insert(0, ("", "Choose one"))
         return CategoryField(
             choices=choices, label=label, initial=feature.default, help_text=feature.help
         )
-    limits = {"min": feature.minimum, "max": feature.maximum}
-    if feature.other_units:
-        limits = {}  # they are those of the feature's own unit
+    # Limits are in the feature's own unit, so they would be wrong for a value in another.
+    limits = {} if feature.other_units else {"min": feature.minimum, "max": feature.maximum}
     step = "1" if feature.type == "integer" and not feature.other_units else "any"
     return NumberField(
         required=not feature.optional,
@@ -243,19 +245,22 @@ def _help(feature: Feature) -> str:
     return " ".join(sentences)
 
 
-# --- Data as a person entered them --------------------------------------------------------------
+# --- Data as it was entered ---------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
 class EnteredData:
-    """Data that may be wrong: what a form can show of it, by feature, and the rest, by name."""
+    """Data as it was entered, which may be wrong or have any shape.
+
+    `shown` is what a form can show of it, by feature; `not_shown` is the rest, by name.
+    """
 
     shown: Mapping[str, Any]
     not_shown: Mapping[str, Any]
 
     @classmethod
     def of_prediction(cls, row: Prediction, signature: Signature) -> Self:
-        """What a prediction was asked with; what it took for typical is left out."""
+        """What its user entered, without the typical values that were filled in for the rest."""
         data = row.data
         if row.defaulted:
             data = {name: value for name, value in data.items() if name not in row.defaulted}
@@ -266,13 +271,14 @@ class EnteredData:
     def of(cls, domain: Domain, signature: Signature, data: Any) -> Self:
         if not isinstance(data, dict):
             return cls({}, {"data": data})
-        with suppress(InvalidInput):  # then the alias is among what cannot be shown
+        # An alias that cannot be resolved stays in the data, as something that is not shown.
+        with suppress(InvalidInput):
             data = domain.resolve_aliases(data)
         features = {feature.name: feature for feature in signature.features}
         shown = {
             name: value
             for name, value in data.items()
-            if name in features and _fits(features[name], value)
+            if name in features and _can_show(features[name], value)
         }
         return cls(shown, {name: value for name, value in data.items() if name not in shown})
 
@@ -284,7 +290,7 @@ class EnteredData:
         ]
 
 
-def _fits(feature: Feature, value: Any) -> bool:
+def _can_show(feature: Feature, value: Any) -> bool:
     """Whether the feature's field can show a value, allowed or not."""
     if value == "" or (value is None and feature.optional):
         return True
@@ -292,7 +298,7 @@ def _fits(feature: Feature, value: Any) -> bool:
         return (
             set(value) == {"value", "unit"}
             and value["unit"] in feature.units
-            and _fits(feature, value["value"])
+            and _can_show(feature, value["value"])
         )
     if feature.type == "category":
         return isinstance(value, str) and value in (feature.choices or ())
@@ -300,7 +306,7 @@ def _fits(feature: Feature, value: Any) -> bool:
 
 
 def _shorten(text: str) -> str:
-    return text if len(text) <= LONGEST_WORDS else f"{text[:LONGEST_WORDS]}…"
+    return text if len(text) <= LONGEST_NOT_SHOWN else f"{text[:LONGEST_NOT_SHOWN]}…"
 
 
 # --- The history ---------------------------------------------------------------------------------
@@ -309,12 +315,12 @@ def _shorten(text: str) -> str:
 class HistoryFilter(forms.Form):
     """Which predictions to list."""
 
-    _unknown = {"invalid_choice": "Choose one of the list."}
+    _messages = {"invalid_choice": UNKNOWN_CHOICE}
 
     status = forms.ChoiceField(
         required=False,
         choices=[("", "Any"), *Prediction.Status.choices],
-        error_messages=_unknown,
+        error_messages=_messages,
     )
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
@@ -325,13 +331,9 @@ class HistoryFilter(forms.Form):
             for domain, group in groupby(rows, key=attrgetter("domain"))
         ]
         self.fields["predictor"] = forms.ChoiceField(
-            required=False, choices=[("", "Any"), *groups], error_messages=self._unknown
+            required=False, choices=[("", "Any"), *groups], error_messages=self._messages
         )
 
-    @property
-    def status_chosen(self) -> str:
-        return str(self.cleaned_data.get("status", ""))
-
-    @property
-    def predictor_chosen(self) -> str:
-        return str(self.cleaned_data.get("predictor", ""))
+    def chosen(self, field: str) -> str:
+        """What a field is set to; empty for any, and for what is not one of its choices."""
+        return str(self.cleaned_data.get(field, ""))

@@ -18,9 +18,7 @@ from predictions.pages.forms import HistoryFilter
 Status = Prediction.Status
 
 PAGE_SIZE = 25
-
 DRAFTS_SHOWN = 5  # above what has ended; the filter shows them all
-
 PAGES = CursorPages("predictions", order=("created_at", "id"))
 
 
@@ -28,34 +26,36 @@ PAGES = CursorPages("predictions", order=("created_at", "id"))
 @signed_in_fragment
 def history(request: HttpRequest) -> HttpResponse:
     """What runs now, drafts, and a page of what ended; or a page of one status."""
-    chosen = HistoryFilter(request.GET)
-    chosen.full_clean()
+    filters = HistoryFilter(request.GET)
+    filters.full_clean()
     rows = Prediction.objects.of(signed_in(request)).for_display().defer("data")
-    if chosen.predictor_chosen:
-        rows = rows.filter(predictor__name=chosen.predictor_chosen)
-    lists = _listed(request, rows, chosen.status_chosen)
-    context = {"filter": chosen, "is_filtered": any(chosen.cleaned_data.values()), **lists}
+    status, predictor = filters.chosen("status"), filters.chosen("predictor")
+    if predictor:
+        rows = rows.filter(predictor__name=predictor)
+    lists = _of_status(request, rows, status) if status else _all(request, rows)
+    context = {"filter": filters, "is_filtered": any(filters.cleaned_data.values()), **lists}
     template = "predictions/_history.html" if is_htmx(request) else "predictions/history.html"
     response = render(request, template, context)
     patch_vary_headers(response, ["HX-Request"])
     return response
 
 
-def _listed(request: HttpRequest, rows: PredictionQuerySet, status: str) -> dict[str, Any]:
-    """The lists of the history; `amount` heads the last column of the one that has pages."""
-    if status:
-        page = _page(request, rows.filter(status=status))
-        is_active = status in Prediction.ACTIVE
-        amount = "Held" if is_active else "Price" if status == Status.DRAFT else "Charged"
-        return {
-            "page": page,
-            "title": Status(status).label,
-            "amount": amount,
-            "is_live": is_active and page.rows,
-        }
-    ended = _page(request, rows.filter(status__in=Prediction.ENDED))
-    listed = {"page": ended, "title": "Ended", "amount": "Charged"}
-    if ended.previous:  # what comes before is on the first page
+def _of_status(request: HttpRequest, rows: PredictionQuerySet, status: str) -> dict[str, Any]:
+    """One list with pages."""
+    page = _page(request, rows.filter(status=status))
+    is_active = status in Prediction.ACTIVE
+    amount = "Held" if is_active else "Price" if status == Status.DRAFT else "Charged"
+    return {
+        **_listed(page, Status(status).label, amount),
+        "is_live": is_active and bool(page.rows),
+    }
+
+
+def _all(request: HttpRequest, rows: PredictionQuerySet) -> dict[str, Any]:
+    """What has ended in pages; what runs and drafts are above it, on the first page alone."""
+    page = _page(request, rows.filter(status__in=Prediction.ENDED))
+    listed = _listed(page, "Ended", "Charged")
+    if page.previous:
         return listed
     active, drafts = rows.active(), rows.filter(status=Status.DRAFT)
     active_count = active.count()
@@ -68,8 +68,13 @@ def _listed(request: HttpRequest, rows: PredictionQuerySet, status: str) -> dict
     }
 
 
+def _listed(page: Page[Prediction], title: str, amount: str) -> dict[str, Any]:
+    """The list that has pages; `amount` heads its last column."""
+    return {"page": page, "title": title, "amount": amount}
+
+
 def _page(request: HttpRequest, rows: PredictionQuerySet) -> Page[Prediction]:
-    """The page that the address asks for; the first, if there is none such or no more."""
+    """The page at the address's cursor; the first if the cursor is wrong or has no rows left."""
     user_id = signed_in(request).pk
     with suppress(InvalidInput):
         page = PAGES.page(rows, user_id, request.GET.get("cursor"), PAGE_SIZE)

@@ -20,7 +20,7 @@ from mlmodels.catalogue.queries import signature_of
 from mlmodels.signature import Signature
 from predictions import services
 from predictions.models import Prediction
-from predictions.pages.common import SAVED, OfPrediction, buy_once, owner_required
+from predictions.pages.common import SAVED, OwnPredictionView, buy_once, owner_required
 from predictions.pages.forms import EnteredData, FeaturesForm
 from predictions.pages.presentation import details_of
 
@@ -28,7 +28,7 @@ Status = Prediction.Status
 
 
 @method_decorator(missing_is_404, name="dispatch")
-class PredictionPage(OfPrediction):
+class PredictionPage(OwnPredictionView):
     """One prediction: its state and its result, or while it is a draft, its form."""
 
     template_name = "predictions/draft.html"
@@ -62,7 +62,7 @@ class PredictionPage(OfPrediction):
     def get_form(self, form_class: Any = None) -> FeaturesForm:
         if self.request.method == "POST":
             return FeaturesForm(
-                self.signature, kept=self.entered.shown.keys(), **self.get_form_kwargs()
+                self.signature, entered_before=self.entered.shown, **self.get_form_kwargs()
             )
         form = FeaturesForm.prefilled(self.signature, self.entered)
         form.check()
@@ -105,12 +105,12 @@ class PredictionPage(OfPrediction):
 @require_POST
 @owner_required
 def cancel(request: HttpRequest, prediction_id: UUID) -> HttpResponse:
-    """Take back what still waits; where it no longer does, its page says so."""
+    """Cancel a draft or a queued prediction; if it is too late, its page says so."""
     user = signed_in(request)
     with suppress(WrongState):
         services.cancel(user=user, prediction_id=prediction_id)
     row = services.find(user, prediction_id)
-    if row.status == Status.CANCELED:  # by now, or by the first of two clicks
+    if row.status == Status.CANCELED:  # now, or by the first of two clicks
         messages.success(request, "Canceled. What was held for it is available again.")
     elif row.has_ended:
         messages.info(request, "It had ended already, so there was nothing to cancel.")
@@ -145,9 +145,6 @@ def delete(request: HttpRequest, prediction_id: UUID) -> HttpResponse:
 def _not_yet(request: HttpRequest, prediction_id: UUID) -> HttpResponse:
     messages.info(request, "It can be deleted once it has ended.")
     return redirect("prediction", prediction_id)
-
-
-# --- Fragments and lists -------------------------------------------------------------------------
 
 
 @require_safe

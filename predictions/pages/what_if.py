@@ -1,4 +1,4 @@
-"""Change a finished prediction's features, and see its result beside the old one."""
+"""Change a finished prediction's features, and see the new result beside the old one."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -15,7 +15,7 @@ from mlmodels.catalogue.queries import signature_of
 from mlmodels.signature import Signature
 from predictions import results, what_ifs
 from predictions.models import Prediction
-from predictions.pages.common import OfPrediction
+from predictions.pages.common import OwnPredictionView
 from predictions.pages.forms import EnteredData, FeaturesForm
 from predictions.pages.presentation import what_if_line
 
@@ -23,14 +23,14 @@ Status = Prediction.Status
 
 
 @method_decorator(missing_is_404, name="dispatch")
-class WhatIfPage(OfPrediction):
-    """Change a finished prediction's features, and see its result beside the old one."""
+class WhatIfPage(OwnPredictionView):
+    """What was tried so far, and a form that starts from the prediction's own features."""
 
     template_name = "predictions/what_if.html"
 
     @cached_property
     def shown(self) -> Mapping[str, Any]:
-        """Every feature as it was used, or as it was entered."""
+        """The value of every feature that the form can show, in the unit it was entered in."""
         data = {**self.row.data, **(self.row.entered or {})}
         return EnteredData.of(self.domain, self.signature, data).shown
 
@@ -45,7 +45,7 @@ class WhatIfPage(OfPrediction):
 
     def get_form(self, form_class: Any = None) -> FeaturesForm:
         if self.request.method == "POST":
-            return FeaturesForm(self.signature, kept=self.shown.keys(), **self.get_form_kwargs())
+            return FeaturesForm(self.signature, entered_before=self.shown, **self.get_form_kwargs())
         return FeaturesForm.prefilled(self.signature, EnteredData(self.shown, {}))
 
     def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
