@@ -97,6 +97,7 @@ class VersionSummary:
 
     label: str
     unit: str
+    typical_error: float
     calibration: Calibration | None
 
     def interval(self, value: float) -> Interval | None:
@@ -106,10 +107,10 @@ class VersionSummary:
 @lru_cache(maxsize=256)
 def summary_of(version_id: UUID) -> VersionSummary:
     """Read once per process, as `signature_of` is."""
-    columns = "number", "artefact_sha256", "unit", "calibration"
+    columns = "number", "artefact_sha256", "unit", "metrics", "calibration"
     version = PredictorVersion.objects.only(*columns).get(pk=version_id)
     calibration = Calibration.from_json(version.calibration) if version.calibration else None
-    return VersionSummary(version.label, version.unit, calibration)
+    return VersionSummary(version.label, version.unit, version.metrics["mae"], calibration)
 
 
 def check_inputs(predictor: Predictor, data: Any) -> Inputs:

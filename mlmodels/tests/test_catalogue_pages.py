@@ -1,6 +1,7 @@
 """The start page and the catalogue show what the database says: prices and measured accuracy."""
 
 import re
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -8,6 +9,7 @@ from django.test import Client
 
 from accounts.models import User
 from mlmodels.catalogue import availability, pricing
+from mlmodels.domains import DOMAINS
 from mlmodels.models import Predictor, PredictorVersion
 from testing.fixtures import PLAN
 
@@ -87,6 +89,18 @@ def test_the_typical_error_is_the_databases(
     change_metrics(predictor, mae=7654.3)
 
     assert "7,654 USD" in text(client.get(path))
+
+
+@pytest.mark.parametrize("path", ["/", "/catalogue", "/catalogue/random_forest"])
+def test_the_domain_decides_how_many_decimals_are_shown(
+    client: Client, predictor: Predictor, monkeypatch: pytest.MonkeyPatch, path: str
+) -> None:
+    change_metrics(predictor, mae=7654.321)
+    monkeypatch.setitem(DOMAINS, "car_price", replace(DOMAINS["car_price"], decimals=2))
+
+    page = text(client.get(path))
+
+    assert "7,654.32 USD" in page
 
 
 @pytest.mark.parametrize(

@@ -14,6 +14,7 @@ from carprice.http.pagination import CursorPages, Page
 from carprice.pages.views import is_htmx, signed_in_fragment
 from predictions.models import Prediction, PredictionQuerySet
 from predictions.pages.forms import HistoryFilter
+from predictions.pages.presentation import history_lines
 
 Status = Prediction.Status
 
@@ -26,15 +27,18 @@ PAGES = CursorPages("predictions", order=("created_at", "id"))
 @signed_in_fragment
 def history(request: HttpRequest) -> HttpResponse:
     """What runs now, drafts, and a page of what ended; or a page of one status."""
+    user = signed_in(request)
     filters = HistoryFilter(request.GET)
     filters.full_clean()
-    rows = Prediction.objects.of(signed_in(request)).for_display().defer("data")
+    rows = Prediction.objects.of(user).for_display().defer("data")
     status, predictor = filters.chosen("status"), filters.chosen("predictor")
     if predictor:
         rows = rows.filter(predictor__name=predictor)
     lists = _of_status(request, rows, status) if status else _all(request, rows)
     context = {"filter": filters, "is_filtered": any(filters.cleaned_data.values()), **lists}
-    template = "predictions/_history.html" if is_htmx(request) else "predictions/history.html"
+    template = "predictions/history.html"
+    if is_htmx(request):
+        template = "predictions/_history.html"
     response = render(request, template, context)
     patch_vary_headers(response, ["HX-Request"])
     return response
@@ -60,9 +64,9 @@ def _all(request: HttpRequest, rows: PredictionQuerySet) -> dict[str, Any]:
     active, drafts = rows.active(), rows.filter(status=Status.DRAFT)
     active_count = active.count()
     return listed | {
-        "active": active.newest_first()[:PAGE_SIZE],
+        "active": history_lines(active.newest_first()[:PAGE_SIZE]),
         "active_count": active_count,
-        "drafts": drafts.newest_first()[:DRAFTS_SHOWN],
+        "drafts": history_lines(drafts.newest_first()[:DRAFTS_SHOWN]),
         "draft_count": drafts.count(),
         "is_live": active_count > 0,
     }
@@ -70,7 +74,7 @@ def _all(request: HttpRequest, rows: PredictionQuerySet) -> dict[str, Any]:
 
 def _listed(page: Page[Prediction], title: str, amount: str) -> dict[str, Any]:
     """The list that has pages; `amount` heads its last column."""
-    return {"page": page, "title": title, "amount": amount}
+    return {"page": page, "listed": history_lines(page.rows), "title": title, "amount": amount}
 
 
 def _page(request: HttpRequest, rows: PredictionQuerySet) -> Page[Prediction]:

@@ -50,9 +50,12 @@ class PredictionPage(OwnPredictionView):
             raise
         if row.status == Status.DRAFT:
             return super().get(request, *args, **kwargs)
-        return render(
-            request, "predictions/prediction.html", {"prediction": row, "details": details_of(row)}
-        )
+        context = {
+            "prediction": row,
+            "details": details_of(row),
+            "is_on_sale": row.predictor.is_on_sale,
+        }
+        return render(request, "predictions/prediction.html", context)
 
     def post(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
         if self.row.status != Status.DRAFT:
@@ -73,6 +76,7 @@ class PredictionPage(OwnPredictionView):
             prediction=self.row,
             domain=self.domain,
             entered=self.entered,
+            is_on_sale=self.row.predictor.is_on_sale,
             **kwargs,
         )
 
@@ -151,8 +155,13 @@ def _not_yet(request: HttpRequest, prediction_id: UUID) -> HttpResponse:
 @signed_in_fragment
 @missing_is_404
 def status(request: HttpRequest, prediction_id: UUID) -> HttpResponse:
-    """The part of a prediction's page that changes while it runs."""
-    row = services.find(signed_in(request), prediction_id)
-    return render(
-        request, "predictions/_status.html", {"prediction": row, "details": details_of(row)}
-    )
+    """The part of a prediction's page that changes while it runs.
+
+    A page asks for it each second, so it reads no more than it shows.
+    """
+    user = signed_in(request)
+    row = services.find(user, prediction_id)
+    context = {"prediction": row, "details": details_of(row)}
+    if row.status in (Status.FAILED, Status.CANCELED):
+        context["is_on_sale"] = row.predictor.is_on_sale
+    return render(request, "predictions/_status.html", context)

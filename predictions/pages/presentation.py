@@ -1,10 +1,11 @@
 """Predictions and what-ifs as pages show them: dataclasses that templates read."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from mlmodels.catalogue.queries import signature_of
+from carprice.pages.formatting import Scale
+from mlmodels.catalogue.queries import facts_of, signature_of
 from mlmodels.domains import DOMAINS
 from mlmodels.domains.base import Domain
 from mlmodels.serving import input_warnings
@@ -16,8 +17,10 @@ from predictions.models import Prediction, WhatIf
 from predictions.pages.forms import EnteredData
 from predictions.results import Factor
 
-FACTORS_SHOWN = 6  # the others wait folded
+FACTORS_SHOWN = 6  # the others are folded away
 BAR = 50  # the width of the longest bar to either side, in units of its drawing
+
+Status = Prediction.Status
 
 Features = Mapping[str, Feature]
 
@@ -40,7 +43,7 @@ class WarningLine:
 
 @dataclass(frozen=True)
 class FactorBar:
-    """A factor with its bar, which begins at `start` and is `size` wide; zero is at BAR."""
+    """A factor and its bar, from `start` on and `size` wide; a contribution of 0 is at BAR."""
 
     label: str
     text: str
@@ -53,13 +56,15 @@ class FactorBar:
 
 @dataclass(frozen=True)
 class Difference:
+    """A feature in which a known case differs, and its value there."""
+
     feature: Feature
     text: str
 
 
 @dataclass(frozen=True)
 class ComparableCase:
-    """A known case: its target, and what it has otherwise."""
+    """A known case like the predicted one: its target, and in what it differs."""
 
     target: float
     differences: list[Difference]
@@ -80,6 +85,8 @@ class PredictionDetails:
     """A prediction that is no draft. `not_measured` are labels of features without a value."""
 
     domain: Domain
+    scale: Scale
+    typical_error: float | None  # only once there is a value
     inputs: list[Input]
     not_measured: list[str]
     interval: Interval | None
@@ -87,6 +94,15 @@ class PredictionDetails:
     warnings: list[WarningLine]
     reasons: Reasons | None
     position: int | None
+
+
+@dataclass(frozen=True)
+class HistoryLine:
+    """A prediction in a list; `amount` is what it holds, was charged or, as a draft, would cost."""
+
+    prediction: Prediction
+    scale: Scale
+    amount: int
 
 
 @dataclass(frozen=True)
@@ -109,10 +125,12 @@ class WhatIfLine:
 
 def details_of(row: Prediction) -> PredictionDetails:
     signature, domain = signature_of(row.version_id), DOMAINS[row.predictor.domain]
-    # What was never submitted is as it was entered, and may be anything.
+    # A draft that was canceled was never checked, so its data may be anything.
     data = row.data if row.queued_at else EnteredData.of_prediction(row, signature).shown
     return PredictionDetails(
         domain=domain,
+        scale=scale_of(row),
+        typical_error=None if row.value is None else facts_of(row.version_id).typical_error,
         inputs=_inputs(row, signature, data),
         not_measured=[
             feature.label
@@ -125,6 +143,20 @@ def details_of(row: Prediction) -> PredictionDetails:
         reasons=_reasons(row, signature),
         position=queue.positions([row]).get(row.pk),
     )
+
+
+def scale_of(row: Prediction) -> Scale:
+    return Scale(row.version.unit, DOMAINS[row.predictor.domain].decimals)
+
+
+def history_lines(rows: Iterable[Prediction]) -> list[HistoryLine]:
+    return [HistoryLine(row, scale_of(row), _amount(row)) for row in rows]
+
+
+def _amount(row: Prediction) -> int:
+    if row.status == Status.DRAFT:
+        return row.predictor.price
+    return row.price if row.is_active else row.charged
 
 
 def _inputs(row: Prediction, signature: Signature, data: Mapping[str, Any]) -> list[Input]:

@@ -17,7 +17,7 @@ from predictions import results, what_ifs
 from predictions.models import Prediction
 from predictions.pages.common import OwnPredictionView
 from predictions.pages.forms import EnteredData, FeaturesForm
-from predictions.pages.presentation import what_if_line
+from predictions.pages.presentation import scale_of, what_if_line
 
 Status = Prediction.Status
 
@@ -54,6 +54,7 @@ class WhatIfPage(OwnPredictionView):
         return super().get_context_data(
             prediction=self.row,
             domain=self.domain,
+            scale=scale_of(self.row),
             interval=results.interval_of(self.row),
             answers=[what_if_line(row, features) for row in reversed(finished)],
             left=what_ifs.left(self.row),
