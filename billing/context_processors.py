@@ -1,14 +1,29 @@
 from typing import Any
 
+from django.conf import settings
 from django.http import HttpRequest
-from django.utils.functional import SimpleLazyObject
+from rest_framework.request import Request
 
 from billing.models import CreditAccount
+from carprice.pages.views import is_htmx
 
 
 def wallet(request: HttpRequest) -> dict[str, Any]:
-    """The signed-in user's account as `wallet`, read only if a template shows it."""
-    if not hasattr(request, "user") or not request.user.is_authenticated:
+    """The signed-in user's account as `wallet`, for the header of a page.
+
+    It is read here, so that no template runs a query. A fragment has no header: the view of one
+    that shows the wallet reads it itself.
+    """
+    if not hasattr(request, "user") or not _has_header(request) or request.user.is_anonymous:
         return {}
-    user_id = request.user.pk
-    return {"wallet": SimpleLazyObject(lambda: CreditAccount.objects.get(pk=user_id))}
+    return {"wallet": CreditAccount.objects.get(pk=request.user.pk)}
+
+
+def _has_header(request: HttpRequest) -> bool:
+    """Whether the header of our pages is shown.
+
+    Pages of the admin and of the browsable API, which has a request class of its own, have other
+    headers; fragments, which htmx asks for, have none.
+    """
+    is_admin = request.path.startswith(f"/{settings.ADMIN_PATH}/")
+    return not (is_admin or isinstance(request, Request) or is_htmx(request))

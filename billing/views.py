@@ -27,6 +27,7 @@ class WalletPage(LoginRequiredMixin, ServiceFormView):
     def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
         entries = LedgerEntry.objects.posted_of(signed_in(self.request)).order_by("-id")
         page = Paginator(entries, PAGE_SIZE).get_page(self.request.GET.get("page"))
+        page.object_list = list(page.object_list)  # read here, as no template runs a query
         return super().get_context_data(page=page, **kwargs)
 
     def submit(self, form: TopUpForm) -> HttpResponse:

@@ -1,13 +1,32 @@
-"""What holds for every template."""
+"""What holds for every template: its lines are short, and it runs no query."""
 
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 from django.conf import settings
+from django.db import connection
+from django.template.base import Template
+from django.test import Client
+
+from accounts.models import User
+from mlmodels.models import Predictor
+from predictions import services, waiting, what_ifs
+from predictions.execution import claims, runner, settlement
+from predictions.execution.scoring import Outcome
+from predictions.models import Prediction, WhatIf
+from predictions.services import request_prediction
 
 FOLDER = Path(settings.BASE_DIR) / "templates"
 NAMES = sorted(str(path.relative_to(FOLDER)) for path in FOLDER.rglob("*.html"))
 LONGEST_LINE = 120
+DJANGOS_OWN_QUERIES = {"admin/index.html"}  # it extends a page that reads the log of changes
+
+CAR = {"brand": "bmw", "horsepower": 121}
+PERSON = {"Height (cm)": 180, "Weight (kg)": 81}
+HTMX = {"HX-Request": "true"}
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -15,3 +34,123 @@ def test_no_line_is_longer_than_120_characters(name: str) -> None:
     lines = (FOLDER / name).read_text("utf-8").splitlines()
 
     assert [line for line in lines if len(line) > LONGEST_LINE] == []
+
+
+class Visits:
+    """Visits to pages: the templates that were rendered, and the queries that these ran."""
+
+    def __init__(self) -> None:
+        self.templates: set[str] = set()
+        self.queries: dict[str, list[str]] = {}
+
+    def visit(self, client: Client, path: str, form: Any = None, **headers: str) -> None:
+        queries: list[str] = []
+        headers = {"Accept": "text/html", **headers}
+        with queries_in_templates(queries):
+            if form is None:
+                response: Any = client.get(path, headers=headers)
+            else:
+                response = client.post(path, form, headers=headers)
+        self.templates |= {template.name for template in response.templates}
+        if queries:
+            self.queries[path] = queries
+
+
+@contextmanager
+def queries_in_templates(queries: list[str]) -> Iterator[None]:
+    """Collect the SQL that runs while a template renders, after its context was made."""
+
+    def collect(execute: Any, sql: str, *details: Any) -> Any:
+        queries.append(sql)
+        return execute(sql, *details)
+
+    render = Template._render  # type: ignore[attr-defined]  # the stubs leave it out
+
+    def collecting(template: Template, context: Any) -> Any:
+        with connection.execute_wrapper(collect):
+            return render(template, context)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Template, "_render", collecting)
+        yield
+
+
+@pytest.fixture
+def rows(
+    user: User, predictors: dict[str, Predictor], monkeypatch: pytest.MonkeyPatch
+) -> dict[str, Prediction]:
+    """A prediction in each state, one of them with an age gap, one with a what-if, one erased."""
+    forest, ridge = predictors["random_forest"], predictors["bioage_ridge"]
+
+    def buy(predictor: Predictor, data: dict[str, Any]) -> Prediction:
+        return request_prediction(user=user, predictor=predictor, data=data, explain=True)
+
+    def finish(predictor: Predictor, data: dict[str, Any]) -> Prediction:
+        row = buy(predictor, data)
+        runner.run_queued(Prediction, row.version_id)
+        return row
+
+    rows = {
+        "finished": finish(forest, CAR),
+        "person": finish(ridge, PERSON),
+        "erased": finish(forest, CAR),
+        "failed": buy(forest, CAR),
+    }
+    claim = claims.claim_first_attempts(Prediction, rows["failed"].version_id)
+    assert claim
+    settlement.settle(claim, [Outcome(claim.rows[0], failure="internal_error")])
+    rows |= {"canceled": buy(forest, CAR), "running": buy(ridge, PERSON)}
+    services.cancel(user=user, prediction_id=rows["canceled"].pk)
+    assert claims.claim_first_attempts(Prediction, rows["running"].version_id)
+    rows["queued"] = buy(forest, CAR)
+    rows["draft"] = services.create_draft(
+        user=user, predictor=forest, data={"horsepower": 0, "x": [1]}, explain=False
+    )
+    finished = rows["finished"]
+    monkeypatch.setattr(
+        waiting, "until_ended", lambda *_: runner.run_queued(WhatIf, finished.version_id)
+    )
+    what_ifs.ask(user=user, prediction_id=finished.pk, changes={"horsepower": 200})
+    services.erase(user=user, prediction_id=rows["erased"].pk)
+    return rows
+
+
+@pytest.fixture
+def visits(user: User, make_user: Callable[..., User], rows: dict[str, Prediction]) -> Visits:
+    """Every page, as those see it who may."""
+    customer, operator = Client(), Client()
+    customer.force_login(user)
+    operator.force_login(make_user("op@example.com", is_staff=True, is_superuser=True))
+    visits = Visits()
+    for path in ["/", "/catalogue", "/account/sign-in", "/account/sign-up"]:
+        visits.visit(Client(), path)
+    for path in [
+        "/",
+        "/catalogue",
+        "/catalogue/random_forest",
+        "/estimate/random_forest",
+        "/wallet",
+        "/predictions",
+        "/predictions?status=finished",
+        "/no-such-page",
+        "/predictors",
+    ]:
+        visits.visit(customer, path)
+    visits.visit(customer, "/predictions", **HTMX)
+    visits.visit(customer, "/estimate/random_forest", form={"horsepower": "x"})
+    for row in rows.values():
+        for part in ["", "/status", "/what-if", "/delete"]:
+            visits.visit(customer, f"/predictions/{row.pk}{part}")
+        visits.visit(customer, f"/predictions/{row.pk}/status", **HTMX)
+    visits.visit(operator, "/admin/audit/", form={})
+    return visits
+
+
+@pytest.mark.django_db
+def test_no_template_runs_a_query(visits: Visits) -> None:
+    assert visits.queries == {}
+
+
+@pytest.mark.django_db
+def test_every_template_was_looked_at(visits: Visits) -> None:
+    assert set(NAMES) - DJANGOS_OWN_QUERIES - visits.templates == set()

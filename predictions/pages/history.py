@@ -9,6 +9,7 @@ from django.utils.cache import patch_vary_headers
 from django.views.decorators.http import require_safe
 
 from accounts.authentication import signed_in
+from billing.models import CreditAccount
 from carprice.http.errors import InvalidInput
 from carprice.http.pagination import CursorPages, Page
 from carprice.pages.views import is_htmx, signed_in_fragment
@@ -39,6 +40,7 @@ def history(request: HttpRequest) -> HttpResponse:
     template = "predictions/history.html"
     if is_htmx(request):
         template = "predictions/_history.html"
+        context["wallet"] = CreditAccount.objects.get(pk=user.pk)
     response = render(request, template, context)
     patch_vary_headers(response, ["HX-Request"])
     return response

@@ -13,9 +13,10 @@ from django.utils.functional import cached_property
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
 from accounts.authentication import signed_in
+from billing.models import CreditAccount
 from carprice.http.errors import NotFound, WrongState
 from carprice.idempotency.forms import submit_once
-from carprice.pages.views import missing_is_404, signed_in_fragment
+from carprice.pages.views import is_htmx, missing_is_404, signed_in_fragment
 from mlmodels.catalogue.queries import signature_of
 from mlmodels.signature import Signature
 from predictions import services
@@ -164,4 +165,6 @@ def status(request: HttpRequest, prediction_id: UUID) -> HttpResponse:
     context = {"prediction": row, "details": details_of(row)}
     if row.status in (Status.FAILED, Status.CANCELED):
         context["is_on_sale"] = row.predictor.is_on_sale
+    if is_htmx(request) and not row.is_active:
+        context["wallet"] = CreditAccount.objects.get(pk=user.pk)
     return render(request, "predictions/_status.html", context)
