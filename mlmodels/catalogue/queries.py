@@ -92,7 +92,7 @@ def signature_of(version_id: UUID) -> Signature:
 class VersionSummary:
     """What is shown of a version with each of its predictions.
 
-    `calibration` is None for a version that is older than ranges.
+    `typical_error` is the mean absolute one; `calibration` is None for versions older than ranges.
     """
 
     label: str

@@ -15,7 +15,7 @@ from accounts.authentication import signed_in
 from carprice.http.converters import parse_id
 from carprice.idempotency.forms import submit_once
 from carprice.pages.views import ServiceFormView, missing_is_404
-from mlmodels.catalogue.queries import PredictorNotFound, find_described, signature_of
+from mlmodels.catalogue.queries import PredictorNotFound, find_on_sale_with_version, signature_of
 from mlmodels.domains import DOMAINS
 from mlmodels.models import Predictor
 from predictions import services
@@ -34,7 +34,7 @@ class EstimatePage(LoginRequiredMixin, ServiceFormView):
     @cached_property
     def predictor(self) -> Predictor:
         try:
-            return find_described(self.kwargs["model_name"])
+            return find_on_sale_with_version(self.kwargs["model_name"])
         except PredictorNotFound as error:
             raise Http404 from error
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from carprice.pages.formatting import Scale
-from mlmodels.catalogue.queries import facts_of, signature_of
+from mlmodels.catalogue.queries import signature_of, summary_of
 from mlmodels.domains import DOMAINS
 from mlmodels.domains.base import Domain
 from mlmodels.serving import input_warnings
@@ -130,7 +130,7 @@ def details_of(row: Prediction) -> PredictionDetails:
     return PredictionDetails(
         domain=domain,
         scale=scale_of(row),
-        typical_error=None if row.value is None else facts_of(row.version_id).typical_error,
+        typical_error=None if row.value is None else summary_of(row.version_id).typical_error,
         inputs=_inputs(row, signature, data),
         not_measured=[
             feature.label
