@@ -1,6 +1,7 @@
 import pytest
 
-pytest.register_assert_rewrite("testing")
+# Helpers that are no plugins; their assertions are to say what differs as well.
+pytest.register_assert_rewrite("testing.api_table", "testing.root_contract")
 
 pytest_plugins = [
     "testing.fixtures",

@@ -19,7 +19,7 @@ from django.urls import resolve
 from accounts.models import User
 from accounts.tokens import SessionAccessToken
 from carprice.http import throttling
-from testing.api_routes import (
+from testing.api_table import (
     BOB,
     LIMIT,
     ORDER,

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from testing.api_routes import (
+from testing.api_table import (
     BOB,
     KEYED,
     PREDICT,

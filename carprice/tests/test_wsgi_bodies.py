@@ -7,7 +7,7 @@ import pytest
 from django.test import Client
 
 from carprice.server.chunked_bodies import ChunkedBodyBuffer
-from testing.api_routes import LIMIT, wrong_with
+from testing.api_table import LIMIT, wrong_with
 from testing.bad_input import World, changed, everything
 
 pytestmark = pytest.mark.django_db

@@ -1,7 +1,5 @@
 """Explanations: contributions that add up to the prediction, for every predictor."""
 
-from typing import Any
-
 import numpy as np
 import pandas as pd
 import pytest
@@ -12,21 +10,9 @@ from mlmodels.models import Predictor
 from mlmodels.serving import explanations, inference
 from mlmodels.serving.explanations import Unexplainable
 from mlmodels.signature import Signature
+from testing.rows import rows_of
 
 ENTRIES = [pytest.param(domain, spec.name, id=spec.name) for domain, spec in predictor_specs()]
-ROWS = 60
-
-
-def rows_of(domain: Domain, signature: Signature, count: int = ROWS) -> list[dict[str, Any]]:
-    """Real rows, the typical case, and one far outside of all."""
-    table = domain.load(domain.data_path)[: count - 2]
-    names = [feature.name for feature in signature.scored]
-    real = table[names].astype(object).where(table[names].notna(), None).to_dict("records")
-    limits = {
-        feature.name: feature.default if feature.maximum is None else feature.maximum
-        for feature in signature.scored
-    }
-    return [*real, signature.example(), limits]  # type: ignore[list-item]
 
 
 @pytest.mark.parametrize(("domain", "name"), ENTRIES)
@@ -36,7 +22,7 @@ def test_baseline_and_contributions_add_up_to_the_value(
     version = predictors[name].current_version
     assert version
     signature = Signature.from_json(version.signature)
-    rows = rows_of(domain, signature)
+    rows = rows_of(domain, signature, count=60)
     scorer = inference.scorer(version.pk)
 
     values, explained = scorer.predict(rows), scorer.explain(rows)

@@ -18,7 +18,7 @@ from mlmodels.domains.base import Domain
 from mlmodels.models import Predictor
 from mlmodels.serving import inference, row_sums
 from mlmodels.signature import Signature
-from mlmodels.tests.test_explanations import rows_of
+from testing.rows import rows_of
 
 ENTRIES = [pytest.param(domain, spec.name, id=spec.name) for domain, spec in predictor_specs()]
 COLUMNS = 41

@@ -19,14 +19,14 @@ from mlmodels.models import Predictor, PredictorVersion
 from mlmodels.serving import artefacts, inference
 from mlmodels.serving.artefacts import Artefact
 from mlmodels.signature import Signature
-from mlmodels.tests.test_explanations import rows_of
 from predictions import replay, services
 from predictions.execution import claims, runner, scoring, settlement
 from predictions.models import Prediction
 from predictions.replay import Replay
 from predictions.services import request_prediction
-from testing.fakes import Obedient
+from testing.fakes import ScriptedEstimator
 from testing.fixtures import Trained
+from testing.rows import rows_of
 
 pytestmark = pytest.mark.django_db
 
@@ -77,7 +77,7 @@ def replayed(**options: Any) -> list[Replay]:
 def succeed_by_another_model(trained: Trained, name: str) -> PredictorVersion:
     """Publish a version of a predictor that tells other values."""
     domain, spec, card = next(entry for entry in trained if entry[1].name == name)
-    digest = artefacts.save(Artefact(Obedient(), explains=False))
+    digest = artefacts.save(Artefact(ScriptedEstimator(), explains=False))
     return publishing.publish(domain, spec, changed(card, artefact_sha256=digest))
 
 
