@@ -1,5 +1,6 @@
 """Fixtures for every app: trained predictors, a user with credits, a client that speaks JSON."""
 
+import fcntl
 import hashlib
 import os
 import pickle
@@ -114,20 +115,29 @@ PLAN = Plan(2, 1, 2, by_group=False)
 @pytest.fixture(scope="session")
 def trained(pytestconfig: pytest.Config) -> Trained:
     """Every predictor trained on all real data, once for all tests, until its source changes."""
-    kept = pytestconfig.cache.mkdir("trained") / _digest_of_training()
+    folder = pytestconfig.cache.mkdir("trained")
+    kept = folder / _digest_of_training()
     models = Path(settings.MODELS_DIR)
-    if not (kept / "cards").exists():
-        cards = [
-            train.train(domain, spec, jobs=2, progress=lambda _: None, plan=PLAN)
-            for domain, spec in predictor_specs()
-        ]
-        shutil.copytree(models, kept, dirs_exist_ok=True)
-        write_atomically(kept / "cards", pickle.dumps(cards))
+    # Of the processes that share the tests, one trains while the others wait for it.
+    with (folder / "lock").open("ab") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not (kept / "cards").exists():
+            _train_into(kept)
     shutil.copytree(kept, models, dirs_exist_ok=True, ignore=shutil.ignore_patterns("cards"))
     cards = pickle.loads((kept / "cards").read_bytes())
     return [
         (domain, spec, card) for (domain, spec), card in zip(predictor_specs(), cards, strict=True)
     ]
+
+
+def _train_into(kept: Path) -> None:
+    """Write the artefacts, and last of all the cards, which say that the others are whole."""
+    cards = [
+        train.train(domain, spec, jobs=2, progress=lambda _: None, plan=PLAN)
+        for domain, spec in predictor_specs()
+    ]
+    shutil.copytree(settings.MODELS_DIR, kept, dirs_exist_ok=True)
+    write_atomically(kept / "cards", pickle.dumps(cards))
 
 
 def _digest_of_training() -> str:
