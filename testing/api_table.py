@@ -32,7 +32,7 @@ class Route:
     status: int = 200
     body: dict[str, Any] | None = None  # valid; None where none is looked at
     public: bool = False
-    keyed: bool = False  # honours Idempotency-Key
+    keyed: bool = False  # honors Idempotency-Key
     form: bool = False  # takes an URL-encoded form too
     scope: str = "other"
     optional: frozenset[str] = frozenset()
@@ -149,8 +149,7 @@ def wrong_with(
     body = response.json() if response["Content-Type"] == "application/json" else {}
     keys = {"code", "detail"} | ({"errors"} if status == 400 else set())
     messages = [text for texts in body.get("errors", {}).values() for text in texts]
-    asked = status == 401
-    later = status in (429, 503)
+    needs_token, may_retry = status == 401, status in (429, 503)
     facts: dict[str, tuple[Any, Any]] = {
         "status": (response.status_code, status),
         "code": (body.get("code"), code),
@@ -159,11 +158,11 @@ def wrong_with(
         if fields is not None
         else (True, True),
         "sentences": (all(isinstance(t, str) and t for t in [body.get("detail"), *messages]), True),
-        "asks for a token": (response.get("WWW-Authenticate"), "Bearer" if asked else None),
-        "says when": (response.get("Retry-After", "").isdecimal(), later),
+        "asks for a token": (response.get("WWW-Authenticate"), "Bearer" if needs_token else None),
+        "says when": (response.get("Retry-After", "").isdecimal(), may_retry),
         "leaks": (leaks(response), []),
     }
-    return {name: found for name, (found, wanted) in facts.items() if found != wanted}
+    return {name: actual for name, (actual, wanted) in facts.items() if actual != wanted}
 
 
 def refuse(world: World, route: Route, asks: dict[str, Ask], status: int, code: str) -> None:

@@ -41,7 +41,7 @@ KEPT: list[type[models.Model]] = [
     PriceChange,
     LogEntry,
 ]
-# None of these belongs in what a stranger is told.
+# No answer to a stranger may contain any of these.
 SECRETS = [
     "Traceback",
     'File "',
@@ -197,12 +197,12 @@ def built(trained: Trained) -> Iterator[World]:
 
 def everything() -> dict[str, list[tuple[Any, ...]]]:
     """Every row that a request could change."""
-    found = {}
+    rows = {}
     with connection.cursor() as cursor:
         for kind in KEPT:
             cursor.execute(f"SELECT * FROM {kind._meta.db_table} ORDER BY 1")
-            found[kind.__name__] = cursor.fetchall()
-    return found
+            rows[kind.__name__] = cursor.fetchall()
+    return rows
 
 
 def changed(before: dict[str, list[tuple[Any, ...]]]) -> list[str]:
@@ -212,7 +212,7 @@ def changed(before: dict[str, list[tuple[Any, ...]]]) -> list[str]:
 
 
 def leaks(response: Any) -> list[str]:
-    """What an answer tells that is nobody's business."""
+    """The secrets that an answer contains."""
     text = response.content.decode(errors="replace")
     return [secret for secret in SECRETS if secret in text]
 

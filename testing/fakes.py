@@ -1,4 +1,4 @@
-"""An estimator for artefacts that does what a test commands, where a trained one only predicts."""
+"""A fake estimator for artefacts: it predicts, and does what the horsepower of a row commands."""
 
 import os
 import signal
@@ -7,9 +7,9 @@ from typing import Any
 
 from django.conf import settings
 
-NAME = "obedient"  # under which it is on sale
+NAME = "scripted"  # under which it is on sale
 
-# Horsepowers from here on wait while the gate is closed, a file that a test makes; some do more.
+# A row with this horsepower or more waits while the file `gate` exists; some of these do more.
 GATED = 1001
 RAISE = 1901
 DIE = 1902
@@ -20,19 +20,19 @@ LONGEST_WAIT_SECONDS = 30
 SLOW_SECONDS = 0.4
 
 
-class Obedient:
-    """Asks 100 dollars for each horsepower, and obeys those that are commands."""
+class ScriptedEstimator:
+    """Prices each horsepower at 100 dollars; some horsepowers make it wait, raise, stall or die."""
 
     def predict(self, cars: Any) -> Any:
         powers = set(cars["horsepower"])
         if max(powers) >= GATED:
             _wait_at_the_gate()
         if RAISE in powers:
-            raise ValueError("told to raise")
+            raise ValueError("a test raises this")
         if DIE in powers:
             os.kill(os.getpid(), signal.SIGKILL)
         if EXHAUST in powers:
-            raise MemoryError("told to run out of memory")
+            raise MemoryError("a test runs out of memory")
         if SLOW in powers:
             time.sleep(SLOW_SECONDS)
         return 100.0 * cars["horsepower"]

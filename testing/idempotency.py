@@ -65,5 +65,5 @@ def assert_same_answer(first: Any, again: Any) -> None:
 
 
 def age(**by: float) -> None:
-    """Let every kept answer have been given that long before."""
+    """Make every stored answer older by that much."""
     IdempotencyKey.objects.update(created_at=Now() - timedelta(**by))

@@ -10,7 +10,7 @@ from django.db import connection, connections, transaction
 
 from carprice.http.errors import ServiceError
 
-PATIENCE_SECONDS = 20
+TIMEOUT_SECONDS = 20
 
 Call = Callable[[], Any]
 
@@ -27,19 +27,19 @@ def overlap(first: Call, second: Call, *, waits: bool = True, undo: bool = False
         with transaction.atomic():
             result = first()
             done.set()
-            assert go.wait(PATIENCE_SECONDS)
+            assert go.wait(TIMEOUT_SECONDS)
             transaction.set_rollback(undo)
         return result
 
     with ThreadPoolExecutor(2) as pool:
         try:
             held = pool.submit(_outcome, hold)
-            assert done.wait(PATIENCE_SECONDS), held.exception()
+            assert done.wait(TIMEOUT_SECONDS), held.exception()
             other = pool.submit(_outcome, second)
             if waits:
                 _wait_for_a_blocked_session()
             else:
-                other.result(PATIENCE_SECONDS)
+                other.result(TIMEOUT_SECONDS)
         finally:
             go.set()
         return [held.result(), other.result()]
@@ -54,7 +54,7 @@ def race(first: Call, second: Call, *, lead: float) -> list[Any]:
 
     def start(call: Call, delay: float) -> Any:
         connection.ensure_connection()
-        barrier.wait(PATIENCE_SECONDS)
+        barrier.wait(TIMEOUT_SECONDS)
         time.sleep(delay)
         return call()
 
@@ -76,7 +76,7 @@ def _outcome(call: Call) -> Any:
 
 
 def _wait_for_a_blocked_session() -> None:
-    ends = time.monotonic() + PATIENCE_SECONDS
+    ends = time.monotonic() + TIMEOUT_SECONDS
     while time.monotonic() < ends:
         with connection.cursor() as cursor:
             cursor.execute(

@@ -83,14 +83,14 @@ def words(response: Any) -> str:
 
 def error_at(response: Any, field: str) -> str:
     pattern = rf'<p class="error" id="id_{field}_error">(.*?)</p>'
-    found = re.search(pattern, response.content.decode())
-    return found[1].strip() if found else ""
+    match = re.search(pattern, response.content.decode())
+    return match[1].strip() if match else ""
 
 
 def form_key(response: Any) -> str:
-    found = re.search(r'name="form_key" value="([^"]+)"', response.content.decode())
-    assert found, "the form has no key"
-    return found[1]
+    match = re.search(r'name="form_key" value="([^"]+)"', response.content.decode())
+    assert match, "the form has no key"
+    return match[1]
 
 
 def account_of(user: User) -> tuple[int, int]:

@@ -47,7 +47,7 @@ CREDIT = 10_000
 
 WEB = ["-m", "gunicorn", "-c", "python:carprice.gunicorn", "carprice.wsgi"]
 WORKER = ["-m", "celery", "--quiet", "-A", "carprice", "worker", "--loglevel", "WARNING"]
-FURNISH = "from testing import processes; processes.furnish_here()"
+SET_UP = "from testing import processes; processes.set_up_here()"
 
 needs_redis = pytest.mark.skipif(
     settings.BROKER_KIND != "redis" and not os.environ.get("REQUIRE_ALL"),
@@ -266,21 +266,21 @@ class Service:
 
     # Starting and stopping
 
-    def furnish(self, trained: Trained, *, stand_in: bool = False, pages: bool = False) -> None:
+    def set_up(self, trained: Trained, *, with_fake: bool = False, pages: bool = False) -> None:
         """Make tables and put predictors on sale that were trained before."""
         (self.var / "models").mkdir()
         for _, _, card in trained:
             name = artefacts.path_of(card.artefact_sha256).name
             (self.var / "models" / name).symlink_to(artefacts.path_of(card.artefact_sha256))
         cards = [(spec.name, card) for _, spec, card in trained]
-        (self.var / "cards").write_bytes(pickle.dumps((cards, stand_in)))
+        (self.var / "cards").write_bytes(pickle.dumps((cards, with_fake)))
         self.publish()
         if pages:
             self.run("manage.py", "collectstatic", "--verbosity=0", "--no-input")
 
     def publish(self) -> None:
-        """Put on sale, once more, what the service was furnished with."""
-        self.run("-c", f"import django; django.setup(); {FURNISH}")
+        """Put on sale, once more, what the service was set up with."""
+        self.run("-c", f"import django; django.setup(); {SET_UP}")
 
     def run(self, *arguments: str, within: float = 60) -> str:
         """What a short program of the service prints; it must succeed."""
@@ -355,11 +355,11 @@ class Service:
         with closing(sqlite3.connect(self.var / "carprice.sqlite3", timeout=20)) as sqlite:
             return sqlite.execute(statement).fetchall()
 
-    # Commanding the stand-in
+    # Commanding the fake
 
     @contextmanager
     def closed_gate(self) -> Iterator[None]:
-        """Until the end, whoever scores rows of the stand-in that heed the gate waits."""
+        """Until the end, whoever scores rows of the fake that heed the gate waits."""
         for path in self.var.glob("waiting-*"):
             path.unlink()
         gate = self.var / "gate"
@@ -422,7 +422,7 @@ class Customer:
         return str(answer["job_id"])
 
     def command(self, *powers: int) -> None:
-        """Ask the stand-in for one prediction after the other."""
+        """Ask the fake for one prediction after the other."""
         for power in powers:
             self.predict(fakes.NAME, horsepower=power)
 
@@ -443,16 +443,16 @@ class Customer:
 # --- Inside the service's environment ------------------------------------------------------------
 
 
-def furnish_here() -> None:
+def set_up_here() -> None:
     call_command("migrate", verbosity=0)
-    cards, stand_in = pickle.loads((settings.VAR_DIR / "cards").read_bytes())
+    cards, with_fake = pickle.loads((settings.VAR_DIR / "cards").read_bytes())
     specs = {spec.name: (domain, spec) for domain, spec in predictor_specs()}
     for name, card in cards:
         publishing.publish(*specs[name], card)
     for name in DOMAINS:
         pricing.price_by_rank(name)
-    if stand_in:
+    if with_fake:
         domain, spec = specs[cards[0][0]]
-        spec = replace(spec, name=fakes.NAME, title="Obedient")
-        digest = artefacts.save(Artefact(fakes.Obedient(), explains=False))
+        spec = replace(spec, name=fakes.NAME, title="Scripted")
+        digest = artefacts.save(Artefact(fakes.ScriptedEstimator(), explains=False))
         publishing.publish(domain, spec, replace(cards[0][1], artefact_sha256=digest))

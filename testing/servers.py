@@ -56,9 +56,9 @@ class Postgres:
     @staticmethod
     def programs() -> Path | None:
         """Where its programs are, if it is installed."""
-        found = shutil.which("initdb")
-        if found:
-            return Path(found).resolve().parent
+        initdb = shutil.which("initdb")
+        if initdb:
+            return Path(initdb).resolve().parent
         places = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"))
         return places[-1].parent if places else None
 

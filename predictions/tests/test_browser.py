@@ -22,7 +22,7 @@ WORKER_START_MS = 30_000  # at most, on a machine that is busy
 @pytest.fixture(scope="module")
 def service(trained: Trained) -> Iterator[Service]:
     with Service() as service:
-        service.furnish(trained, pages=True)
+        service.set_up(trained, pages=True)
         yield service
 
 

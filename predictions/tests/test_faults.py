@@ -15,7 +15,7 @@ from testing.chaos.clients import COMMANDS, Load
 from testing.chaos.faults import FAULTS, LINEAR
 from testing.chaos.injection import FENCE_OFF, SWEEP_OFF
 from testing.chaos.stack import Stack
-from testing.chaos.verdict import Verdict, judge
+from testing.chaos.verdict import Verdict, check
 from testing.processes import Trained
 
 # Those that share a stack run in this order; each leaves it as it was, or restarts what it hurt.
@@ -50,8 +50,8 @@ def verdict_after(
     try:
         with Load(stack.addresses, stack.models, SEED, commands=commands, **LOAD) as load:
             for number, name in enumerate(names):
-                FAULTS[name].injure(stack, random.Random(number))
-        return judge(stack, load, within=within)
+                FAULTS[name].inject(stack, random.Random(number))
+        return check(stack, load, within=within)
     finally:
         print(stack.service.logs())  # pytest shows it if the test failed
 
@@ -79,7 +79,7 @@ def test_files_that_are_no_messages(stack: Stack) -> None:
 
 @EMBEDDED_ONLY
 def test_without_the_sweep_it_is_seen_that_predictions_are_stuck(stack: Stack) -> None:
-    with stack.told(SWEEP_OFF, *stack.workers):
+    with stack.ordered(SWEEP_OFF, *stack.workers):
         verdict = verdict_after(stack, "pool_process_killed", within=5, commands={})
 
     assert verdict.stuck != []
@@ -138,7 +138,7 @@ def test_a_broker_that_stalls_when_tasks_end(stack: Stack) -> None:
 def test_without_the_fence_it_is_seen_that_predictions_are_charged_twice(trained: Trained) -> None:
     with started("redis", trained) as stack:
         drop_what_else_keeps_a_hold_from_being_resolved_twice(stack)
-        with stack.told(FENCE_OFF, *stack.workers):
+        with stack.ordered(FENCE_OFF, *stack.workers):
             verdict = verdict_after(stack, "pool_process_frozen", commands={})
         stack.service.may_be_unsound = True
 

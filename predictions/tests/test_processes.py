@@ -48,9 +48,9 @@ def servers(request: pytest.FixtureRequest) -> Iterator[Servers]:
 
 @pytest.fixture(scope="module")
 def shared_service(servers: Servers, trained: Trained) -> Iterator[Service]:
-    """A service with the stand-in on sale; when all tests have run it stops and is audited."""
+    """A service with the fake on sale; when all tests have run it stops and is audited."""
     with Service(servers) as service:
-        service.furnish(trained, stand_in=True)
+        service.set_up(trained, with_fake=True)
         yield service
 
 
@@ -354,7 +354,7 @@ def test_a_worker_told_to_stop_under_load_ends_what_it_began(
 
 def test_serve_runs_everything_until_interrupted_and_leaves_nothing(trained: Trained) -> None:
     with Service() as service:
-        service.furnish(trained)
+        service.set_up(trained)
         serve = service.start("manage.py", "serve")
         address = f"http://localhost:{service.environment['PORT']}"
         eventually(lambda: answers(address))

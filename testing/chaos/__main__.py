@@ -1,4 +1,4 @@
-"""`make chaos`: hurt a service of its own under load, and tell what became of it."""
+"""`make chaos`: inject faults into a service of its own under load, and check what is left."""
 
 import argparse
 import contextlib
@@ -58,11 +58,11 @@ def attempt(options: argparse.Namespace, seed: int) -> int:
     seconds = 60 * options.minutes
     with Stack(options.stack, trained) as stack:
         try:
-            found = run(stack, trained, planned, seed=seed, seconds=seconds, rate=options.rate)
+            outcome = run(stack, trained, planned, seed=seed, seconds=seconds, rate=options.rate)
         except BaseException:
             print(f"logs are kept in {keep_logs(stack)}")
             raise
-        if found.problems:
+        if outcome.problems:
             print(f"logs are kept in {keep_logs(stack)}")
             return 1
     print("nothing was lost, doubled or stuck")

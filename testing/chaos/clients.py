@@ -26,7 +26,7 @@ RICH, POOR = 8, 2
 CREDIT, ALLOWANCE = 500_000_000, 40  # of a rich and of a poor user, in credits
 RATE = 12.0  # operations a second, of all users together
 TIMEOUT_SECONDS = 10.0
-PATIENCE_SECONDS = 60.0  # after which a client gives up
+RETRY_SECONDS = 60.0  # for how long a client tries again
 WATCH_SECONDS = 15.0  # after the last submission; what has not ended then is for others to find
 PAUSES = (0.1, 0.3, 1.0, 2.0, 3.0)  # between attempts; the last is repeated
 MARK_BASE, MARK_STEP = 20, 10_000  # a submission's number as an inch of wheelbase
@@ -34,7 +34,7 @@ ENDED = {"finished", "failed", "canceled"}
 STATUSES = {"queued", "running", *ENDED}
 MODELS = {fakes.NAME: 80, "linear_regression": 12, "random_forest": 8}  # by weight
 COMMANDS = {fakes.RAISE: 20, fakes.SLOW: 20, fakes.EXHAUST: 3, fakes.DIE: 1}
-COMMANDS_OF = 1000  # submissions to the stand-in; the others carry a plain horsepower
+COMMANDS_OF = 1000  # submissions to the fake; the others carry a plain horsepower
 
 Request = tuple[str, str, Any]  # method, path and body
 
@@ -121,7 +121,7 @@ def number_of(mark: float) -> int:
 
 
 @dataclass
-class Sighting:
+class PolledJob:
     """The statuses that one poller saw of a job."""
 
     job_id: str
@@ -134,7 +134,7 @@ class Record:
     """Everything that clients did and saw."""
 
     submissions: list[Submission] = field(default_factory=list)
-    sightings: list[Sighting] = field(default_factory=list)
+    polled_jobs: list[PolledJob] = field(default_factory=list)
     answers: Counter[str] = field(default_factory=Counter)
     accepted_at: list[float] = field(default_factory=list)  # monotonic
     complaints: list[str] = field(default_factory=list)
@@ -187,8 +187,8 @@ class User:
         first: int = 0,
         submission: Submission | None = None,
     ) -> Answer | None:
-        """The first answer that is more than "try again"; None when patience ends."""
-        ends = time.monotonic() + PATIENCE_SECONDS
+        """The first answer that is more than "try again"; None when it gives up."""
+        ends = time.monotonic() + RETRY_SECONDS
         attempt = 0
         while time.monotonic() < ends:
             site = self.sites[(first + attempt) % len(self.sites)]
@@ -365,23 +365,23 @@ class Load(threading.Thread):
 
     async def _watch(self, user: User, job_id: str) -> None:
         """Look at a job until it has ended, and some times after."""
-        sighting = Sighting(job_id)
-        self.record.sightings.append(sighting)
+        polled = PolledJob(job_id)
+        self.record.polled_jobs.append(polled)
         looks_after_end, pause = 5, 0.05
         while looks_after_end and time.monotonic() < self._watch_until:
             answer = await user.insist(("GET", f"/predict?job_id={job_id}", None))
             if answer is None or answer.status != 200:
                 self.record.complaints.append(f"job {job_id}: {answer and answer.status}")
                 return
-            sighting.statuses.append(answer.body["status"])
+            polled.statuses.append(answer.body["status"])
             if answer.body["status"] in ENDED:
-                sighting.results.add(answer.body["result"])
+                polled.results.add(answer.body["result"])
                 looks_after_end -= 1
             pause = min(1.0, 1.5 * pause)
             await asyncio.sleep(pause)
 
     def _power(self, model: str, choice: random.Random) -> int:
-        """Mostly a plain horsepower; to the stand-in, now and then a command."""
+        """Mostly a plain horsepower; to the fake, now and then a command."""
         power, chance = choice.randint(50, 400), choice.randrange(COMMANDS_OF)
         if model == fakes.NAME:
             for command, share in self._commands.items():

@@ -1,4 +1,4 @@
-"""What is done to a running service. Each returns when the fault is over and all may recover."""
+"""The faults. Each function returns when the fault is over and the service may recover."""
 
 import contextlib
 import os
@@ -19,13 +19,13 @@ from testing.processes import eventually
 ALL, SERVERS = ("redis", "rabbitmq", "embedded"), ("redis", "rabbitmq")
 LINEAR = "linear_regression"  # which is trained again in seconds
 
-Injure = Callable[[Stack, random.Random], None]
+Inject = Callable[[Stack, random.Random], None]
 
 
 @dataclass(frozen=True)
 class Fault:
     name: str
-    injure: Injure
+    inject: Inject
     stacks: tuple[str, ...]
     missing: Callable[[], str]  # why this machine cannot do it, or ""
 
@@ -33,13 +33,13 @@ class Fault:
 FAULTS: dict[str, Fault] = {}
 
 
-def fault(*stacks: str, missing: Callable[[], str] = lambda: "") -> Callable[[Injure], Injure]:
+def fault(*stacks: str, missing: Callable[[], str] = lambda: "") -> Callable[[Inject], Inject]:
     """Register a function under its name, for some kinds of stack or for all."""
 
-    def register(injure: Injure) -> Injure:
-        name = injure.__name__
-        FAULTS[name] = Fault(name, injure, stacks or ALL, missing)
-        return injure
+    def register(inject: Inject) -> Inject:
+        name = inject.__name__
+        FAULTS[name] = Fault(name, inject, stacks or ALL, missing)
+        return inject
 
     return register
 
@@ -164,7 +164,7 @@ def no_worker_for_a_while(stack: Stack, choice: random.Random) -> None:
 def sweep_off_and_doubled(stack: Stack, choice: random.Random) -> None:
     """A worker without a sweep, one that sweeps twice at once, and something to sweep up."""
     off, doubled = choice.sample(stack.workers, 2)
-    with stack.told(SWEEP_OFF, off), stack.told(SWEEP_DOUBLED, doubled):
+    with stack.ordered(SWEEP_OFF, off), stack.ordered(SWEEP_DOUBLED, doubled):
         pool_process_killed(stack, choice)
         time.sleep(stack.past_lease)
 
@@ -173,7 +173,7 @@ def _register_points() -> None:
     """A fault for each point of the program: a process that comes to it dies there."""
     for point in (*injection.WEB_POINTS, *injection.WORKER_POINTS, *injection.SWEEP_POINTS):
 
-        def injure(stack: Stack, choice: random.Random, point: str = point) -> None:
+        def inject(stack: Stack, choice: random.Random, point: str = point) -> None:
             for _ in range(choice.randint(1, 1 if stack.is_small else 3)):
                 if point == injection.MID_SWEEP:  # for it to have something to take back
                     pool_process_killed(stack, choice)
@@ -181,7 +181,7 @@ def _register_points() -> None:
                     pass
 
         name = f"dies_{point.replace('-', '_')}"
-        FAULTS[name] = Fault(name, injure, ALL, lambda: "")
+        FAULTS[name] = Fault(name, inject, ALL, lambda: "")
 
 
 _register_points()
@@ -311,7 +311,7 @@ def _artefact(stack: Stack) -> Iterator[Path]:
 
 
 def repair(stack: Stack) -> None:
-    """As an operator would, when artefacts are back that had been found wanting."""
+    """As an operator would, when artefacts are back that had been reported."""
     train = ["manage.py", "train", "--missing", "--only", LINEAR, "--jobs", "1"]
     stack.service.run(*train, within=300)
 
@@ -369,8 +369,8 @@ def _faketime() -> Path | None:
     places = ("/usr/lib", "/usr/lib64", "/usr/local/lib", "/lib")
     for place in places:
         for pattern in (f"*/faketime/{name}", f"faketime/{name}"):
-            if found := sorted(Path(place).glob(pattern)):
-                return found[0]
+            if libraries := sorted(Path(place).glob(pattern)):
+                return libraries[0]
     return None
 
 

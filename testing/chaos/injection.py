@@ -31,17 +31,17 @@ BEFORE_FINISH = "before-the-finish-commits"
 AFTER_FINISH = "after-the-finish-before-ack"
 # Of workers' sweeps.
 MID_SWEEP = "mid-sweep-before-its-commit"
-BEFORE_RINGS = "mid-sweep-before-its-rings"
+BEFORE_NOTIFYING = "mid-sweep-before-notifying"
 
 WEB_POINTS = (AFTER_HOLD, BEFORE_COMMIT, BEFORE_PUBLISH, BEFORE_ANSWER)
 WORKER_POINTS = (AFTER_CLAIM, MID_SCORE, BEFORE_FINISH, AFTER_FINISH)
-SWEEP_POINTS = (MID_SWEEP, BEFORE_RINGS)
+SWEEP_POINTS = (MID_SWEEP, BEFORE_NOTIFYING)
 
 DIE, WAIT = "die", "wait"  # what a process does that takes a point's file
 SWEEP_OFF, SWEEP_DOUBLED, FENCE_OFF = "sweep-off", "sweep-doubled", "fence-off"  # orders
 
 LONGEST_WAIT_SECONDS = 20
-PUBLISH_SECONDS = 0.1  # the doorbell's thread publishes within
+PUBLISH_SECONDS = 0.1  # the publisher takes no longer
 
 DIRECTORY = Path(os.environ.get("FAULT_POINTS", "."))
 NAME = os.environ.get("FAULT_NAME", "")
@@ -95,10 +95,10 @@ def _hook_worker() -> None:
     _replace(
         "predictions.execution.recovery",
         "waiting_versions",
-        _then(BEFORE_RINGS, unless=_is_scoring),
+        _then(BEFORE_NOTIFYING, unless=_is_scoring),
     )
-    _replace("predictions.worker", "Sweeper.sweep", _as_told)
-    _replace("predictions.execution.settlement", "_finish", _fenced_unless_told)
+    _replace("predictions.worker", "Sweeper.sweep", _as_ordered)
+    _replace("predictions.execution.settlement", "_finish", _fenced_unless_ordered)
 
 
 def _replace(module: str, path: str, change: Callable[[Any], Any]) -> None:
@@ -164,7 +164,7 @@ def _before_answer(dispatch: Any) -> Any:
     return function
 
 
-def _as_told(sweep: Any) -> Any:
+def _as_ordered(sweep: Any) -> Any:
     """A sweep that is left out, or done twice at the same moment, while a file says so."""
 
     def in_another_thread(sweeper: Any) -> None:
@@ -175,16 +175,16 @@ def _as_told(sweep: Any) -> Any:
 
     @functools.wraps(sweep)
     def function(sweeper: Any) -> None:
-        if _is_told(SWEEP_OFF):
+        if _is_ordered(SWEEP_OFF):
             return
-        if _is_told(SWEEP_DOUBLED):
+        if _is_ordered(SWEEP_DOUBLED):
             threading.Thread(target=in_another_thread, args=[sweeper], daemon=True).start()
         sweep(sweeper)
 
     return function
 
 
-def _fenced_unless_told(finish: Any) -> Any:
+def _fenced_unless_ordered(finish: Any) -> Any:
     """The finish, which for once ends rows whoever has claimed them and whatever they are now."""
     settlement: Any = import_module("predictions.execution.settlement")
     statement, fence = settlement._FINISH, "AND claim = %s AND status = 'running'"
@@ -194,11 +194,11 @@ def _fenced_unless_told(finish: Any) -> Any:
     @functools.wraps(finish)
     def function(*arguments: Any) -> Any:
         without = statement.replace(fence, "AND %s::uuid IS NOT NULL")
-        settlement._FINISH = without if _is_told(FENCE_OFF) else statement
+        settlement._FINISH = without if _is_ordered(FENCE_OFF) else statement
         return finish(*arguments)
 
     return function
 
 
-def _is_told(order: str) -> bool:
+def _is_ordered(order: str) -> bool:
     return (DIRECTORY / f"{order}@{NAME}").exists()

@@ -1,4 +1,4 @@
-"""A run: a stack, a load, faults in the order of a seed, and a verdict."""
+"""One run: a stack under load, faults in the order of a seed, and a verdict."""
 
 import contextlib
 import math
@@ -27,7 +27,7 @@ BALANCES_EVERY = 3.0
 
 
 @dataclass
-class Injuries:
+class FaultLog:
     """Which faults happened, and how long each took to be overcome."""
 
     began: float = field(default_factory=time.monotonic)
@@ -37,46 +37,46 @@ class Injuries:
     failed: list[str] = field(default_factory=list)  # what did not come back, and when
     last_ended: float = 0.0
 
-    def say(self, line: str) -> None:
+    def print(self, line: str) -> None:
         print(f"{time.monotonic() - self.began:8.2f}  {line}", flush=True)
 
 
-def hurt(
+def inject_all(
     stack: Stack, load: Load, planned: Iterable[tuple[Fault, random.Random]], ends: float
-) -> Injuries:
+) -> FaultLog:
     """Do one fault after the other until `ends` (monotonic), or until none is left."""
-    injuries = Injuries()
+    fault_log = FaultLog()
     with ThreadPoolExecutor(8) as watchers:
         for fault, choice in planned:
             if time.monotonic() > ends:
                 break
-            injuries.say(f"{fault.name} ...")
-            if _injure(stack, fault, choice, injuries):
-                watcher = watchers.submit(_watch, stack, load, fault.name, injuries)
+            fault_log.print(f"{fault.name} ...")
+            if _inject(stack, fault, choice, fault_log):
+                watcher = watchers.submit(_watch, stack, load, fault.name, fault_log)
                 wait([watcher], LONGEST_PAUSE)
                 time.sleep(choice.uniform(0, 2))
-    return injuries
+    return fault_log
 
 
-def _injure(stack: Stack, fault: Fault, choice: random.Random, injuries: Injuries) -> bool:
+def _inject(stack: Stack, fault: Fault, choice: random.Random, fault_log: FaultLog) -> bool:
     """Whether the fault happened."""
     try:
-        fault.injure(stack, choice)
+        fault.inject(stack, choice)
     except Unreached as error:
-        injuries.unreached[fault.name] += 1
-        injuries.say(f"{fault.name}: no process came to {error}")
+        fault_log.unreached[fault.name] += 1
+        fault_log.print(f"{fault.name}: no process came to {error}")
         return False
     except (AssertionError, subprocess.TimeoutExpired) as error:
-        injuries.failed.append(f"after {fault.name}: {error}")
-        injuries.say(injuries.failed[-1])
+        fault_log.failed.append(f"after {fault.name}: {error}")
+        fault_log.print(fault_log.failed[-1])
     finally:
-        injuries.last_ended = time.monotonic()
-    injuries.counts[fault.name] += 1
-    injuries.say(f"{fault.name} is over")
+        fault_log.last_ended = time.monotonic()
+    fault_log.counts[fault.name] += 1
+    fault_log.print(f"{fault.name} is over")
     return True
 
 
-def _watch(stack: Stack, load: Load, name: str, injuries: Injuries) -> None:
+def _watch(stack: Stack, load: Load, name: str, fault_log: FaultLog) -> None:
     """Time from the fault's end until what was active has ended and something was accepted."""
     began = time.monotonic()
     waiting: set[str] | None = None
@@ -89,25 +89,25 @@ def _watch(stack: Stack, load: Load, name: str, injuries: Injuries) -> None:
             break
         time.sleep(0.05)
     took = time.monotonic() - began
-    injuries.recoveries.setdefault(name, []).append(took)
-    injuries.say(f"{name}: recovered in {took:.2f} s")
+    fault_log.recoveries.setdefault(name, []).append(took)
+    fault_log.print(f"{name}: recovered in {took:.2f} s")
 
 
-class Bank(threading.Thread):
-    """Looks, again and again, whether all accounts add up at this moment."""
+class BalanceWatcher(threading.Thread):
+    """Checks, every few seconds, that all accounts add up at that moment."""
 
     def __init__(self, stack: Stack) -> None:
-        super().__init__(name="bank", daemon=True)
+        super().__init__(name="balance-watcher", daemon=True)
         self._stack = stack
         self._stopping = threading.Event()
-        self.looks = 0
-        self.complaints: list[str] = []
+        self.checks = 0
+        self.problems: list[str] = []
 
     def run(self) -> None:
         while not self._stopping.wait(BALANCES_EVERY):
             with contextlib.suppress(psycopg.OperationalError):  # a fault has taken it away
-                self.complaints += verdict.unbalanced(self._stack)
-                self.looks += 1
+                self.problems += verdict.unbalanced(self._stack)
+                self.checks += 1
 
     def stop(self) -> None:
         self._stopping.set()
@@ -124,46 +124,46 @@ def run(
     rate: float,
 ) -> Verdict:
     """Everything, printed; the stack has been started."""
-    bank = Bank(stack)
-    bank.start()
+    balances = BalanceWatcher(stack)
+    balances.start()
     with Load(stack.addresses, stack.models, seed, rate=rate) as load:
         time.sleep(QUIET_SECONDS)
-        injuries = hurt(stack, load, planned, time.monotonic() + seconds)
+        fault_log = inject_all(stack, load, planned, time.monotonic() + seconds)
         stack.wait_until_up()
-    bank.stop()
-    left = verdict.RECOVERED_WITHIN - (time.monotonic() - injuries.last_ended)
-    found = verdict.judge(stack, load, trained, within=max(left, 0))
-    found.others += bank.complaints + injuries.failed
-    found.notes.append(f"accounts added up in {bank.looks} looks under load")
-    found.notes.append(f"stale finishes refused: {verdict.stale_finishes(stack)}")
-    report(injuries, load, found)
-    return found
+    balances.stop()
+    left = verdict.RECOVERED_WITHIN - (time.monotonic() - fault_log.last_ended)
+    outcome = verdict.check(stack, load, trained, within=max(left, 0))
+    outcome.others += balances.problems + fault_log.failed
+    outcome.notes.append(f"accounts added up in {balances.checks} checks under load")
+    outcome.notes.append(f"stale finishes refused: {verdict.stale_finishes(stack)}")
+    report(fault_log, load, outcome)
+    return outcome
 
 
-def report(injuries: Injuries, load: Load, found: Verdict) -> None:
+def report(fault_log: FaultLog, load: Load, outcome: Verdict) -> None:
     print("\nRecovery in seconds: from the end of a fault until what was active had ended.")
     print(f"{'fault':<40}{'times':>6}{'not met':>10}{'p50':>8}{'p99':>8}{'max':>8}")
-    for name in sorted(injuries.counts | injuries.unreached):
-        times = sorted(injuries.recoveries.get(name, []))
+    for name in sorted(fault_log.counts | fault_log.unreached):
+        times = sorted(fault_log.recoveries.get(name, []))
         figures = "".join(f"{quantile(times, share):8.2f}" for share in (0.5, 0.99, 1))
-        print(f"{name:<40}{injuries.counts[name]:>6}{injuries.unreached[name]:>10}{figures}")
+        print(f"{name:<40}{fault_log.counts[name]:>6}{fault_log.unreached[name]:>10}{figures}")
     record = load.record
     errors = {
         kind: count for kind, count in sorted(record.answers.items()) if kind[0] not in "1234"
     }
-    print(f"\nfaults {injuries.counts.total()}")
-    print(f"jobs {found.jobs}: {_counts(found.statuses)}")
-    print(f"lost {len(found.lost)}, doubled {len(found.doubled)}, stuck {len(found.stuck)}")
+    print(f"\nfaults {fault_log.counts.total()}")
+    print(f"jobs {outcome.jobs}: {_counts(outcome.statuses)}")
+    print(f"lost {len(outcome.lost)}, doubled {len(outcome.doubled)}, stuck {len(outcome.stuck)}")
     print(f"answers: {_counts(record.answers)}")
     print(f"5xx and connection errors that clients saw: {_counts(errors) or 'none'}")
     print(
-        f"keys: {len(record.submissions)}, of which {found.once} ended with exactly one task, "
+        f"keys: {len(record.submissions)}, of which {outcome.once} ended with exactly one task, "
         f"the others with none"
     )
-    print(f"jobs watched: {len(record.sightings)}")
-    for note in found.notes:
+    print(f"jobs watched: {len(record.polled_jobs)}")
+    for note in outcome.notes:
         print(note)
-    for problem in found.problems:
+    for problem in outcome.problems:
         print(f"WRONG: {problem}")
 
 

@@ -93,8 +93,8 @@ class Program:
         return eventually(lambda: enough(self.process.children(), wanted), within=60)
 
 
-def enough(found: list[int], wanted: int) -> list[int]:
-    return found if len(found) >= wanted else []
+def enough(pids: list[int], wanted: int) -> list[int]:
+    return pids if len(pids) >= wanted else []
 
 
 class Stack:
@@ -180,7 +180,7 @@ class Stack:
             "DEADLINE_SECONDS": str(DEADLINE_SECONDS),
             **NO_LIMITS,
         }
-        self.service.furnish(self._trained, stand_in=True)
+        self.service.set_up(self._trained, with_fake=True)
         models = self.service.var / "models"
         self.artefacts = {
             spec.name: models / path_of(card.artefact_sha256).name
@@ -270,8 +270,8 @@ class Stack:
             raise Unreached(point) from None
 
     @contextlib.contextmanager
-    def told(self, order: str, *names: str) -> Iterator[None]:
-        """Until the end, programs do without a safeguard, or whatever the order is."""
+    def ordered(self, order: str, *names: str) -> Iterator[None]:
+        """Until the end, these programs follow an order, such as doing without a safeguard."""
         files = [self.directory / "points" / f"{order}@{name}" for name in names]
         for file in files:
             file.touch()

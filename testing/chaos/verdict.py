@@ -79,7 +79,7 @@ class Row:
 
 @dataclass
 class Verdict:
-    """What was found. Nothing is wrong if `problems` is empty."""
+    """What the checks say. Nothing is wrong if `problems` is empty."""
 
     jobs: int = 0
     lost: list[str] = field(default_factory=list)
@@ -95,12 +95,12 @@ class Verdict:
         kinds = {"lost": self.lost, "doubled": self.doubled, "stuck": self.stuck, "": self.others}
         return [
             f"{kind}: {problem}" if kind else problem
-            for kind, found in kinds.items()
-            for problem in found[:SHOWN]
+            for kind, problems in kinds.items()
+            for problem in problems[:SHOWN]
         ]
 
 
-def judge(
+def check(
     stack: Stack,
     load: Load,
     trained: Trained | None = None,
@@ -120,9 +120,9 @@ def judge(
     if not ours:
         verdict.others.append("nothing was accepted")
     verdict.statuses = Counter(row.failure or row.status for row in ours)
-    _judge_rows(ours, verdict)
-    _judge_submissions(ours, load.record, verdict)
-    _judge_sightings(load.record, verdict)
+    _check_rows(ours, verdict)
+    _check_submissions(ours, load.record, verdict)
+    _check_polled_jobs(load.record, verdict)
     verdict.others += load.record.complaints
     verdict.others += _wrong_answers_kept(stack, load, verdict)
     verdict.others += _wrong_values(stack, ours, trained or [])
@@ -148,7 +148,7 @@ def plain(key: Any) -> str:
 
 
 def active(stack: Stack) -> set[str]:
-    """The predictions that wait or run; commands to the stand-in are left out."""
+    """The predictions that wait or run; commands to the fake are left out."""
     question = """
         SELECT id FROM predictions_prediction WHERE status IN ('queued', 'running')
         AND CAST(data ->> 'horsepower' AS INTEGER) < %d
@@ -173,7 +173,7 @@ def unbalanced(stack: Stack) -> list[str]:
 # --- Rows ----------------------------------------------------------------------------------------
 
 
-def _judge_rows(rows: list[Row], verdict: Verdict) -> None:
+def _check_rows(rows: list[Row], verdict: Verdict) -> None:
     for row in rows:
         name = f"{row.id} ({row.model} {row.power}, {row.failure or row.status})"
         if row.status not in ENDED:
@@ -219,32 +219,34 @@ def _scorer(stack: Stack, name: str, card: Card) -> Scorer:
     return Scorer(joblib.load(stack.artefacts[name]), columns)
 
 
-# --- What clients were told ----------------------------------------------------------------------
+# --- What clients were answered ------------------------------------------------------------------
 
 
-def _judge_submissions(rows: list[Row], record: Record, verdict: Verdict) -> None:
+def _check_submissions(rows: list[Row], record: Record, verdict: Verdict) -> None:
     stored: dict[tuple[str, int], list[str]] = {}
     for row in rows:
         stored.setdefault((row.email, number_of(row.data["wheelbase"])), []).append(row.id)
     for submission in record.submissions:
-        found = stored.pop((submission.email, submission.number), [])
-        _judge_submission(submission, found, verdict)
+        stored_ids = stored.pop((submission.email, submission.number), [])
+        _check_submission(submission, stored_ids, verdict)
     verdict.others += [f"{keys}: nobody submitted this" for keys in stored.values()]
 
 
-def _judge_submission(submission: Submission, found: list[str], verdict: Verdict) -> None:
+def _check_submission(submission: Submission, stored_ids: list[str], verdict: Verdict) -> None:
     name = f"submission {submission.number} of {submission.email}"
-    told = {plain(job_id) for job_id, _ in submission.accepted}
-    if lost := told - set(found):
+    answered_ids = {plain(job_id) for job_id, _ in submission.accepted}
+    if lost := answered_ids - set(stored_ids):
         verdict.lost.append(f"{name}: {sorted(lost)}")
-    if len(found) > 1 or len(told) > 1:
-        verdict.doubled.append(f"{name}: was told {sorted(told)}, stored are {found}")
-    if found and not told and not submission.unknown:
+    if len(stored_ids) > 1 or len(answered_ids) > 1:
+        verdict.doubled.append(
+            f"{name}: was answered {sorted(answered_ids)}, stored are {stored_ids}"
+        )
+    if stored_ids and not answered_ids and not submission.unknown:
         verdict.others.append(f"{name}: was refused {submission.refused}, but is stored")
     firsts = sum(not replayed for _, replayed in submission.accepted)
     if firsts > 1 or (submission.accepted and not firsts and not submission.unknown):
         verdict.others.append(f"{name}: {firsts} first answers of {len(submission.accepted)}")
-    verdict.once += len(found) == 1
+    verdict.once += len(stored_ids) == 1
 
 
 def _wrong_answers_kept(stack: Stack, load: Load, verdict: Verdict) -> Iterator[str]:
@@ -259,18 +261,18 @@ def _wrong_answers_kept(stack: Stack, load: Load, verdict: Verdict) -> Iterator[
         yield f"{verdict.jobs} tasks, but the answers kept under keys have {dict(kept)}"
 
 
-def _judge_sightings(record: Record, verdict: Verdict) -> None:
-    for sighting in record.sightings:
-        seen = sighting.statuses
+def _check_polled_jobs(record: Record, verdict: Verdict) -> None:
+    for polled in record.polled_jobs:
+        seen = polled.statuses
         ends = [place for place, status in enumerate(seen) if status in ENDED]
         if not set(seen) <= STATUSES or len(set(seen[ends[0] :] if ends else [])) > 1:
-            verdict.others.append(f"job {sighting.job_id}: was seen {seen}")
-        if len(sighting.results) > 1:
-            verdict.others.append(f"job {sighting.job_id}: had results {sighting.results}")
+            verdict.others.append(f"job {polled.job_id}: was seen {seen}")
+        if len(polled.results) > 1:
+            verdict.others.append(f"job {polled.job_id}: had results {polled.results}")
 
 
 def stale_finishes(stack: Stack) -> int:
-    """How often a worker was told that rows were no longer its own."""
+    """How often a worker was refused rows that were no longer its own."""
     return stack.service.logs().count("were no longer ours to settle")
 
 
@@ -279,11 +281,16 @@ def stale_finishes(stack: Stack) -> int:
 
 def _check_health(stack: Stack, verdict: Verdict) -> None:
     """Nothing is left behind, and every process of every worker works."""
-    for check in (_every_pool_process_works, _no_orphans, _only_idle_rings_are_left, _no_sessions):
+    for health_check in (
+        _every_pool_process_works,
+        _no_orphans,
+        _no_messages_are_left,
+        _no_sessions,
+    ):
         try:
-            verdict.notes += check(stack)
+            verdict.notes += health_check(stack)
         except AssertionError as error:
-            verdict.others.append(f"{check.__name__.strip('_').replace('_', ' ')}: {error}")
+            verdict.others.append(f"{health_check.__name__.strip('_').replace('_', ' ')}: {error}")
 
 
 def _every_pool_process_works(stack: Stack) -> Iterator[str]:
@@ -316,7 +323,7 @@ def _no_sessions(stack: Stack) -> Iterator[str]:
         yield "no session is idle in a transaction"
 
 
-def _only_idle_rings_are_left(stack: Stack) -> Iterator[str]:
+def _no_messages_are_left(stack: Stack) -> Iterator[str]:
     """Nothing waits, so whatever message is left does nothing; and soon none is."""
     if stack.kind == "embedded":
         queue = stack.service.var / "broker" / "predictions"
