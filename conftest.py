@@ -6,6 +6,7 @@ pytest.register_assert_rewrite("testing.api_table", "testing.root_contract")
 pytest_plugins = [
     "testing.fixtures",
     "testing.auth_api",
+    "testing.distribution",
     "testing.idempotency",
     "testing.pages",
     "testing.tasks_api",
