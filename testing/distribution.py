@@ -1,6 +1,5 @@
 """How the tests are shared out where several processes run them, as in `make test`."""
 
-
 import pytest
 from xdist.remote import Producer
 from xdist.scheduler import LoadFileScheduling, Scheduling
