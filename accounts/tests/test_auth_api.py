@@ -457,12 +457,12 @@ def test_each_route_lists_every_status_it_can_answer(
 
 def test_a_token_can_be_pasted_in_or_fetched_by_password(document: dict[str, Any]) -> None:
     schemes = document["components"]["securitySchemes"]
-    asked = document["paths"]["/api/auth/me"]["get"]["security"]
+    security = document["paths"]["/api/auth/me"]["get"]["security"]
 
     flow = {"tokenUrl": "/api/auth/login", "scopes": {}}
     assert schemes["bearer"] == {"type": "http", "scheme": "bearer", "bearerFormat": "JWT"}
     assert schemes["password"] == {"type": "oauth2", "flows": {"password": flow}}
-    assert asked == [{"bearer": []}, {"password": []}]
+    assert security == [{"bearer": []}, {"password": []}]
 
 
 def test_logging_in_is_described_with_json_and_with_a_form(document: dict[str, Any]) -> None:

@@ -38,11 +38,11 @@ def sign_up(**changes: Any) -> Any:
 
 def field_error(response: Any, field: str) -> str:
     """The message a page shows at a field."""
-    found = re.search(
+    message = re.search(
         rf'<p class="error" id="id_{field}_error">(.*?)</p>', response.content.decode()
     )
-    assert found, f"no message at {field}"
-    return found[1].strip()
+    assert message, f"no message at {field}"
+    return message[1].strip()
 
 
 # --- The account ---------------------------------------------------------------------------------
@@ -395,9 +395,9 @@ def test_a_foreign_next_is_not_carried_into_the_form(client: Client) -> None:
 def test_a_page_that_needs_an_account_asks_for_it_and_comes_back(
     client: Client, user: User
 ) -> None:
-    asked = client.get("/wallet")
+    redirect = client.get("/wallet")
 
-    response = client.post(asked["Location"], {"email": user.email, "password": PASSWORD})
+    response = client.post(redirect["Location"], {"email": user.email, "password": PASSWORD})
 
-    assert asked["Location"] == "/account/sign-in?next=/wallet"
+    assert redirect["Location"] == "/account/sign-in?next=/wallet"
     assert response["Location"] == "/wallet"

@@ -105,10 +105,10 @@ def test_captures_and_releases_of_several_accounts_keep_running_balances(
 ) -> None:
     other = make_user("grace@example.com")
     holds = [hold(user, 10), hold(other, 20), hold(user, 30)]
-    given_back = hold(user, 5)
+    released_hold = hold(user, 5)
 
     services.resolve_holds(captured=holds)
-    services.resolve_holds(released=[given_back])
+    services.resolve_holds(released=[released_hold])
 
     assert (money(user), money(other)) == ((CREDITS - 40, 0), (CREDITS - 20, 0))
     captures = LedgerEntry.objects.filter(account_id=user.pk, kind=Kind.CAPTURE).order_by("id")

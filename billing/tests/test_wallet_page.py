@@ -38,9 +38,11 @@ def text(response: Any) -> str:
 
 
 def amount_error(response: Any) -> str:
-    found = re.search(r'<p class="error" id="id_amount_error">(.*?)</p>', response.content.decode())
-    assert found, "no message at the amount"
-    return found[1].strip()
+    message = re.search(
+        r'<p class="error" id="id_amount_error">(.*?)</p>', response.content.decode()
+    )
+    assert message, "no message at the amount"
+    return message[1].strip()
 
 
 def test_a_top_up_adds_credits_and_says_so(browser: Client, user: User) -> None:

@@ -244,8 +244,8 @@ class Office:
         return [account.balance, account.held, account.available]
 
     def do(self, deed: str) -> None:
-        found = [(re.fullmatch(pattern, deed), do) for pattern, do in self.deeds.items()]
-        ((match, do),) = [(match, do) for match, do in found if match]
+        matches = [(re.fullmatch(pattern, deed), do) for pattern, do in self.deeds.items()]
+        ((match, do),) = [(match, do) for match, do in matches if match]
         do(*match.groups())
 
     def ledger(self) -> list[list[Any]]:

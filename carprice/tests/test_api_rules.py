@@ -58,14 +58,14 @@ GUARDED = [route for route in ROUTES if not route.public]
 
 def json_routes() -> set[tuple[str, str]]:
     """Name and method of every route that answers JSON below /api/."""
-    found = set()
+    routes = set()
     for route in api_routes():
         if route.name in FOR_OPERATORS or not str(route.pattern).startswith("api/"):
             continue
         view = route.callback.view_class  # type: ignore[attr-defined]
         methods = {"get", "post", "put", "patch", "delete"}
-        found |= {(str(route.name), name.upper()) for name in methods if hasattr(view, name)}
-    return found
+        routes |= {(str(route.name), name.upper()) for name in methods if hasattr(view, name)}
+    return routes
 
 
 def name_of(route: Route) -> str:

@@ -32,9 +32,9 @@ def typed(predictor: Predictor, **changes: str) -> dict[str, str]:
 
 def field_error(response: Any, field: str) -> str:
     pattern = rf'<p class="error" id="id_{field}_error">(.*?)</p>'
-    found = re.search(pattern, response.content.decode())
-    assert found, f"no message at {field}"
-    return found[1].strip()
+    message = re.search(pattern, response.content.decode())
+    assert message, f"no message at {field}"
+    return message[1].strip()
 
 
 def test_the_estimate_form_as_it_comes_is_accepted(

@@ -236,13 +236,13 @@ def test_a_bad_value_has_a_message_at_its_field(world: World, form: Form) -> Non
     for name, values in form.bad.items():
         for value in values:
             response = send(browser, form, world, {**good, name: value})
-            found = (
+            outcome = (
                 response.status_code,
                 list(messages(response)) if response.status_code == form.status else None,
                 leaks_of(response),
             )
-            if found != (form.status, [name], []):
-                wrong[f"{name} {value[:30]!r} {len(value)}"] = found
+            if outcome != (form.status, [name], []):
+                wrong[f"{name} {value[:30]!r} {len(value)}"] = outcome
 
     assert not wrong
     assert not changed(before)

@@ -111,7 +111,7 @@ def test_it_tells_whether_a_token_is_needed(path: str, method: str) -> None:
 def test_headers_of_answers_are_described(path: str, method: str) -> None:
     responses = DOCUMENT["paths"][path][method]["responses"]
 
-    found = {status: set(response.get("headers", ())) for status, response in responses.items()}
+    described = {status: set(response.get("headers", ())) for status, response in responses.items()}
 
     expected: dict[str, set[str]] = {status: set() for status in responses}
     known = {"401": "WWW-Authenticate", "405": "Allow", "429": "Retry-After", "503": "Retry-After"}
@@ -123,7 +123,7 @@ def test_headers_of_answers_are_described(path: str, method: str) -> None:
             expected[status].add("Idempotent-Replayed")
         if status != "200" and path.startswith("/api/tasks"):
             expected[status].add("Location")
-    assert found == expected
+    assert described == expected
 
 
 @each_operation

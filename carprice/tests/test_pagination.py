@@ -105,9 +105,9 @@ def test_a_list_that_fits_is_one_page_newest_first(pages: CursorPages, user: Use
 def test_a_page_has_fifty_and_the_last_what_is_left(pages: CursorPages, user: User) -> None:
     ids = write(user, 101)
 
-    found = list(walk(pages, user, "/entries"))
+    walked = list(walk(pages, user, "/entries"))
 
-    assert found == [ids[:50], ids[50:100], ids[100:]]
+    assert walked == [ids[:50], ids[50:100], ids[100:]]
 
 
 @BOTH
@@ -149,7 +149,7 @@ def test_walking_while_rows_are_added_meets_each_row_once(
         met += page["results"]
         back, url = page["previous"], page["next"]
         write(user, chance.randint(0, 3))
-    newer = [row for found in walk(pages, user, back, "previous") for row in found]
+    newer = [row for results in walk(pages, user, back, "previous") for row in results]
 
     assert met == before
     assert len(newer) == len(set(newer))
@@ -175,18 +175,18 @@ def test_going_back_shows_what_was_added_since(pages: CursorPages, user: User) -
 def test_rows_of_one_time_are_told_apart_by_their_ids(user: User) -> None:
     ids = write(user, 30, at=NOON)
 
-    found = [row for page in walk(BY_TIME, user, "/entries?page_size=4") for row in page]
+    met = [row for page in walk(BY_TIME, user, "/entries?page_size=4") for row in page]
 
-    assert found == ids
+    assert met == ids
 
 
 def test_time_goes_before_the_id(user: User) -> None:
     late = write(user, 2, at=NOON + timedelta(milliseconds=1))
     early = write(user, 2, at=NOON)
 
-    found = [row for page in walk(BY_TIME, user, "/entries?page_size=1") for row in page]
+    met = [row for page in walk(BY_TIME, user, "/entries?page_size=1") for row in page]
 
-    assert found == [*late, *early]
+    assert met == [*late, *early]
 
 
 @BOTH
@@ -217,15 +217,15 @@ def test_an_emptied_page_leads_on_to_where_it_came_from(pages: CursorPages, user
 
 def test_links_are_absolute_and_keep_the_filters(user: User) -> None:
     write(user, 3)
-    asked = "/entries?kind=top_up&page_size=1&created_after=2020-01-01T01:00:00%2B01:00"
+    url = "/entries?kind=top_up&page_size=1&created_after=2020-01-01T01:00:00%2B01:00"
 
-    link = fetch(BY_ID, user, asked)["next"]
+    link = fetch(BY_ID, user, url)["next"]
 
     parts = urlsplit(link)
     query = parse_qs(parts.query)
     assert (parts.scheme, parts.netloc, parts.path) == ("http", "testserver", "/entries")
     assert len(query.pop("cursor")) == 1
-    assert query == parse_qs(urlsplit(asked).query)
+    assert query == parse_qs(urlsplit(url).query)
 
 
 def test_a_link_holds_one_cursor_however_far_one_walks(user: User) -> None:
@@ -352,11 +352,11 @@ def test_nothing_given_is_the_first_page_of_everything() -> None:
 
 
 @pytest.mark.parametrize(
-    ("given", "taken"),
+    ("page_size", "taken"),
     [("1", 1), ("007", 7), ("100", 100), ("101", 100), ("1000000000", 100), ("9" * 5000, 100)],
 )
-def test_the_size_of_a_page_is_capped(given: str, taken: int) -> None:
-    assert check(f"page_size={given}")["page_size"] == taken
+def test_the_size_of_a_page_is_capped(page_size: str, taken: int) -> None:
+    assert check(f"page_size={page_size}")["page_size"] == taken
 
 
 @pytest.mark.parametrize(
@@ -431,7 +431,7 @@ def test_a_span_of_no_length_holds_nothing(user: User) -> None:
 
 
 @pytest.mark.parametrize(
-    ("limits", "found"),
+    ("limits", "places"),
     [
         ({"created_after": "12:00:00.000"}, [2, 1]),
         ({"created_after": "12:00:00.001"}, [2]),
@@ -442,13 +442,13 @@ def test_a_span_of_no_length_holds_nothing(user: User) -> None:
     ],
 )
 def test_both_ends_of_a_span_are_exclusive(
-    user: User, limits: dict[str, str], found: list[int]
+    user: User, limits: dict[str, str], places: list[int]
 ) -> None:
     ids = [write(user, 1, at=NOON + timedelta(milliseconds=number))[0] for number in range(3)]
 
     query = _encode(**{name: f"2026-05-10T{time}Z" for name, time in limits.items()})
 
-    assert fetch(BY_ID, user, f"/entries?{query}")["results"] == [ids[place] for place in found]
+    assert fetch(BY_ID, user, f"/entries?{query}")["results"] == [ids[place] for place in places]
 
 
 def test_the_time_the_database_wrote_is_its_own_limit(user: User) -> None:

@@ -181,9 +181,9 @@ def test_one_users_limit_is_not_anothers(
     client_of: Callable[[User], APIClient],
 ) -> None:
     use_up("other", user)
-    neighbour = client_of(make_user("bob@example.com"))
+    neighbor = client_of(make_user("bob@example.com"))
 
-    assert neighbour.get("/balance").status_code == 200
+    assert neighbor.get("/balance").status_code == 200
 
 
 # --- Which refusal comes first --------------------------------------------------------------------

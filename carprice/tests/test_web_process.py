@@ -138,12 +138,12 @@ def patterns(resolver: URLResolver) -> Iterator[URLPattern]:
 
 def api_views() -> dict[str, Any]:
     """Every class-based API view of the URL conf, by the name or pattern of its route."""
-    found = {}
+    views = {}
     for pattern in patterns(get_resolver()):
         view = getattr(pattern.callback, "cls", None)
         if view is not None:
-            found[pattern.name or str(pattern.pattern)] = view
-    return found
+            views[pattern.name or str(pattern.pattern)] = view
+    return views
 
 
 def test_the_walk_over_the_urls_finds_the_api() -> None:

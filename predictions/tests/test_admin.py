@@ -158,11 +158,11 @@ def test_predictions_are_found_by_user_and_by_id(
     prediction = request_prediction(user=user, predictor=predictor, data={"horsepower": 90})
     query = str(prediction.pk) if term == "id" else term
 
-    found = admin.get(reverse("admin:predictions_prediction_changelist"), {"q": query})
-    missed = admin.get(reverse("admin:predictions_prediction_changelist"), {"q": "nobody"})
+    matching = admin.get(reverse("admin:predictions_prediction_changelist"), {"q": query})
+    other = admin.get(reverse("admin:predictions_prediction_changelist"), {"q": "nobody"})
 
-    assert str(prediction.pk) in found.content.decode()
-    assert str(prediction.pk) not in missed.content.decode()
+    assert str(prediction.pk) in matching.content.decode()
+    assert str(prediction.pk) not in other.content.decode()
 
 
 def test_users_cannot_be_deleted(admin: Client, user: User) -> None:

@@ -135,17 +135,17 @@ class TestNames:
     def test_an_account_that_has_more_than_its_entries_give(self, user: User) -> None:
         CreditAccount.objects.filter(pk=user.pk).update(balance=F("balance") + 1)
 
-        (found,) = breaches()
+        (breach,) = breaches()
 
-        assert found.startswith(f"account {user.pk}: balance 1001 and held 0, ")
-        assert "its entries give 1000 and 0" in found
+        assert breach.startswith(f"account {user.pk}: balance 1001 and held 0, ")
+        assert "its entries give 1000 and 0" in breach
 
     def test_an_account_that_holds_what_no_entry_does(self, user: User) -> None:
         CreditAccount.objects.filter(pk=user.pk).update(held=7)
 
-        assert [f"account {user.pk}: balance 1000 and held 7" in found for found in breaches()] == [
-            True
-        ]
+        assert [
+            f"account {user.pk}: balance 1000 and held 7" in breach for breach in breaches()
+        ] == [True]
 
     def test_more_held_than_there_is(
         self, user: User, submit: Submit, predictor: Predictor
@@ -156,31 +156,31 @@ class TestNames:
             change_latest("hold", balance_after=0)
             CreditAccount.objects.filter(pk=user.pk).update(balance=0)
 
-        (found,) = breaches()
+        (breach,) = breaches()
 
-        assert found.startswith(f"account {user.pk}: balance 0 and held {predictor.price}, ")
+        assert breach.startswith(f"account {user.pk}: balance 0 and held {predictor.price}, ")
 
     @pytest.mark.parametrize("change", [1, -1])
     def test_an_edited_entry(self, user: User, change: int) -> None:
         with unguarded():
             change_latest("top_up", balance_change=F("balance_change") + change)
 
-        assert [str(user.pk) in found for found in breaches()] == [True]
+        assert [str(user.pk) in breach for breach in breaches()] == [True]
 
     def test_a_deleted_entry(self, user: User) -> None:
         with unguarded():
             LedgerEntry.objects.filter(account_id=user.pk).delete()
 
-        assert [str(user.pk) in found for found in breaches()] == [True]
+        assert [str(user.pk) in breach for breach in breaches()] == [True]
 
     @pytest.mark.parametrize("field", ["balance_after", "held_after"])
     def test_a_last_entry_that_leaves_something_else(self, user: User, field: str) -> None:
         with unguarded():
             entry = change_latest("top_up", **{field: 5})
 
-        (found,) = breaches()
+        (breach,) = breaches()
 
-        assert f"the last one, {entry.pk}, leaves" in found
+        assert f"the last one, {entry.pk}, leaves" in breach
 
     @pytest.mark.parametrize(
         "values", [{"subject_id": UUID(int=7)}, {"subject_id": None}, {"held_change": -1}]
@@ -201,7 +201,7 @@ class TestNames:
         with unguarded():
             entry = change_latest("capture", account_id=other.pk)
 
-        assert any(found.startswith(f"entry {entry.pk}: does not fit") for found in breaches())
+        assert any(breach.startswith(f"entry {entry.pk}: does not fit") for breach in breaches())
 
     def test_a_refund_of_more_than_the_charge(self, finished: Prediction, user: User) -> None:
         charge = LedgerEntry.objects.get(kind="capture")
@@ -221,13 +221,13 @@ class TestNames:
     @pytest.mark.postgresql
     def test_what_is_resolved_twice(self, finished: Prediction, user: User) -> None:
         charge = LedgerEntry.objects.get(kind="capture")
-        for constraint, found in connection.introspection.get_constraints(
+        for name, constraint in connection.introspection.get_constraints(
             connection.cursor(), "billing_ledgerentry"
         ).items():
-            if found["unique"] and found["columns"] == ["resolves_id"]:
+            if constraint["unique"] and constraint["columns"] == ["resolves_id"]:
                 connection.check_constraints()
                 cursors.execute(
-                    f'ALTER TABLE billing_ledgerentry DROP CONSTRAINT IF EXISTS "{constraint}"'
+                    f'ALTER TABLE billing_ledgerentry DROP CONSTRAINT IF EXISTS "{name}"'
                 )
         services.refund_charge(capture=charge, reason="why", actor=user)
         entry = LedgerEntry.objects.latest("id")
@@ -252,9 +252,9 @@ class TestNames:
     ) -> None:
         Prediction.objects.filter(pk=finished.pk).update(price=F("price") + 1)
 
-        (found,) = breaches()
+        (breach,) = breaches()
 
-        assert found.startswith(f"prediction {finished.pk} (finished): finished without a capture")
+        assert breach.startswith(f"prediction {finished.pk} (finished): finished without a capture")
 
     def test_a_charge_for_what_did_not_finish(self, finished: Prediction) -> None:
         with unguarded():
@@ -272,8 +272,8 @@ class TestNames:
             LedgerEntry.objects.filter(resolves=hold_id).update(subject_id=finished.pk)
 
         assert any(
-            found.startswith(f"prediction {finished.pk} (finished): finished without a capture")
-            for found in breaches()
+            breach.startswith(f"prediction {finished.pk} (finished): finished without a capture")
+            for breach in breaches()
         )
 
     def test_an_ended_prediction_whose_hold_is_open(self, submit: Submit) -> None:
@@ -286,17 +286,17 @@ class TestNames:
         prediction = Prediction.objects.get(pk=submit().pk)
         services.resolve_holds(released=[prediction.hold_id or 0])
 
-        (found,) = breaches()
+        (breach,) = breaches()
 
-        assert found.startswith(f"prediction {prediction.pk} (queued): waiting or running without")
+        assert breach.startswith(f"prediction {prediction.pk} (queued): waiting or running without")
 
     def test_a_waiting_prediction_that_holds_another_price(self, submit: Submit) -> None:
         prediction = submit()
         Prediction.objects.update(price=F("price") - 1)
 
-        (found,) = breaches()
+        (breach,) = breaches()
 
-        assert found.startswith(f"prediction {prediction.pk} (queued): waiting or running without")
+        assert breach.startswith(f"prediction {prediction.pk} (queued): waiting or running without")
 
     def test_a_hold_for_nothing(self, user: User) -> None:
         hold_id = services.place_hold(user_id=user.pk, amount=5, subject_id=uuid4())
@@ -422,15 +422,15 @@ def test_a_running_service_shows_no_breach(
     threads = [threading.Thread(target=serve, args=[user]) for user in users]
     for thread in threads:
         thread.start()
-    found, audits = [], 0
+    sentences, audits = [], 0
     while audits < 20 or Prediction.objects.filter(status="finished").count() < 10:
-        found += breaches()
+        sentences += breaches()
         audits += 1
     ended.set()
     for thread in threads:
         thread.join()
 
-    assert (found, failures) == ([], [])
+    assert (sentences, failures) == ([], [])
 
 
 # --- The page ------------------------------------------------------------------------------------

@@ -69,8 +69,10 @@ def page(browser: Browser, address: str, live: bool) -> Iterator[Page]:
     page.on("pageerror", lambda error: faults.append(f"script: {error}"))
     page.on(
         "requestfailed",
-        lambda asked: (
-            faults.append(f"{asked.url}: {asked.failure}") if asked.failure != ABORTED else None
+        lambda request: (
+            faults.append(f"{request.url}: {request.failure}")
+            if request.failure != ABORTED
+            else None
         ),
     )
     page.on(
@@ -81,9 +83,9 @@ def page(browser: Browser, address: str, live: bool) -> Iterator[Page]:
     )
     page.on(
         "request",
-        lambda asked: (
-            faults.append(f"another host: {asked.url}")
-            if urlsplit(asked.url).netloc != urlsplit(address).netloc
+        lambda request: (
+            faults.append(f"another host: {request.url}")
+            if urlsplit(request.url).netloc != urlsplit(address).netloc
             else None
         ),
     )

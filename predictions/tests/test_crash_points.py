@@ -108,9 +108,9 @@ def claim(version_id: UUID, submit: Callable[..., str], make_user: Callable[...,
     for _ in range(3):
         submit()
         submit(other)
-    found = claims.claim_first_attempts(Prediction, version_id)
-    assert found
-    return found
+    claim = claims.claim_first_attempts(Prediction, version_id)
+    assert claim
+    return claim
 
 
 # --- What users ask for --------------------------------------------------------------------------

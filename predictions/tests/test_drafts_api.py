@@ -112,9 +112,9 @@ def test_a_feature_is_refused_in_a_draft_as_in_a_submission(
 ) -> None:
     data = {"horsepower": -1, "brand": "tesla", "wings": 2}
 
-    told = keep(api, data=data).json()["validation_errors"]
+    errors = keep(api, data=data).json()["validation_errors"]
 
-    assert told == ask(api, data=data).json()["errors"]
+    assert errors == ask(api, data=data).json()["errors"]
 
 
 @pytest.mark.parametrize(

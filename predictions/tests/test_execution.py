@@ -53,9 +53,9 @@ def run(predictor: Predictor) -> Run:
 @pytest.fixture
 def claim(predictor: Predictor) -> MakeClaim:
     def claim() -> claims.Claim:
-        found = claims.claim_first_attempts(Prediction, _version(predictor))
-        assert found
-        return found
+        claimed = claims.claim_first_attempts(Prediction, _version(predictor))
+        assert claimed
+        return claimed
 
     return claim
 
@@ -90,8 +90,8 @@ def money(user: User) -> tuple[int, int]:
 
 
 def status_of(*rows: Prediction) -> list[str]:
-    found = dict(Prediction.objects.values_list("pk", "status"))
-    return [found[row.pk] for row in rows]
+    statuses = dict(Prediction.objects.values_list("pk", "status"))
+    return [statuses[row.pk] for row in rows]
 
 
 def pass_time(**times: Any) -> None:
@@ -409,10 +409,10 @@ class TestAudit:
         prediction = submit()
         Prediction.objects.update(status=Status.FINISHED, value=1, finished_at=Now())
 
-        found = list(breaches())
+        sentences = list(breaches())
 
-        assert f"prediction {prediction.pk} (finished): finished without a capture" in found[0]
-        assert "ended with an open hold" in found[1]
+        assert f"prediction {prediction.pk} (finished): finished without a capture" in sentences[0]
+        assert "ended with an open hold" in sentences[1]
 
     def test_names_a_charge_for_nothing(self, submit: Submit, run: Run, user: User) -> None:
         submit()

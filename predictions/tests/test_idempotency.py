@@ -235,7 +235,7 @@ def test_a_402_frees_the_key(api: APIClient, user: User, submission: tuple[str, 
     [
         ("/predict", {**ASK, "data": {"horsepower": -1}}, 400),
         ("/predict", b"{", 400),
-        ("/api/tasks/predict", {**ASK, "colour": "red"}, 400),
+        ("/api/tasks/predict", {**ASK, "color": "red"}, 400),
         ("/api/tasks/predict", {**ASK, "model_name": "no_such"}, 404),
         ("/api/tasks/00000000-0000-4000-8000-000000000000/run", {}, 404),
         ("/api/tasks/{queued}/run", {}, 409),

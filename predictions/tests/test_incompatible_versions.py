@@ -247,10 +247,10 @@ def test_what_no_worker_can_load_goes_off_sale_before_anybody_buys_it(
 
     look(0, PATIENCE, PATIENCE + 1, PATIENCE + 3)
 
-    told = [record.message for record in caplog.records if "cannot be sold" in record.message]
+    messages = [record.message for record in caplog.records if "cannot be sold" in record.message]
     reason = PredictorVersion.objects.get(pk=version_id).fault
     assert reason.startswith("It was trained with scikit-learn 0.1, and")
-    assert told == [f"{predictor.current_version} cannot be sold: {reason}"]
+    assert messages == [f"{predictor.current_version} cannot be sold: {reason}"]
     with pytest.raises(PredictorNotFound):
         find_on_sale(predictor.name)
 

@@ -230,18 +230,18 @@ class Lifecycle(RuleBasedStateMachine):
     @rule(tried=st.booleans())
     def claim(self, tried: bool) -> None:
         version_id: Any = self.predictor.current_version_id
-        found = (claims.claim_retry if tried else claims.claim_first_attempts)(
+        claimed = (claims.claim_retry if tried else claims.claim_first_attempts)(
             Prediction, version_id
         )
         may, most = self.model.waiting(tried=tried), 1 if tried else CLAIM_ROWS
-        taken = [row.id for row in found.rows] if found else []
+        taken = [row.id for row in claimed.rows] if claimed else []
         assert len(taken) == min(len(may), most)
         assert set(taken) <= set(may)
-        if found:
-            self.claims.append(found)
+        if claimed:
+            self.claims.append(claimed)
             for key in taken:
                 task = self.model.tasks[key]
-                task.status, task.claim, task.attempts = "running", found.token, task.attempts + 1
+                task.status, task.claim, task.attempts = "running", claimed.token, task.attempts + 1
 
     @precondition(lambda self: self.claims)
     @rule(

@@ -135,8 +135,8 @@ def submit_another(case: Case) -> str:
 
 def claim(case: Case) -> str:
     assert case.predictor.current_version_id
-    found = claims.claim_first_attempts(Prediction, case.predictor.current_version_id)
-    return "done" if found and case.key in {row.id for row in found.rows} else "nothing"
+    claimed = claims.claim_first_attempts(Prediction, case.predictor.current_version_id)
+    return "done" if claimed and case.key in {row.id for row in claimed.rows} else "nothing"
 
 
 def settle(case: Case) -> str:
@@ -246,8 +246,8 @@ DUELS = [
 ]
 
 
-def told(call: Action, case: Case) -> Callable[[], str]:
-    """The call with its refusal as a word, so that a transaction around it goes on."""
+def refusal_as_code(call: Action, case: Case) -> Callable[[], str]:
+    """The call with a refusal's code for its result, so that a transaction around it goes on."""
 
     def run() -> str:
         try:
@@ -267,7 +267,7 @@ def test_one_of_two_wins_and_the_money_follows_it(
     def begin() -> tuple[Case, Callable[[], str], Callable[[], str]]:
         set_available(user_id=user.pk, new_amount=100 * predictor.price)
         case = duel.start(user, predictor)
-        return case, told(duel.one, case), told(duel.other, case)
+        return case, refusal_as_code(duel.one, case), refusal_as_code(duel.other, case)
 
     case, one, other = begin()
     waits = duel.one_first[0] == WON and duel.other not in PASS_OVER

@@ -146,7 +146,7 @@ def test_a_canceled_draft_of_any_shape_is_shown(
 def test_every_failure_says_what_happened_and_what_to_do(
     browser: Client, user: User, predictor: Predictor
 ) -> None:
-    told = set()
+    outcomes = set()
     for failure in Failure.values:
         row = request_prediction(user=user, predictor=predictor, data=CAR)
         fail(row, failure)
@@ -156,9 +156,9 @@ def test_every_failure_says_what_happened_and_what_to_do(
         assert f'href="/estimate/random_forest?like={row.pk}"' in page.content.decode()
         outcome = re.search(r'class="outcome">(.*?)</p>\s*<p>(.*?)[.,;]', page.content.decode())
         assert outcome
-        told.add(outcome.groups())
+        outcomes.add(outcome.groups())
 
-    assert len(told) == len(Failure.values)
+    assert len(outcomes) == len(Failure.values)
 
 
 def test_the_same_inputs_are_tried_again_from_a_filled_in_form(

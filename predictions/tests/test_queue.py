@@ -57,8 +57,8 @@ def claim(predictor: Predictor) -> Next:
     """Take the next claim; returns the ids of its rows."""
 
     def claim() -> list[UUID]:
-        found = claims.claim_first_attempts(Prediction, version_of(predictor))
-        return [row.id for row in found.rows] if found else []
+        claimed = claims.claim_first_attempts(Prediction, version_of(predictor))
+        return [row.id for row in claimed.rows] if claimed else []
 
     return claim
 
@@ -70,8 +70,8 @@ def one_by_one(claim: Next, settings: LazySettings) -> Next:
     def one_by_one() -> list[UUID]:
         settings.CLAIM_ROWS = 1
         order = []
-        while found := claim():
-            order += found
+        while claimed := claim():
+            order += claimed
         return order
 
     return one_by_one
@@ -88,11 +88,11 @@ def waiting() -> list[Prediction]:
 
 def in_order() -> list[UUID]:
     """Waiting rows by their positions, which must be 1, 2, 3 and so on, asked alone or together."""
-    found = queue.positions(waiting())
-    assert sorted(found.values()) == list(range(1, len(found) + 1))
+    positions = queue.positions(waiting())
+    assert sorted(positions.values()) == list(range(1, len(positions) + 1))
     for row in waiting():
-        assert queue.positions([row]) == {row.pk: found[row.pk]}
-    return sorted(found, key=lambda key: found[key])
+        assert queue.positions([row]) == {row.pk: positions[row.pk]}
+    return sorted(positions, key=lambda key: positions[key])
 
 
 def lose_the_worker(keys: list[UUID]) -> None:
@@ -190,7 +190,7 @@ def test_single_rows_of_others_never_starve_who_has_many(
 
     length = at_a_time + 1
     rounds = [served[start : start + length] for start in range(0, len(served), length)]
-    assert [sum(found) for found in rounds] == [1] * 6
+    assert list(map(sum, rounds)) == [1] * 6
 
 
 def test_rows_given_back_keep_their_turn(
@@ -203,13 +203,13 @@ def test_rows_given_back_keep_their_turn(
     settings.CLAIM_ROWS = 5
     many, other = people(2)
     rows = submit(many, 20)
-    found = claims.claim_first_attempts(Prediction, version_of(predictor))
-    assert found
+    claimed = claims.claim_first_attempts(Prediction, version_of(predictor))
+    assert claimed
     submit(other, 20)
 
-    settlement.give_back(found)
+    settlement.give_back(claimed)
 
-    assert {row.id for row in found.rows} == set(rows[:5])
+    assert {row.id for row in claimed.rows} == set(rows[:5])
     assert rows[0] in in_order()[:1]
     assert set(claim()) == set(rows[:5])
 
@@ -316,9 +316,9 @@ def test_only_queued_rows_have_a_position(
     claim()
     services.cancel(user=user, prediction_id=canceled)
 
-    found = queue.positions(Prediction.objects.all())
+    positions = queue.positions(Prediction.objects.all())
 
-    assert found == {queued: 1}
+    assert positions == {queued: 1}
     assert Prediction.objects.get(pk=running).status == Status.RUNNING
 
 
@@ -441,7 +441,7 @@ def test_it_is_refused_before_its_body_is_looked_at(
 
     refused = [
         api.post("/predict", {"model_name": "nothing", "data": 7}, format="json"),
-        api.post("/api/tasks/predict", {"colour": "red"}, format="json"),
+        api.post("/api/tasks/predict", {"color": "red"}, format="json"),
         api.post("/api/tasks/no-such-task/run"),
     ]
 

@@ -93,10 +93,10 @@ def test_what_was_scored_in_small_arrays_comes_out_the_same_in_large_ones(
     buy(4, of=predictors[name], explain=True)
     settings.CLAIM_ROWS = 64
 
-    [found] = replayed()
+    [result] = replayed()
 
     assert Prediction.objects.filter(explanation__isnull=True).count() == 4
-    assert (found.rows, found.differing, found.fault) == (8, 0, "")
+    assert (result.rows, result.differing, result.fault) == (8, 0, "")
 
 
 def test_each_is_scored_by_the_version_it_names(
@@ -111,8 +111,8 @@ def test_each_is_scored_by_the_version_it_names(
     assert old
     score(old)
 
-    found = replayed()
-    assert [(item.version, item.rows, item.is_faithful) for item in found] == [
+    results = replayed()
+    assert [(item.version, item.rows, item.is_faithful) for item in results] == [
         (old, 3, True),
         (new, 3, True),
     ]
@@ -163,22 +163,22 @@ def test_a_value_that_differs_in_its_last_bit_is_named(buy: Buy) -> None:
     other = math.nextafter(row.value, math.inf)
     Prediction.objects.filter(pk=row.pk).update(value=other)
 
-    [found] = replayed()
+    [result] = replayed()
 
-    assert (found.rows, found.differing) == (3, 1)
-    assert 0 < found.largest < 1e-15
-    told = f"prediction {row.pk}: value stored {other!r}, now {row.value!r}"
-    assert [str(difference) for difference in found.differences] == [told]
+    assert (result.rows, result.differing) == (3, 1)
+    assert 0 < result.largest < 1e-15
+    sentence = f"prediction {row.pk}: value stored {other!r}, now {row.value!r}"
+    assert [str(difference) for difference in result.differences] == [sentence]
 
 
 @pytest.mark.parametrize(
-    ("path", "told"),
+    ("path", "expected"),
     [
         (["baseline"], "baseline stored"),
         (["contributions", "enginesize"], "contribution of enginesize stored"),
     ],
 )
-def test_an_explanation_that_differs_is_named(buy: Buy, path: list[str], told: str) -> None:
+def test_an_explanation_that_differs_is_named(buy: Buy, path: list[str], expected: str) -> None:
     [row] = buy(explain=True)
     part: Any = row.explanation
     for key in path[:-1]:
@@ -186,30 +186,30 @@ def test_an_explanation_that_differs_is_named(buy: Buy, path: list[str], told: s
     part[path[-1]] += 1e-9
     row.save(update_fields=["explanation"])
 
-    [found] = replayed()
+    [result] = replayed()
 
-    assert found.differing == 1
-    assert told in str(found.differences[0])
+    assert result.differing == 1
+    assert expected in str(result.differences[0])
 
 
 def test_what_cannot_be_scored_any_more_differs(buy: Buy) -> None:
     [row] = buy()
     Prediction.objects.update(data={**row.data, "horsepower": "many"})
 
-    [found] = replayed()
+    [result] = replayed()
 
-    assert (found.rows, found.differing) == (1, 1)
-    assert found.differences[0].now == "invalid_input"
+    assert (result.rows, result.differing) == (1, 1)
+    assert result.differences[0].now == "invalid_input"
 
 
-def test_many_differences_are_counted_and_a_few_told(buy: Buy) -> None:
+def test_many_differences_are_counted_and_a_few_shown(buy: Buy) -> None:
     buy(replay.SHOWN + 2)
     Prediction.objects.update(value=F("value") + 1)
 
-    [found] = replayed()
+    [result] = replayed()
 
-    assert found.differing == replay.SHOWN + 2
-    assert len(found.differences) == replay.SHOWN
+    assert result.differing == replay.SHOWN + 2
+    assert len(result.differences) == replay.SHOWN
 
 
 # --- Which ---------------------------------------------------------------------------------------
@@ -222,7 +222,7 @@ def test_only_what_is_finished_and_not_erased_is_replayed(
     services.erase(user=rich, prediction_id=erased.pk)
     request_prediction(user=rich, predictor=predictor, data={"horsepower": 100})
 
-    assert [found.rows for found in replayed()] == [2]
+    assert [result.rows for result in replayed()] == [2]
 
 
 def test_what_is_erased_meanwhile_is_left_out(
@@ -238,9 +238,9 @@ def test_what_is_erased_meanwhile_is_left_out(
 
     monkeypatch.setattr(scoring, "score_rows", erase_another_and_score)
 
-    [found] = replayed()
+    [result] = replayed()
 
-    assert (found.rows, found.differing) == (1, 0)
+    assert (result.rows, result.differing) == (1, 0)
 
 
 @pytest.mark.parametrize("page", [1, 2, 5, 100])
@@ -253,8 +253,8 @@ def test_pages_have_every_row_once_up_to_the_limit(
     for limit, rows in [(None, 5), (3, 3), (4, 4), (9, 5)]:
         pages = list(replay._pages(Prediction.objects.all(), limit))
 
-        found = [row.id for rows_of_page in pages for row in rows_of_page]
-        assert (len(found), len(set(found))) == (rows, rows)
+        ids = [row.id for rows_of_page in pages for row in rows_of_page]
+        assert (len(ids), len(set(ids))) == (rows, rows)
         assert max(map(len, pages)) <= page
 
 
@@ -267,7 +267,7 @@ def test_predictor_and_time_narrow_it_down(
     Prediction.objects.filter(pk=old.pk).update(finished_at=long_ago)
 
     def count(**options: Any) -> int:
-        return sum(found.rows for found in replayed(**options))
+        return sum(result.rows for result in replayed(**options))
 
     assert count() == 3
     assert count(predictor=predictor) == 2
@@ -311,10 +311,10 @@ def test_the_command_fails_if_any_differs(buy: Buy, capsys: pytest.CaptureFixtur
     with pytest.raises(SystemExit) as ended:
         call_command("replay")
 
-    told = capsys.readouterr()
+    output = capsys.readouterr()
     assert ended.value.code == 1
-    assert "1 replayed, 1 differ" in told.out
-    assert f"prediction {row.pk}: value stored 1.0, now {row.value!r}" in told.err
+    assert "1 replayed, 1 differ" in output.out
+    assert f"prediction {row.pk}: value stored 1.0, now {row.value!r}" in output.err
 
 
 def test_the_command_fails_if_a_version_cannot_be_loaded_and_goes_on_with_the_others(
@@ -333,10 +333,10 @@ def test_the_command_fails_if_a_version_cannot_be_loaded_and_goes_on_with_the_ot
     with pytest.raises(SystemExit) as ended:
         call_command("replay")
 
-    told = capsys.readouterr()
+    output = capsys.readouterr()
     assert ended.value.code == 1
-    assert f"{predictor.current_version}: 2 not replayed. It was trained with" in told.err
-    assert "1 predictions replayed, 0 differ." in told.out
+    assert f"{predictor.current_version}: 2 not replayed. It was trained with" in output.err
+    assert "1 predictions replayed, 0 differ." in output.out
     assert not PredictorVersion.objects.exclude(fault="").exists()
 
 

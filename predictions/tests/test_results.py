@@ -70,18 +70,18 @@ def test_who_asks_and_who_does_not_are_scored_alike_in_one_claim(
     api: APIClient, predictor: Predictor
 ) -> None:
     order = {"model_name": predictor.name, "data": CAR}
-    orders = [{**order, "explain": asked} for asked in (True, False)]
+    orders = [{**order, "explain": explain} for explain in (True, False)]
     keys = [
         api.post("/api/tasks/predict", order, format="json").json()["task_id"] for order in orders
     ]
     assert predictor.current_version_id
     assert runner.run_queued(Prediction, predictor.current_version_id) == 2
 
-    asked, not_asked = (api.get(f"/api/tasks/{key}").json()["result"] for key in keys)
+    explained, unexplained = (api.get(f"/api/tasks/{key}").json()["result"] for key in keys)
 
-    assert asked["value"] == not_asked["value"]
-    assert asked["factors"]
-    assert not_asked["factors"] is None
+    assert explained["value"] == unexplained["value"]
+    assert explained["factors"]
+    assert unexplained["factors"] is None
 
 
 def test_a_version_that_is_older_than_ranges_still_scores(
@@ -162,12 +162,12 @@ def test_the_age_changes_nothing_but_the_gap(
 def test_a_value_in_another_unit_is_told_both_ways(
     api: APIClient, predictors: dict[str, Predictor]
 ) -> None:
-    given = {"glucose": {"value": 5.0, "unit": "mmol/L"}}
+    data = {"glucose": {"value": 5.0, "unit": "mmol/L"}}
 
-    task = predict(api, predictors["bloodage_ridge"], given)
+    task = predict(api, predictors["bloodage_ridge"], data)
 
     assert task["data"]["glucose"] == pytest.approx(90.08)
-    assert task["entered"] == given
+    assert task["entered"] == data
 
 
 def test_warnings_are_told_with_the_task_at_once(

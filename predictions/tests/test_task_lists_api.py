@@ -87,9 +87,9 @@ def test_a_list_of_a_time_leaves_its_limits_out(
 ) -> None:
     times = {"created_after": "2026-05-10T11:55:00Z", "created_before": "2026-05-10T12:00:00Z"}
 
-    found = ids(api.get(path, times))
+    listed = ids(api.get(path, times))
 
-    assert found == [one_of_each[status] for status in STATUSES[4:0:-1]]
+    assert listed == [one_of_each[status] for status in STATUSES[4:0:-1]]
 
 
 @BOTH

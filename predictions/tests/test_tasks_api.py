@@ -54,7 +54,7 @@ def test_a_task_has_the_same_keys_in_every_status(
 
 
 @pytest.mark.parametrize(
-    ("status", "told"),
+    ("status", "filled"),
     [
         ("draft", []),
         ("queued", ["position", "queued_at"]),
@@ -65,12 +65,12 @@ def test_a_task_has_the_same_keys_in_every_status(
     ],
 )
 def test_what_is_not_so_yet_is_null(
-    api: APIClient, make_task: Make, predictor: Predictor, status: str, told: list[str]
+    api: APIClient, make_task: Make, predictor: Predictor, status: str, filled: list[str]
 ) -> None:
     body = read(api, make_task(status)).json()
 
     nullable = ["position", "queued_at", "started_at", "finished_at", "result", "error"]
-    assert [key for key in nullable if body[key] is not None] == told
+    assert [key for key in nullable if body[key] is not None] == filled
     assert body["charged"] == (predictor.price if status == "finished" else 0)
     assert body["price"] == predictor.price
     assert body["validation_errors"] == {}
@@ -124,9 +124,9 @@ def test_times_are_iso_8601_in_utc_and_follow_each_other(api: APIClient, make_ta
 def test_explain_is_kept_and_false_if_left_out(
     api: APIClient, predictor: Predictor, send: Callable[..., Any]
 ) -> None:
-    told = [send(api, **sent).json()["explain"] for sent in ({"explain": True}, {})]
+    kept = [send(api, **sent).json()["explain"] for sent in ({"explain": True}, {})]
 
-    assert told == [True, False]
+    assert kept == [True, False]
 
 
 # --- POST /api/tasks/predict ----------------------------------------------------------------------

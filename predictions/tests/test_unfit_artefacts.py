@@ -61,7 +61,7 @@ class Story:
         assert self._end_of(bought) == (Prediction.Status.FAILED, "model_unavailable")
         assert self._money() == (CREDITS, 0)
         self._is_off_sale()
-        self._operator_is_told(reason)
+        self._operator_sees(reason)
 
         call_command("train", only=NAME, missing=True, jobs=1)
         again = self._buy()
@@ -100,7 +100,7 @@ class Story:
         assert [model["model_name"] for model in models] == [OTHER]
         assert self._api.post("/predict", order, format="json").status_code == 404
 
-    def _operator_is_told(self, reason: str) -> None:
+    def _operator_sees(self, reason: str) -> None:
         errors = [r.message for r in self._log.records if "cannot be sold" in r.message]
         assert len(errors) == 1
         assert errors[0].startswith(f"{self.version} ")

@@ -57,8 +57,8 @@ def work() -> None:
 
 
 def task(api: APIClient, task_id: str) -> dict[str, Any]:
-    found: dict[str, Any] = api.get(f"/api/tasks/{task_id}").json()
-    return found
+    body: dict[str, Any] = api.get(f"/api/tasks/{task_id}").json()
+    return body
 
 
 # --- What is answered ----------------------------------------------------------------------------
@@ -72,16 +72,16 @@ def test_the_new_value_and_range_stand_beside_the_old(
     answer = ask(finished, horsepower=200)
 
     assert answer.status_code == 200
-    told = answer.json()
-    assert told["changed"] == {"horsepower": 200}
-    assert told["before"] == {
+    body = answer.json()
+    assert body["changed"] == {"horsepower": 200}
+    assert body["before"] == {
         "value": before["value"],
         "interval": before["interval"],
         "changed": {"horsepower": 121},
     }
-    assert told["value"] > before["value"]
-    assert told["interval"]["low"] < told["value"] < told["interval"]["high"]
-    assert (told["unit"], told["left"]) == ("USD", 19)
+    assert body["value"] > before["value"]
+    assert body["interval"]["low"] < body["value"] < body["interval"]["high"]
+    assert (body["unit"], body["left"]) == ("USD", 19)
 
 
 def test_it_is_what_a_prediction_with_these_features_is(
@@ -89,10 +89,10 @@ def test_it_is_what_a_prediction_with_these_features_is(
 ) -> None:
     bought = task(api, finish(api, predictor, {**CAR, "horsepower": 200, "carbody": "wagon"}))
 
-    told = ask(finished, horsepower=200, carbody="wagon").json()
+    body = ask(finished, horsepower=200, carbody="wagon").json()
 
-    assert told["value"] == bought["result"]["value"]
-    assert told["interval"] == bought["result"]["interval"]
+    assert body["value"] == bought["result"]["value"]
+    assert body["interval"] == bought["result"]["interval"]
 
 
 def test_what_follows_from_the_changed_features_follows_anew(
@@ -100,10 +100,10 @@ def test_what_follows_from_the_changed_features_follows_anew(
 ) -> None:
     key = finish(api, predictors["bioage_ridge"], {"Height (cm)": 180, "Weight (kg)": 81})
 
-    told = ask(key, **{"Weight (kg)": 97.2}).json()
+    body = ask(key, **{"Weight (kg)": 97.2}).json()
 
-    assert told["changed"] == {"Weight (kg)": 97.2, "BMI": pytest.approx(30)}
-    assert told["before"]["changed"] == {"Weight (kg)": 81, "BMI": pytest.approx(25)}
+    assert body["changed"] == {"Weight (kg)": 97.2, "BMI": pytest.approx(30)}
+    assert body["before"]["changed"] == {"Weight (kg)": 81, "BMI": pytest.approx(25)}
 
 
 def test_another_unit_and_an_alias_are_taken(
@@ -119,10 +119,10 @@ def test_another_unit_and_an_alias_are_taken(
 
 
 def test_doubts_about_the_changed_values_are_told(ask: Ask, finished: str) -> None:
-    told = ask(finished, horsepower=500).json()
+    body = ask(finished, horsepower=500).json()
 
     assert ("horsepower", "outside_training_range") in {
-        (warning["feature"], warning["code"]) for warning in told["warnings"]
+        (warning["feature"], warning["code"]) for warning in body["warnings"]
     }
 
 
@@ -331,7 +331,7 @@ def test_one_whose_worker_died_is_tried_once_more_alone_and_then_no_more(
     assert what_ifs.left(rows[0].prediction) == 20  # what nobody was told does not count
 
 
-def test_one_that_cannot_be_scored_is_400_and_its_neighbours_are_answered(
+def test_one_that_cannot_be_scored_is_400_and_its_neighbors_are_answered(
     api: APIClient, ask: Ask, finished: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     good = waiting_one(api, finished, 150)
