@@ -104,7 +104,7 @@ def _one_thread() -> Iterator[None]:
 
 
 @pytest.fixture(autouse=True)
-def _forget_limits() -> None:
+def _reset_limits() -> None:
     throttling.reset()
 
 
@@ -168,14 +168,14 @@ class Catalogue:
     @transaction.atomic
     def write(self) -> None:
         """Make the same rows, with other versions' ids: what is loaded is kept by these."""
-        fresh = {version.pk: uuid4() for version in self.versions}
+        new_ids = {version.pk: uuid4() for version in self.versions}
         versions = [copy(version) for version in self.versions]
         predictors = [copy(predictor) for predictor in self.predictors]
         for version in versions:
-            version.pk = fresh[version.pk]
+            version.pk = new_ids[version.pk]
         for predictor in predictors:
             assert predictor.current_version_id
-            predictor.current_version_id = fresh[predictor.current_version_id]
+            predictor.current_version_id = new_ids[predictor.current_version_id]
         Predictor.objects.bulk_create(predictors)
         PredictorVersion.objects.bulk_create(versions)
         PriceChange.objects.bulk_create(map(copy, self.changes))

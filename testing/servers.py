@@ -94,7 +94,7 @@ class Postgres:
             subprocess.run([str(programs / "pg_dump"), self.url], check=True, stdout=output)
 
     def idle_in_transaction(self) -> int:
-        """Sessions that have forgotten a transaction for more than five seconds."""
+        """Sessions that have left a transaction idle for more than five seconds."""
         question = (
             "SELECT count(*) FROM pg_stat_activity WHERE state LIKE 'idle in transaction%'"
             " AND now() - state_change > interval '5 seconds'"
@@ -105,7 +105,7 @@ class Postgres:
 
 
 class Broker(ABC):
-    """A broker in a process of its own, that forgets everything when it is killed."""
+    """A broker in a process of its own, that loses everything when it is killed."""
 
     scheme = ""
 
@@ -148,13 +148,13 @@ class Broker(ABC):
         eventually(self.answers, within=START_SECONDS)
 
     def kill(self) -> None:
-        """End it as a crash would, and forget what it had stored."""
+        """End it as a crash would, and delete what it had stored."""
         assert self._process is not None
         self._signal(signal.SIGKILL)
         self._process.wait()
-        self.forget()
+        self.delete_data()
 
-    def forget(self) -> None:
+    def delete_data(self) -> None:
         shutil.rmtree(self.directory)
         self.directory.mkdir()
 

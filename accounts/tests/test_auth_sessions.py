@@ -469,7 +469,7 @@ def test_a_refresh_lengthens_the_session(token_session: TokenSession, token_pair
     assert lifetime(token_session) >= timedelta(days=14)
 
 
-def test_sessions_whose_tokens_have_expired_are_forgotten(
+def test_sessions_whose_tokens_have_expired_are_purged(
     user: User, token_session: TokenSession, token_pair: Pair
 ) -> None:
     gone = open_session(user)
@@ -487,7 +487,7 @@ def test_a_session_just_expired_is_kept_for_clocks_that_differ(token_session: To
     assert services.purge_expired_sessions() == 0
 
 
-def test_a_forgotten_sessions_tokens_are_401(token_session: TokenSession, token_pair: Pair) -> None:
+def test_a_purged_sessions_tokens_are_401(token_session: TokenSession, token_pair: Pair) -> None:
     expire(token_session, timedelta(days=1))
     services.purge_expired_sessions()
 
@@ -501,7 +501,7 @@ def make_old_sessions(user: User, number: int) -> None:
     )
 
 
-def test_many_old_sessions_are_forgotten_a_batch_at_a_time(user: User) -> None:
+def test_many_old_sessions_are_purged_a_batch_at_a_time(user: User) -> None:
     make_old_sessions(user, services.PURGED_AT_ONCE + 1)
 
     numbers = [services.purge_expired_sessions() for _ in range(3)]
@@ -511,7 +511,7 @@ def test_many_old_sessions_are_forgotten_a_batch_at_a_time(user: User) -> None:
 
 @pytest.mark.postgresql
 @pytest.mark.django_db(transaction=True)
-def test_eight_may_forget_at_once(user: User, at_once: AtOnce) -> None:
+def test_eight_may_purge_at_once(user: User, at_once: AtOnce) -> None:
     make_old_sessions(user, 2 * services.PURGED_AT_ONCE)
 
     numbers = at_once([services.purge_expired_sessions] * 8)

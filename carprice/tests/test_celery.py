@@ -28,7 +28,7 @@ def rename(user: User, name: str) -> None:
 
 
 def another_process_writes(user: User) -> None:
-    """It waits in vain for what keeps a transaction open."""
+    """Fails while anything keeps a transaction open."""
 
     def write() -> None:
         try:

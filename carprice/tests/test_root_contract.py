@@ -271,9 +271,9 @@ def test_a_submission_is_202_although_the_broker_is_unreachable(
 ) -> None:
     settings.CELERY_BROKER_URL = broker
     settings.BROKER_KIND = broker.partition(":")[0]
-    ringer = notifications.Publisher()
-    ringer.start()
-    monkeypatch.setattr(notifications, "_current", ringer)
+    publisher = notifications.Publisher()
+    publisher.start()
+    monkeypatch.setattr(notifications, "_current", publisher)
 
     with django_capture_on_commit_callbacks(execute=True):
         response = order(api)
@@ -281,7 +281,7 @@ def test_a_submission_is_202_although_the_broker_is_unreachable(
     deadline = time.monotonic() + 20
     while "The broker took no message" not in caplog.text and time.monotonic() < deadline:
         time.sleep(0.01)
-    ringer.flush(timeout=0)
+    publisher.flush(timeout=0)
     assert response.status_code == 202
     assert state(user) == (1, 2, 1000, predictor.price)
     assert "The broker took no message" in caplog.text

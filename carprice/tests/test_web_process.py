@@ -104,7 +104,7 @@ print(json.dumps({"statuses": statuses, "modules": modules}))
 
 @pytest.fixture
 def imported(tmp_path: Path, predictor: Predictor) -> dict[str, Any]:
-    """What a fresh web process had imported once it had answered."""
+    """What a new web process had imported once it had answered."""
     assert predictor.current_version
     ended = subprocess.run(
         [sys.executable, "-c", PROGRAM],

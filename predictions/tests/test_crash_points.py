@@ -204,20 +204,20 @@ def test_a_sweep_of_what_lost_its_worker(claim: claims.Claim) -> None:
     assert Prediction.objects.filter(failure=Failure.WORKER_LOST).count() == 3
 
 
-def test_a_queue_that_is_given_up(
+def test_a_queue_that_fails_unserved(
     version_id: UUID, submit: Callable[..., str], settings: Any
 ) -> None:
     submit()
     settings.MODEL_TIMEOUT_SECONDS = 0
 
-    def give_up() -> None:
+    def fail_queue() -> None:
         compatibility._incompatible.clear()
         compatibility.mark_incompatible(version_id, "reason")
         compatibility.fail_unserved(1)
         compatibility.fail_unserved(2)
 
     try:
-        assert crash_everywhere(give_up) >= 5
+        assert crash_everywhere(fail_queue) >= 5
     finally:
         compatibility._incompatible.clear()
 

@@ -237,7 +237,7 @@ def test_a_failure_that_passes_spoils_nothing(
     assert not list(breaches())
 
 
-def test_rows_that_take_too_long_are_tried_alone_and_given_up_after_three_times(
+def test_rows_that_take_too_long_are_tried_alone_and_fail_after_three_attempts(
     submit: Submit,
     run: Run,
     break_model: Callable[..., None],
@@ -303,17 +303,17 @@ def test_a_claim_whose_worker_died_is_queued_again_and_its_rows_are_tried_alone(
     assert status_of(*lost) == [Status.FINISHED, Status.FINISHED]
 
 
-def test_fresh_rows_do_not_wait_for_suspects(submit: Submit, claim: MakeClaim, run: Run) -> None:
-    suspect = submit()
+def test_first_attempts_do_not_wait_for_retries(submit: Submit, claim: MakeClaim, run: Run) -> None:
+    retry = submit()
     claim()
     pass_time(lease_expires_at=True)
     recovery.recover()
-    fresh = [submit(), submit()]
+    first_attempts = [submit(), submit()]
 
     claimed = run()
 
     assert claimed == 2
-    assert status_of(*fresh, suspect) == [Status.FINISHED, Status.FINISHED, Status.QUEUED]
+    assert status_of(*first_attempts, retry) == [Status.FINISHED, Status.FINISHED, Status.QUEUED]
 
 
 def test_a_row_that_cost_three_workers_fails_and_is_free(
@@ -375,7 +375,7 @@ def test_a_model_that_does_not_load_fails_for_free_and_is_no_longer_sold(
         find_on_sale(predictor.name)
 
 
-def test_waiting_rows_are_rung_for_again(
+def test_waiting_rows_are_notified_of_again(
     submit: Submit, predictor: Predictor, settings: LazySettings
 ) -> None:
     submit()
@@ -451,7 +451,7 @@ def test_a_claim_keeps_its_limit_whatever_the_planner_believes(
     assert Prediction.objects.filter(status=Status.QUEUED).count() == len(rows) - 2
 
 
-def test_a_busy_predictor_leaves_a_turn_to_the_others(
+def test_a_task_of_a_busy_version_serves_other_versions(
     submit: Submit,
     user: User,
     predictors: dict[str, Predictor],

@@ -303,13 +303,13 @@ def test_an_answer_is_kept_for_24_hours(api: APIClient, submission: tuple[str, A
     assert_same_answer(first, send(api, *submission))
 
 
-@pytest.mark.parametrize("forgotten", [False, True])
-def test_then_the_key_is_free_whether_it_is_forgotten_or_not(
-    api: APIClient, user: User, predictor: Predictor, forgotten: bool
+@pytest.mark.parametrize("purged", [False, True])
+def test_then_the_key_is_free_whether_it_is_purged_or_not(
+    api: APIClient, user: User, predictor: Predictor, purged: bool
 ) -> None:
     first = send(api, "/predict")
     age(hours=24, seconds=1)
-    if forgotten:
+    if purged:
         keys.purge_expired()
 
     other = {**ASK, "data": {"horsepower": 60}}
@@ -333,7 +333,7 @@ def test_a_refusal_leaves_an_old_answer_old(
     assert refused == [402, 402]
 
 
-def test_old_answers_are_forgotten_some_at_a_time(
+def test_old_answers_are_purged_some_at_a_time(
     user: User, make_user: MakeUser, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(keys, "PURGED_AT_ONCE", 3)

@@ -199,12 +199,12 @@ def test_a_request_that_waits_too_long_for_its_key_is_told_to_come_again(
 ) -> None:
     early, late = client_of(user), client_of(user)
 
-    def impatient() -> Any:
+    def send_with_short_timeout() -> Any:
         with connection.cursor() as cursor:
             cursor.execute("SET lock_timeout = '50ms'")
         return send(late, "/predict")
 
-    _, answer = overlap(lambda: send(early, "/predict"), impatient, waits=False)
+    _, answer = overlap(lambda: send(early, "/predict"), send_with_short_timeout, waits=False)
 
     assert answer.status_code == 503
     assert int(answer["Retry-After"]) >= 1

@@ -1,4 +1,4 @@
-"""Versions written with another release of scikit-learn: left to workers that have it, for a while.
+"""Versions written with another release of scikit-learn: other workers score them, or none does.
 
 This process cannot load them. What another worker does is done here by claiming and settling.
 """
@@ -30,15 +30,15 @@ from predictions.tasks import score_predictions
 pytestmark = pytest.mark.django_db
 
 CAR = {"brand": "bmw", "horsepower": 121}
-PATIENCE = 30.0
+TIMEOUT = 30.0
 Status = Prediction.Status
 Failure = Prediction.Failure
 Submit = Callable[..., Prediction]
 
 
 @pytest.fixture(autouse=True)
-def _patience(settings: LazySettings) -> Iterator[None]:
-    settings.MODEL_TIMEOUT_SECONDS = PATIENCE
+def _timeout(settings: LazySettings) -> Iterator[None]:
+    settings.MODEL_TIMEOUT_SECONDS = TIMEOUT
     compatibility._incompatible.clear()
     yield
     compatibility._incompatible.clear()
@@ -83,7 +83,7 @@ def look(*times: float) -> None:
 
 
 WAITING = (Status.QUEUED, "", 0)
-GIVEN_UP = (Status.FAILED, Failure.MODEL_UNAVAILABLE, 0)
+FAILED_UNSERVED = (Status.FAILED, Failure.MODEL_UNAVAILABLE, 0)
 
 
 # --- Left alone ----------------------------------------------------------------------------------
@@ -117,7 +117,7 @@ def test_such_a_version_stays_on_sale_while_a_worker_that_can_load_it_is_at_work
     predictor: Predictor, version_id: UUID
 ) -> None:
     worker.load_models()
-    look(0, PATIENCE + 1)
+    look(0, TIMEOUT + 1)
 
     assert version_id in compatibility._incompatible
     assert find_on_sale(predictor.name).current_version_id == version_id
@@ -147,19 +147,19 @@ def test_another_worker_scores_what_this_one_left(
     assert CreditAccount.objects.get(pk=user.pk).balance == 1000 - predictor.price
 
 
-# --- Given up ------------------------------------------------------------------------------------
+# --- Unserved ------------------------------------------------------------------------------------
 
 
-def test_what_nobody_scores_fails_uncharged_and_goes_off_sale(
+def test_what_is_unserved_fails_uncharged_and_goes_off_sale(
     submit: Submit, version_id: UUID, user: User, predictor: Predictor
 ) -> None:
     rows = [submit(), submit()]
     runner.run_queued(Prediction, version_id)
 
-    look(0, PATIENCE + 1)
+    look(0, TIMEOUT + 1)
 
     account = CreditAccount.objects.get(pk=user.pk)
-    assert [state(row) for row in rows] == [GIVEN_UP, GIVEN_UP]
+    assert [state(row) for row in rows] == [FAILED_UNSERVED, FAILED_UNSERVED]
     assert (account.balance, account.held) == (1000, 0)
     assert "0.1" in PredictorVersion.objects.get(pk=version_id).fault
     with pytest.raises(PredictorNotFound):
@@ -167,11 +167,11 @@ def test_what_nobody_scores_fails_uncharged_and_goes_off_sale(
     assert not list(breaches())
 
 
-def test_it_is_not_given_up_before_its_time(submit: Submit, version_id: UUID) -> None:
+def test_it_does_not_fail_before_the_timeout(submit: Submit, version_id: UUID) -> None:
     row = submit()
     runner.run_queued(Prediction, version_id)
 
-    look(0, 10, 20, PATIENCE)
+    look(0, 10, 20, TIMEOUT)
 
     assert state(row) == WAITING
     assert PredictorVersion.objects.get(pk=version_id).fault == ""
@@ -182,23 +182,23 @@ def test_time_counts_from_the_first_look_at_a_row(submit: Submit, version_id: UU
     look(0, 1000)
     row = submit()
 
-    look(1001, 1001 + PATIENCE)
+    look(1001, 1001 + TIMEOUT)
 
     assert state(row) == WAITING
-    look(1002 + PATIENCE)
-    assert state(row) == GIVEN_UP
+    look(1002 + TIMEOUT)
+    assert state(row) == FAILED_UNSERVED
 
 
-def test_all_that_wait_are_given_up_at_once_however_many(
+def test_all_that_wait_fail_at_once_however_many(
     submit: Submit, version_id: UUID, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(recovery, "ROWS_PER_TRANSACTION", 2)
     rows = [submit() for _ in range(5)]
     runner.run_queued(Prediction, version_id)
 
-    look(0, PATIENCE + 1)
+    look(0, TIMEOUT + 1)
 
-    assert [state(row) for row in rows] == [GIVEN_UP] * 5
+    assert [state(row) for row in rows] == [FAILED_UNSERVED] * 5
     assert not list(breaches())
 
 
@@ -211,29 +211,29 @@ def test_rows_that_another_worker_is_scoring_are_left_to_it(
     waiting = submit()
     runner.run_queued(Prediction, version_id)
 
-    look(0, PATIENCE + 1)
+    look(0, TIMEOUT + 1)
     settlement.settle(claim, [scoring.Outcome(row, 1.0) for row in claim.rows])
 
     assert state(running)[0] == Status.FINISHED
-    assert state(waiting) == GIVEN_UP
+    assert state(waiting) == FAILED_UNSERVED
     assert not list(breaches())
 
 
-def test_other_versions_are_not_given_up(
+def test_rows_of_other_versions_do_not_fail(
     submit: Submit, version_id: UUID, predictors: dict[str, Predictor]
 ) -> None:
     other = submit(predictors["linear_regression"])
     compatibility.mark_incompatible(version_id, "reason")
 
-    look(0, PATIENCE + 1)
+    look(0, TIMEOUT + 1)
 
     assert state(other) == WAITING
 
 
-# --- Nobody could score it -----------------------------------------------------------------------
+# --- Without a live worker -----------------------------------------------------------------------
 
 
-def leave_alone(version_id: UUID) -> None:
+def stop_the_other_worker(version_id: UUID) -> None:
     """The other worker has stopped."""
     gone = Now() - availability.LIVE_WITHIN - timedelta(seconds=1)
     PredictorVersion.objects.filter(pk=version_id).update(loadable_at=gone)
@@ -242,10 +242,10 @@ def leave_alone(version_id: UUID) -> None:
 def test_what_no_worker_can_load_goes_off_sale_before_anybody_buys_it(
     predictor: Predictor, version_id: UUID, caplog: pytest.LogCaptureFixture
 ) -> None:
-    leave_alone(version_id)
+    stop_the_other_worker(version_id)
     compatibility.record_loadable_versions()
 
-    look(0, PATIENCE, PATIENCE + 1, PATIENCE + 3)
+    look(0, TIMEOUT, TIMEOUT + 1, TIMEOUT + 3)
 
     messages = [record.message for record in caplog.records if "cannot be sold" in record.message]
     reason = PredictorVersion.objects.get(pk=version_id).fault
@@ -261,7 +261,7 @@ def test_what_was_never_loadable_anywhere_goes_off_sale_too(
     PredictorVersion.objects.update(loadable_at=None)
     compatibility.record_loadable_versions()
 
-    look(0, PATIENCE + 1)
+    look(0, TIMEOUT + 1)
 
     with pytest.raises(PredictorNotFound):
         find_on_sale(predictor.name)
@@ -270,15 +270,15 @@ def test_what_was_never_loadable_anywhere_goes_off_sale_too(
 def test_what_waits_for_it_fails_uncharged_at_once(
     submit: Submit, version_id: UUID, user: User
 ) -> None:
-    leave_alone(version_id)
+    stop_the_other_worker(version_id)
     compatibility.record_loadable_versions()
-    look(0, PATIENCE)
+    look(0, TIMEOUT)
     row = submit()
 
-    look(PATIENCE + 1)
+    look(TIMEOUT + 1)
 
     account = CreditAccount.objects.get(pk=user.pk)
-    assert state(row) == GIVEN_UP
+    assert state(row) == FAILED_UNSERVED
     assert (account.balance, account.held) == (1000, 0)
     assert not list(breaches())
 
@@ -287,14 +287,14 @@ def test_a_worker_that_can_load_it_has_time_to_come_back(
     predictor: Predictor, version_id: UUID
 ) -> None:
     """As when all have waited for the database."""
-    leave_alone(version_id)
+    stop_the_other_worker(version_id)
     compatibility.record_loadable_versions()
 
-    look(0, PATIENCE)
+    look(0, TIMEOUT)
     availability.record_loadable([version_id])
-    look(PATIENCE + 1)
-    leave_alone(version_id)
-    look(PATIENCE + 2, 2 * PATIENCE + 2)
+    look(TIMEOUT + 1)
+    stop_the_other_worker(version_id)
+    look(TIMEOUT + 2, 2 * TIMEOUT + 2)
 
     assert find_on_sale(predictor.name).current_version_id == version_id
 
@@ -328,16 +328,16 @@ def test_a_version_published_while_workers_run_is_noticed(
     newer = publishing.publish(domain, spec, card)
 
     compatibility.record_loadable_versions()
-    look(0, PATIENCE + 1)
+    look(0, TIMEOUT + 1)
 
     newer.refresh_from_db()
     assert newer.fault.startswith("It was trained with numpy 0.1")
 
 
-# --- Not while another worker moves it -----------------------------------------------------------
+# --- Not while another worker serves it ----------------------------------------------------------
 
 
-def test_it_is_not_given_up_while_another_worker_moves_it(
+def test_it_does_not_fail_while_another_worker_serves_it(
     submit: Submit, version_id: UUID, settings: LazySettings
 ) -> None:
     settings.CLAIM_ROWS = 1
@@ -349,10 +349,10 @@ def test_it_is_not_given_up_while_another_worker_moves_it(
         score_elsewhere(version_id)
 
     assert [state(row)[0] for row in rows] == [Status.FINISHED] * 4 + [Status.QUEUED]
-    look(4 * 60, 4 * 60 + PATIENCE)
+    look(4 * 60, 4 * 60 + TIMEOUT)
     assert state(rows[-1]) == WAITING
-    look(4 * 60 + PATIENCE + 1)
-    assert state(rows[-1]) == GIVEN_UP
+    look(4 * 60 + TIMEOUT + 1)
+    assert state(rows[-1]) == FAILED_UNSERVED
 
 
 def test_rows_that_join_its_end_do_not_move_it(submit: Submit, version_id: UUID) -> None:
@@ -360,12 +360,12 @@ def test_rows_that_join_its_end_do_not_move_it(submit: Submit, version_id: UUID)
     runner.run_queued(Prediction, version_id)
     look(0)
     rows.append(submit())
-    look(PATIENCE / 2)
+    look(TIMEOUT / 2)
     rows.append(submit())
 
-    look(PATIENCE + 1)
+    look(TIMEOUT + 1)
 
-    assert [state(row) for row in rows] == [GIVEN_UP] * 3
+    assert [state(row) for row in rows] == [FAILED_UNSERVED] * 3
 
 
 def test_a_row_that_waits_to_be_tried_again_is_no_sign_of_standstill(
@@ -379,7 +379,7 @@ def test_a_row_that_waits_to_be_tried_again_is_no_sign_of_standstill(
     settlement.abandon(claim)
     runner.run_queued(Prediction, version_id)
 
-    look(0, PATIENCE + 1, 2 * PATIENCE + 2)
+    look(0, TIMEOUT + 1, 2 * TIMEOUT + 2)
 
     assert state(row) == (Status.QUEUED, "", 1)
 
@@ -389,10 +389,10 @@ def test_an_emptied_queue_starts_anew(submit: Submit, version_id: UUID, user: Us
     runner.run_queued(Prediction, version_id)
     look(0)
     cancel(user=user, prediction_id=first.pk)
-    look(PATIENCE + 1)
+    look(TIMEOUT + 1)
     second = submit()
 
-    look(PATIENCE + 2, 2 * PATIENCE)
+    look(TIMEOUT + 2, 2 * TIMEOUT)
 
     assert state(second) == WAITING
 
@@ -403,7 +403,7 @@ def test_a_predictor_trained_again_with_the_present_libraries_is_sold_again(
     """Even if the artefact is the same to the bit, it is another version that may be loaded."""
     submit()
     runner.run_queued(Prediction, version_id)
-    look(0, PATIENCE + 1)
+    look(0, TIMEOUT + 1)
 
     domain, spec, card = next(item for item in trained if item[1].name == predictor.name)
     newer = publishing.publish(domain, spec, card)

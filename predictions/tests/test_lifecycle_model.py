@@ -62,7 +62,7 @@ class Task:
         self.status, self.claim = status, None
 
     def requeue(self, *, pausing: bool) -> None:
-        """After a try in vain."""
+        """After an attempt that brought no result."""
         if self.attempts >= MAX_ATTEMPTS:
             self.end("failed")
         else:

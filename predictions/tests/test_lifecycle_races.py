@@ -175,7 +175,7 @@ PASS_OVER = {claim, sweep, abandon}
 
 Start = Callable[[User, Predictor], Case]
 Action = Callable[[Case], str]
-# What `one` and `other` are told, the status at the end, and the ledger's entries.
+# What `one` and `other` return, the status at the end, and the ledger's entries.
 End = tuple[str, str, str, str]
 
 
@@ -221,7 +221,7 @@ DUELS = [
         claim,
         (LOST, WON, "running", HELD),
         (LOST, WON, "running", HELD),
-        # A claim passes over a row that is being looked at; the sweep rings for it again.
+        # A claim passes over a row that is being looked at; the sweep notifies of it again.
         also=(LOST, NO, "queued", HELD),
     ),
     Duel(overdue, cancel, sweep, (WON, WON, "canceled", FREE), (LOST, WON, "failed", FREE)),
@@ -329,7 +329,7 @@ def test_a_run_that_came_to_nothing_leaves_the_draft_to_the_next(
     assert not list(breaches())
 
 
-def test_rows_of_one_user_get_turns_of_their_own_at_the_same_moment(
+def test_rows_of_one_user_get_ranks_of_their_own_at_the_same_moment(
     user: User, predictor: Predictor, at_once: Callable[..., list[Any]]
 ) -> None:
     drafts = [draft(user, predictor) for _ in range(4)]

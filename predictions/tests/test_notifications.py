@@ -37,7 +37,7 @@ notify_workers(Prediction, uuid.UUID("{A}"))
 
 @pytest.fixture
 def _own_publisher(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """As in a process that has not rung yet; what it could not publish ends with the test."""
+    """As in a process that has not notified yet; what it could not publish ends with the test."""
     monkeypatch.setattr(notifications, "_current", None)
     yield
     if notifications._current is not None:
@@ -160,7 +160,7 @@ def test_a_broker_that_hangs_delays_nobody_and_no_end(redis_broker: socket.socke
     assert at_exit < 1.5
 
 
-def test_what_was_rung_while_the_broker_was_away_is_published_when_it_is_back(
+def test_what_was_notified_while_the_broker_was_away_is_published_when_it_is_back(
     broker: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     broker.write_text("in the way of the directory")
@@ -191,16 +191,16 @@ def test_the_publisher_connects_anew_once_redis_is_back(
 # --- How often the sweep notifies ----------------------------------------------------------------
 
 
-def test_a_queue_that_does_not_move_is_rung_for_ever_more_rarely(settings: Settings) -> None:
+def test_a_queue_that_does_not_move_is_notified_of_ever_more_rarely(settings: Settings) -> None:
     settings.SWEEP_SECONDS = 2
     backoff = Backoff()
 
-    rung = [now for now in range(300) if backoff.due({A: NOON}, now)]
+    notified_at = [now for now in range(300) if backoff.due({A: NOON}, now)]
 
-    assert rung == [0, 2, 6, 14, 30, 62, 122, 182, 242]
+    assert notified_at == [0, 2, 6, 14, 30, 62, 122, 182, 242]
 
 
-def test_a_queue_that_moves_is_rung_for_at_once_again(settings: Settings) -> None:
+def test_a_queue_that_moves_is_notified_of_at_once_again(settings: Settings) -> None:
     settings.SWEEP_SECONDS = 2
     backoff = Backoff()
     assert [backoff.due({A: NOON}, now) for now in (0, 1, 2, 3)] == [[A], [], [A], []]
@@ -210,7 +210,7 @@ def test_a_queue_that_moves_is_rung_for_at_once_again(settings: Settings) -> Non
     assert [backoff.due({A: later}, now) for now in (4, 5, 6, 7)] == [[A], [], [A], []]
 
 
-def test_each_version_backs_off_alone_and_is_forgotten_once_served(settings: Settings) -> None:
+def test_each_version_backs_off_alone_and_starts_anew_once_served(settings: Settings) -> None:
     settings.SWEEP_SECONDS = 2
     backoff = Backoff()
     assert backoff.due({A: NOON}, 0) == [A]

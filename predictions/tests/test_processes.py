@@ -67,7 +67,7 @@ def address(shared_service: Service) -> str:
 
 @pytest.fixture(scope="module")
 def deaf_address(shared_service: Service) -> Iterator[str]:
-    """Where what is submitted waits for a sweep, because the broker refuses every ring."""
+    """Where what is submitted waits for a sweep, because the broker refuses every notification."""
     with silent_port(refuses=True) as port:
         yield shared_service.start_web(CELERY_BROKER_URL=f"redis://127.0.0.1:{port}/0")
 
@@ -96,7 +96,7 @@ def silent_port(*, refuses: bool) -> Iterator[int]:
 def batch(service: Service, unheard: Customer, *powers: int) -> Iterator[int]:
     """Jobs that a pool process, whose id this gives, claimed together and waits to score.
 
-    Nobody is rung for them, so all wait when the first sweep finds them.
+    No worker is notified of them, so all wait when the first sweep finds them.
     """
     with service.closed_gate():
         unheard.command(*powers)
@@ -244,7 +244,7 @@ def test_a_row_that_cannot_be_scored_fails_alone(service: Service, unheard: Cust
     assert {jobs[power].status for power in POWERS} == {"finished"}
 
 
-def test_a_row_that_kills_its_worker_is_given_up_and_its_batch_mates_finish(
+def test_a_row_that_kills_its_worker_fails_and_its_batch_mates_finish(
     service: Service, unheard: Customer
 ) -> None:
     service.some_worker()
@@ -322,7 +322,7 @@ def test_a_worker_frozen_past_its_lease_settles_nothing(service: Service, ada: C
         service.start_worker()
         jobs = ended(service, ada)
 
-    # On a slow machine its time for the task was over as well, and it gave up before settling.
+    # On a slow machine its time for the task was over as well, and it stopped before settling.
     refusals = ("no longer ours to settle", "ScoringStopped", "SoftTimeLimitExceeded")
     eventually(lambda: any(refusal in worker.output for refusal in refusals))
     assert [(job.status, job.attempts) for job in jobs] == [("finished", 2)]

@@ -87,7 +87,7 @@ def waiting() -> list[Prediction]:
 
 
 def in_order() -> list[UUID]:
-    """Waiting rows by their positions, which must be 1, 2, 3 and so on, asked alone or together."""
+    """Waiting rows by their positions, which must be 1, 2, 3 and so on, alone or together."""
     positions = queue.positions(waiting())
     assert sorted(positions.values()) == list(range(1, len(positions) + 1))
     for row in waiting():
@@ -101,7 +101,7 @@ def lose_the_worker(keys: list[UUID]) -> None:
     recovery.recover()
 
 
-# --- Turns ---------------------------------------------------------------------------------------
+# --- Order ---------------------------------------------------------------------------------------
 
 
 def test_a_single_row_behind_hundreds_is_in_the_very_next_claim(
@@ -193,7 +193,7 @@ def test_single_rows_of_others_never_starve_who_has_many(
     assert list(map(sum, rounds)) == [1] * 6
 
 
-def test_rows_given_back_keep_their_turn(
+def test_rows_given_back_keep_their_rank(
     people: Callable[[int], list[User]],
     submit: Submit,
     claim: Next,
@@ -240,7 +240,7 @@ def test_each_version_has_a_queue_of_its_own(
     assert queue.positions(waiting())[elsewhere] == 1
 
 
-def test_a_draft_takes_its_turn_when_it_is_run(
+def test_a_draft_gets_its_rank_when_it_is_run(
     people: Callable[[int], list[User]], submit: Submit, predictor: Predictor, one_by_one: Next
 ) -> None:
     many, single = people(2)
@@ -295,16 +295,17 @@ def test_a_canceled_row_moves_the_others_up(user: User, submit: Submit) -> None:
 def test_a_row_that_waits_to_be_tried_again_is_behind_those_never_tried(
     user: User, submit: Submit, claim: Next, one_by_one: Next
 ) -> None:
-    suspects = submit(user, 2)
+    retries = submit(user, 2)
     claim()
-    lose_the_worker(suspects)
-    fresh = submit(user, 3)
+    lose_the_worker(retries)
+    first_attempts = submit(user, 3)
 
     order = in_order()
 
-    assert order[:3] == fresh
-    assert set(order[3:]) == set(suspects)  # which have no turns, and may be of one millisecond
-    assert one_by_one() == fresh
+    assert order[:3] == first_attempts
+    # Retries have the same rank, and may be of the same millisecond.
+    assert set(order[3:]) == set(retries)
+    assert one_by_one() == first_attempts
 
 
 def test_only_queued_rows_have_a_position(
@@ -322,7 +323,7 @@ def test_only_queued_rows_have_a_position(
     assert Prediction.objects.get(pk=running).status == Status.RUNNING
 
 
-def test_nothing_is_asked_where_nothing_waits(
+def test_nothing_is_queried_where_nothing_waits(
     user: User, predictor: Predictor, django_assert_num_queries: Any
 ) -> None:
     draft = create_draft(user=user, predictor=predictor, data=CAR, explain=False)

@@ -1,4 +1,4 @@
-"""What is told of a result: its range, factors, warnings, gap and comparables."""
+"""What is said of a result: its range, factors, warnings, gap and comparables."""
 
 from typing import Any
 from uuid import UUID
@@ -134,7 +134,7 @@ def test_a_known_car_is_its_own_nearest(api: APIClient, predictor: Predictor) ->
     assert nearest["differences"] == {}
 
 
-def test_the_gap_to_the_age_that_was_given_is_told(
+def test_the_gap_to_the_age_that_was_entered_is_returned(
     api: APIClient, predictors: dict[str, Predictor]
 ) -> None:
     task = predict(api, predictors["bioage_ridge"], {**PERSON, "chronological_age": 50})
@@ -159,7 +159,7 @@ def test_the_age_changes_nothing_but_the_gap(
     assert "age_gap" not in unsaid
 
 
-def test_a_value_in_another_unit_is_told_both_ways(
+def test_a_value_in_another_unit_is_returned_in_both(
     api: APIClient, predictors: dict[str, Predictor]
 ) -> None:
     data = {"glucose": {"value": 5.0, "unit": "mmol/L"}}
@@ -170,7 +170,7 @@ def test_a_value_in_another_unit_is_told_both_ways(
     assert task["entered"] == data
 
 
-def test_warnings_are_told_with_the_task_at_once(
+def test_warnings_are_returned_with_the_task_at_once(
     api: APIClient, predictors: dict[str, Predictor]
 ) -> None:
     order = {"model_name": "bioage_ridge", "data": {"Height (cm)": 68}}

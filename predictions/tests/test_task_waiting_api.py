@@ -173,7 +173,7 @@ def test_a_task_deleted_while_it_is_awaited_is_404(
 
 
 @pytest.mark.django_db(transaction=True)
-def test_whoever_finds_no_place_to_wait_is_answered_at_once(
+def test_whoever_finds_no_wait_slot_is_answered_at_once(
     api: APIClient,
     make_task: Make,
     aside: Callable[..., Future[Any]],
@@ -194,7 +194,7 @@ def test_whoever_finds_no_place_to_wait_is_answered_at_once(
 
 
 @pytest.mark.django_db(transaction=True)
-def test_a_place_to_wait_is_given_back(
+def test_a_wait_slot_is_released(
     api: APIClient, make_task: Make, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(waiting, "_wait_slots", threading.BoundedSemaphore(1))

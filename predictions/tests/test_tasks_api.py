@@ -77,7 +77,9 @@ def test_what_is_not_so_yet_is_null(
     assert [each["code"] for each in body["warnings"]] == ["mostly_assumed"] * (status != "draft")
 
 
-def test_a_task_tells_what_was_asked(api: APIClient, make_task: Make, predictor: Predictor) -> None:
+def test_a_task_shows_what_was_requested(
+    api: APIClient, make_task: Make, predictor: Predictor
+) -> None:
     key = make_task("queued")
 
     body = read(api, key).json()

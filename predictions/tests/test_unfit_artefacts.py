@@ -31,7 +31,7 @@ pytestmark = pytest.mark.django_db
 
 NAME, OTHER = "linear_regression", "bioage_ridge"
 CREDITS = 1000
-PATIENCE = 30.0
+TIMEOUT = 30.0
 
 
 class Story:
@@ -52,7 +52,7 @@ class Story:
         self.version.refresh_from_db()
 
     def unfolds(self, reason: str) -> None:
-        """It is refused for that reason, free, told once, off sale, and mended by training."""
+        """It is refused for that reason, free, reported once, off sale, and mended by training."""
         with pytest.raises(ArtefactError, match=reason):
             artefacts.load(self.version)
 
@@ -77,11 +77,11 @@ class Story:
         return str(answer.json()["job_id"])
 
     def _let_a_worker_work(self) -> None:
-        """Start it, give it what waits, and sweep until its patience is over."""
+        """Start it, give it what waits, and sweep until its timeout is over."""
         worker.load_models()
         for version_id in Prediction.objects.values_list("version", flat=True).distinct():
             runner.run_queued(Prediction, version_id)
-        for seconds in (0.0, PATIENCE + 1, PATIENCE + 2):
+        for seconds in (0.0, TIMEOUT + 1, TIMEOUT + 2):
             compatibility.record_loadable_versions()
             compatibility.fail_unserved(seconds)
         worker.load_models()
@@ -131,7 +131,7 @@ def story(
             published[spec.name] = publishing.publish(domain, spec, card)
             shutil.copy(artefacts.path_of(card.artefact_sha256), tmp_path)
     settings.MODELS_DIR = tmp_path
-    settings.MODEL_TIMEOUT_SECONDS = PATIENCE
+    settings.MODEL_TIMEOUT_SECONDS = TIMEOUT
     monkeypatch.setattr(Plan, "for_rows", lambda _: Plan(2, 1, 2, by_group=False))
     caplog.set_level(logging.ERROR)
     compatibility._incompatible.clear()

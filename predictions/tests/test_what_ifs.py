@@ -118,7 +118,7 @@ def test_another_unit_and_an_alias_are_taken(
     assert name["changed"] == {"brand": "audi"}
 
 
-def test_doubts_about_the_changed_values_are_told(ask: Ask, finished: str) -> None:
+def test_warnings_about_the_changed_values_are_returned(ask: Ask, finished: str) -> None:
     body = ask(finished, horsepower=500).json()
 
     assert ("horsepower", "outside_training_range") in {
@@ -238,7 +238,7 @@ def test_without_an_answer_in_time_it_is_504_and_does_not_count(
     assert recovery.waiting_versions(WhatIf) == {}  # nobody scores what nobody waits for
 
 
-def test_where_too_many_wait_it_is_429_and_nothing_is_asked(
+def test_where_too_many_wait_it_is_429_and_nothing_is_stored(
     api: APIClient, finished: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(waiting._wait_slots, "acquire", lambda **_: False)
@@ -328,7 +328,7 @@ def test_one_whose_worker_died_is_tried_once_more_alone_and_then_no_more(
     assert claimed == [[2, 0, 0], [0, 1, 1], [0, 0, 0]]
     assert set(WhatIf.objects.values_list("failure", flat=True)) == {"worker_lost"}
     assert recovery.waiting_versions(WhatIf) == {}
-    assert what_ifs.left(rows[0].prediction) == 20  # what nobody was told does not count
+    assert what_ifs.left(rows[0].prediction) == 20  # what was never answered does not count
 
 
 def test_one_that_cannot_be_scored_is_400_and_its_neighbors_are_answered(
@@ -364,7 +364,7 @@ def test_without_its_artefact_it_is_503(
     assert "cannot be read" in version.fault
 
 
-def test_what_nobody_was_told_is_deleted_after_an_hour(api: APIClient, finished: str) -> None:
+def test_what_was_never_answered_is_deleted_after_an_hour(api: APIClient, finished: str) -> None:
     old, new = waiting_one(api, finished, 100), waiting_one(api, finished, 150)
     WhatIf.objects.update(deadline_at=Now())
     recovery.recover()
@@ -389,7 +389,7 @@ def filled_in(browser: Client, task_id: str) -> dict[str, Any]:
     return {form.add_prefix(name): form[name].value() for name in form.fields}
 
 
-def test_the_page_starts_from_what_the_prediction_was_told(browser: Client, finished: str) -> None:
+def test_the_page_starts_from_the_inputs_of_the_prediction(browser: Client, finished: str) -> None:
     fields = filled_in(browser, finished)
 
     assert (fields["brand"], fields["horsepower"]) == ("bmw", "121")

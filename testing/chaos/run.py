@@ -22,7 +22,7 @@ from testing.processes import Trained
 
 QUIET_SECONDS = 3.0  # of load before the first fault
 LONGEST_PAUSE = 15.0  # for a recovery, before the next fault comes on top
-GIVEN_UP = 60.0
+RECOVERY_TIMEOUT = 60.0
 BALANCES_EVERY = 3.0
 
 
@@ -80,7 +80,7 @@ def _watch(stack: Stack, load: Load, name: str, fault_log: FaultLog) -> None:
     """Time from the fault's end until what was active has ended and something was accepted."""
     began = time.monotonic()
     waiting: set[str] | None = None
-    while time.monotonic() < began + GIVEN_UP:
+    while time.monotonic() < began + RECOVERY_TIMEOUT:
         with contextlib.suppress(psycopg.OperationalError):  # the next fault may have come
             active = verdict.active(stack)
             waiting = active if waiting is None else waiting & active

@@ -319,7 +319,7 @@ def _no_orphans(stack: Stack) -> Iterator[str]:
 
 def _no_sessions(stack: Stack) -> Iterator[str]:
     if stack.postgres:
-        assert not stack.postgres.idle_in_transaction(), "a session forgot its transaction"
+        assert not stack.postgres.idle_in_transaction(), "a session left its transaction open"
         yield "no session is idle in a transaction"
 
 
