@@ -6,10 +6,11 @@ from drf_spectacular.views import SpectacularAPIView
 from carprice.http.docs import ApiDocsView
 
 urlpatterns = [
-    path("", include("accounts.urls")),
-    path("", include("billing.urls")),
-    path("", include("mlmodels.urls")),
+    # Patterns are tried one after the other, so the busiest routes come first.
     path("", include("predictions.urls")),
+    path("", include("mlmodels.urls")),
+    path("", include("billing.urls")),
+    path("", include("accounts.urls")),
     path("api/schema", SpectacularAPIView.as_view(), name="api-schema"),
     path("api/docs", ApiDocsView.as_view(url_name="api-schema"), name="api-docs"),
     path(f"{settings.ADMIN_PATH}/", admin.site.urls),

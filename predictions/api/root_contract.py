@@ -81,6 +81,9 @@ class JobId(StrictSerializer):
     job_id = IdField(source="pk")
 
 
+_JOB_ID = JobId()  # made once: to copy its field for each submission would cost more than the rest
+
+
 class Job(serializers.Serializer[Prediction]):
     job_id = serializers.UUIDField(source="pk")
     status = serializers.ChoiceField(choices=Prediction.Status.values)
@@ -111,7 +114,7 @@ class PredictView(SubmissionView):
         predictor = find_on_sale(serializer.validated_data["model_name"])
         data = one_row(serializer.validated_data["data"])
         row = services.request_prediction(user=request.user, predictor=predictor, data=data)
-        return Response(JobId(row).data, 202)
+        return Response(_JOB_ID.to_representation(row), 202)
 
     @extend_schema(
         parameters=[OpenApiParameter("job_id", OpenApiTypes.UUID, required=True)],
