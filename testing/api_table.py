@@ -100,7 +100,7 @@ def each(routes: list[Route]) -> pytest.MarkDecorator:
 
 
 @dataclass(frozen=True)
-class Ask:
+class Attempt:
     """A request that deviates from its route's valid one; `to` sends it."""
 
     body: bytes | None = None
@@ -165,13 +165,15 @@ def wrong_with(
     return {name: actual for name, (actual, wanted) in facts.items() if actual != wanted}
 
 
-def refuse(world: World, route: Route, asks: dict[str, Ask], status: int, code: str) -> None:
+def refuse(
+    world: World, route: Route, attempts: dict[str, Attempt], status: int, code: str
+) -> None:
     """Send each of them: all are refused like this, and nothing has changed."""
     before = everything()
 
     answers = {
-        name: wrong_with(ask.to(route, world), status, code, ask.names)
-        for name, ask in asks.items()
+        name: wrong_with(attempt.to(route, world), status, code, attempt.names)
+        for name, attempt in attempts.items()
     }
 
     assert not {name[:60]: wrong for name, wrong in answers.items() if wrong}

@@ -391,8 +391,8 @@ class Customer:
         self.email = f"{uuid.uuid4().hex}@example.com"
         account = {"email": self.email, "password": PASSWORD}
         assert self.call("POST", "/sign_up", {"name": "Ada", **account})[0] == 201
-        self.token = self.ask("POST", "/sign_in", account)["access_token"]
-        self.ask("POST", "/balance", {"new_amount": credit})
+        self.token = self.request("POST", "/sign_in", account)["access_token"]
+        self.request("POST", "/balance", {"new_amount": credit})
 
     def call(self, method: str, path: str, body: object = None) -> tuple[int, Any]:
         """The status and the JSON body of the answer."""
@@ -408,13 +408,13 @@ class Customer:
         except urllib.error.HTTPError as error:
             return error.code, json.load(error)
 
-    def ask(self, method: str, path: str, body: object = None) -> Any:
+    def request(self, method: str, path: str, body: object = None) -> Any:
         status, answer = self.call(method, path, body)
         assert status == 200, answer
         return answer
 
     def balance(self) -> int:
-        return int(self.ask("GET", "/balance")["amount"])
+        return int(self.request("GET", "/balance")["amount"])
 
     def predict(self, model: str, **data: object) -> str:
         status, answer = self.call("POST", "/predict", {"model_name": model, "data": data})
@@ -434,10 +434,10 @@ class Customer:
         return self.call("POST", f"/api/tasks/{task_id}/what-if", {"data": data})
 
     def job(self, job_id: str) -> Any:
-        return self.ask("GET", f"/predict?job_id={job_id}")
+        return self.request("GET", f"/predict?job_id={job_id}")
 
     def job_ids(self, route: str) -> list[str]:
-        return list(self.ask("GET", route)["job_ids"])
+        return list(self.request("GET", route)["job_ids"])
 
 
 # --- Inside the service's environment ------------------------------------------------------------

@@ -89,18 +89,18 @@ def claim_alone(key: UUID) -> claims.Claim:
     return claims.Claim(Prediction, claim.token, version_id, own)
 
 
-def ask(api: APIClient, **changes: Any) -> Any:
+def submit(api: APIClient, **changes: Any) -> Any:
     """POST /api/tasks/predict."""
     body = {"model_name": "random_forest", "data": CAR, **changes}
     return api.post("/api/tasks/predict", body, format="json")
 
 
-def keep(api: APIClient, **fields: Any) -> Any:
+def create_draft(api: APIClient, **fields: Any) -> Any:
     """POST /api/tasks."""
     return api.post("/api/tasks", {"model_name": "random_forest", **fields}, format="json")
 
 
-def change(api: APIClient, task_id: str, body: Any) -> Any:
+def edit(api: APIClient, task_id: str, body: Any) -> Any:
     return api.patch(f"/api/tasks/{task_id}", body, format="json")
 
 
@@ -126,16 +126,16 @@ def ids(response: Any) -> list[str]:
     return [item["task_id"] for item in response.json()["results"]]
 
 
-def money(user: User) -> tuple[int, int]:
+def balance_and_held(user: User) -> tuple[int, int]:
     account = CreditAccount.objects.get(pk=user.pk)
     return account.balance, account.held
 
 
-def everything(user: User) -> tuple[Any, ...]:
+def stored_state(user: User) -> tuple[Any, ...]:
     """What a refused request must leave as it was."""
     columns = ("pk", "status", "data", "explain", "price", "value", "erased_at", "hold")
     rows = list(Prediction.objects.order_by("pk").values_list(*columns))
-    return rows, LedgerEntry.objects.count(), money(user)
+    return rows, LedgerEntry.objects.count(), balance_and_held(user)
 
 
 def assert_refused(response: Any, status: int, code: str) -> dict[str, Any]:
@@ -150,7 +150,7 @@ def assert_refused(response: Any, status: int, code: str) -> dict[str, Any]:
     return body
 
 
-def named(response: Any) -> list[str]:
+def error_fields(response: Any) -> list[str]:
     """The fields that a 400 names."""
     errors = assert_refused(response, 400, "invalid_request")["errors"]
     for messages in errors.values():
@@ -165,7 +165,7 @@ EVERY_LIST = pytest.mark.parametrize("path", [*LISTS, "/api/tasks/running"])
 ROUTES: dict[str, Callable[[APIClient, str], Any]] = {
     "read": read,
     "wait": lambda api, key: read(api, key, wait=NEVER),
-    "change": lambda api, key: change(api, key, {"explain": True}),
+    "edit": lambda api, key: edit(api, key, {"explain": True}),
     "run": run,
     "cancel": cancel,
     "delete": delete,

@@ -309,7 +309,7 @@ def test_me_is_whoever_is_signed_in(user: User) -> None:
 # --- Refusals every route shares ------------------------------------------------------------------
 
 
-def ask(path: str, method: str | None = None, body: bytes = b"", **headers: Any) -> Any:
+def request(path: str, method: str | None = None, body: bytes = b"", **headers: Any) -> Any:
     content_type = headers.pop("content_type", "application/json")
     return APIClient().generic(method or ROUTES[path], path, body, content_type, **headers)  # type: ignore[arg-type]
 
@@ -317,12 +317,12 @@ def ask(path: str, method: str | None = None, body: bytes = b"", **headers: Any)
 @pytest.mark.parametrize("path", PRIVATE)
 @pytest.mark.parametrize("header", ["", "Bearer", "Bearer a.b.c", "Basic eDp5"])
 def test_without_a_good_token_it_is_401(path: str, header: str) -> None:
-    assert_refused(ask(path, HTTP_AUTHORIZATION=header), 401, "not_authenticated")
+    assert_refused(request(path, HTTP_AUTHORIZATION=header), 401, "not_authenticated")
 
 
 @pytest.mark.parametrize("path", PUBLIC)
 def test_a_bad_token_is_no_matter_where_none_is_asked_for(path: str) -> None:
-    response = ask(path, body=b"{}", HTTP_AUTHORIZATION="Bearer a.b.c")
+    response = request(path, body=b"{}", HTTP_AUTHORIZATION="Bearer a.b.c")
 
     assert_refused(response, 400, "invalid_request")
 
@@ -330,7 +330,7 @@ def test_a_bad_token_is_no_matter_where_none_is_asked_for(path: str) -> None:
 @pytest.mark.parametrize("path", list(ROUTES))
 def test_a_wrong_method_is_405_and_names_the_right_one(path: str, bearer: dict[str, Any]) -> None:
     for method in {"GET", "POST", "PUT", "PATCH", "DELETE", "TRACE"} - {ROUTES[path]}:
-        response = ask(path, method, **bearer)
+        response = request(path, method, **bearer)
 
         assert_refused(response, 405, "method_not_allowed")
         assert set(response["Allow"].split(", ")) - {"HEAD", "OPTIONS"} == {ROUTES[path]}
@@ -341,7 +341,7 @@ def test_a_body_over_the_limit_is_413_whatever_its_type(path: str, bearer: dict[
     body = b" " * (BODY_LIMIT + 1)
 
     for content_type in ("application/json", FORM_TYPE, "text/plain"):
-        response = ask(path, body=body, content_type=content_type, **bearer)
+        response = request(path, body=body, content_type=content_type, **bearer)
         assert_refused(response, 413, "body_too_large")
 
 
@@ -355,7 +355,7 @@ def test_a_body_over_the_limit_is_413_whatever_its_type(path: str, bearer: dict[
     + [(path, FORM_TYPE) for path in ROUTES if path != "/api/auth/login"],
 )
 def test_another_content_type_is_415(path: str, content_type: str, bearer: dict[str, Any]) -> None:
-    response = ask(path, body=b"a=b", content_type=content_type, **bearer)
+    response = request(path, body=b"a=b", content_type=content_type, **bearer)
 
     assert_refused(response, 415, "unsupported_media_type")
 
@@ -377,7 +377,7 @@ def test_too_many_requests_are_429_before_the_body_is_looked_at(
         while True:
             throttling.count(scope, "address:127.0.0.1")
 
-    response = ask(path, body=b"{", **bearer)
+    response = request(path, body=b"{", **bearer)
 
     assert_refused(response, 429, "too_many_requests")
     assert 1 <= int(response["Retry-After"]) <= 60
@@ -389,7 +389,7 @@ def test_too_many_requests_are_429_before_the_body_is_looked_at(
 def test_401_comes_before_everything(path: str) -> None:
     body = b"x" * (BODY_LIMIT + 1)
 
-    response = ask(path, "PUT", body, content_type="text/plain")
+    response = request(path, "PUT", body, content_type="text/plain")
 
     assert_refused(response, 401, "not_authenticated")
 
@@ -398,7 +398,7 @@ def test_401_comes_before_everything(path: str) -> None:
 def test_405_comes_before_413_and_415(path: str) -> None:
     body = b"x" * (BODY_LIMIT + 1)
 
-    response = ask(path, "PUT", body, content_type="text/plain")
+    response = request(path, "PUT", body, content_type="text/plain")
 
     assert_refused(response, 405, "method_not_allowed")
 
@@ -419,7 +419,7 @@ def test_without_the_database_it_is_503(
         raise OperationalError('connection to server at "10.0.0.7" failed')
 
     with connection.execute_wrapper(refuse):
-        response = ask(path, body=json.dumps(bodies.get(path, {})).encode(), **bearer)
+        response = request(path, body=json.dumps(bodies.get(path, {})).encode(), **bearer)
 
     assert_refused(response, 503, "unavailable")
     assert int(response["Retry-After"]) >= 1

@@ -21,7 +21,7 @@ from testing.fixtures import PASSWORD
 pytestmark = pytest.mark.django_db
 
 REFUSAL = {"code": "not_authenticated", "detail": "Sign in and send a valid access token."}
-Ask = Callable[[str], Any]
+GetBalance = Callable[[str], Any]
 
 
 @pytest.fixture
@@ -35,13 +35,13 @@ def token(session: TokenSession) -> str:
 
 
 @pytest.fixture
-def ask() -> Ask:
+def get_balance() -> GetBalance:
     """GET /balance with an Authorization header."""
 
-    def ask(header: str) -> Any:
+    def get_balance(header: str) -> Any:
         return APIClient().get("/balance", HTTP_AUTHORIZATION=header)
 
-    return ask
+    return get_balance
 
 
 def claims(session: TokenSession) -> dict[str, Any]:
@@ -56,23 +56,25 @@ def assert_refused(response: Any) -> None:
     assert response.json() == REFUSAL
 
 
-def test_a_fresh_token_opens_its_users_account(ask: Ask, token: str) -> None:
-    response = ask(f"Bearer {token}")
+def test_a_fresh_token_opens_its_users_account(get_balance: GetBalance, token: str) -> None:
+    response = get_balance(f"Bearer {token}")
 
     assert (response.status_code, response.json()) == (200, {"amount": 1000})
 
 
-def test_a_token_from_signing_in_opens_the_account(ask: Ask, user: User) -> None:
+def test_a_token_from_signing_in_opens_the_account(get_balance: GetBalance, user: User) -> None:
     body = {"email": user.email, "password": PASSWORD}
     granted = APIClient().post("/sign_in", body, format="json").json()
 
-    response = ask(f"Bearer {granted['access_token']}")
+    response = get_balance(f"Bearer {granted['access_token']}")
 
     assert response.status_code == 200
 
 
-def test_the_scheme_may_be_written_as_the_token_type_is(ask: Ask, token: str) -> None:
-    assert ask(f"bearer {token}").status_code == 200
+def test_the_scheme_may_be_written_as_the_token_type_is(
+    get_balance: GetBalance, token: str
+) -> None:
+    assert get_balance(f"bearer {token}").status_code == 200
 
 
 def test_a_token_lasts_thirty_minutes(session: TokenSession) -> None:
@@ -89,49 +91,59 @@ def test_a_token_tells_nothing_but_ids(session: TokenSession) -> None:
     assert session.user.email not in json.dumps(payload)
 
 
-def test_a_token_dies_when_its_user_is_deactivated(ask: Ask, token: str, user: User) -> None:
+def test_a_token_dies_when_its_user_is_deactivated(
+    get_balance: GetBalance, token: str, user: User
+) -> None:
     User.objects.filter(pk=user.pk).update(is_active=False)
 
-    assert_refused(ask(f"Bearer {token}"))
+    assert_refused(get_balance(f"Bearer {token}"))
 
 
-def test_a_token_dies_with_its_user(ask: Ask, make_user: Callable[..., User]) -> None:
+def test_a_token_dies_with_its_user(
+    get_balance: GetBalance, make_user: Callable[..., User]
+) -> None:
     user = make_user(credit=0)
     token = SessionAccessToken.for_session(open_session(user))
     user.delete()
 
-    assert_refused(ask(f"Bearer {token}"))
+    assert_refused(get_balance(f"Bearer {token}"))
 
 
-def test_a_token_dies_with_the_password_it_was_got_by(ask: Ask, token: str, user: User) -> None:
+def test_a_token_dies_with_the_password_it_was_got_by(
+    get_balance: GetBalance, token: str, user: User
+) -> None:
     user.set_password("another battery horse")
     user.save()
 
-    assert_refused(ask(f"Bearer {token}"))
+    assert_refused(get_balance(f"Bearer {token}"))
 
 
-def test_a_token_dies_with_its_session(ask: Ask, token: str, session: TokenSession) -> None:
+def test_a_token_dies_with_its_session(
+    get_balance: GetBalance, token: str, session: TokenSession
+) -> None:
     session.ended_at = timezone.now()
     session.save()
 
-    assert_refused(ask(f"Bearer {token}"))
+    assert_refused(get_balance(f"Bearer {token}"))
 
 
 def test_ending_one_session_leaves_the_users_other_tokens_alone(
-    ask: Ask, token: str, session: TokenSession, user: User
+    get_balance: GetBalance, token: str, session: TokenSession, user: User
 ) -> None:
     other = SessionAccessToken.for_session(open_session(user))
     session.ended_at = timezone.now()
     session.save()
 
-    assert ask(f"Bearer {other}").status_code == 200
+    assert get_balance(f"Bearer {other}").status_code == 200
 
 
-def test_a_token_is_refused_one_second_after_it_expired(ask: Ask, session: TokenSession) -> None:
+def test_a_token_is_refused_one_second_after_it_expired(
+    get_balance: GetBalance, session: TokenSession
+) -> None:
     token = SessionAccessToken.for_session(session)
     token.set_exp(lifetime=timedelta(seconds=-1))
 
-    assert_refused(ask(f"Bearer {token}"))
+    assert_refused(get_balance(f"Bearer {token}"))
 
 
 @pytest.mark.parametrize(
@@ -143,29 +155,31 @@ def test_a_token_is_refused_one_second_after_it_expired(ask: Ask, session: Token
     ],
 )
 def test_a_foreign_signature_is_refused(
-    ask: Ask, session: TokenSession, key: str, algorithm: str
+    get_balance: GetBalance, session: TokenSession, key: str, algorithm: str
 ) -> None:
     forged = jwt.encode(claims(session), key, algorithm=algorithm)
 
-    assert_refused(ask(f"Bearer {forged}"))
+    assert_refused(get_balance(f"Bearer {forged}"))
 
 
 @pytest.mark.parametrize("name", ["none", "None", "NONE"])
-def test_a_token_without_a_signature_is_refused(ask: Ask, session: TokenSession, name: str) -> None:
+def test_a_token_without_a_signature_is_refused(
+    get_balance: GetBalance, session: TokenSession, name: str
+) -> None:
     parts = [{"alg": name, "typ": "JWT"}, claims(session)]
     encoded = [base64.urlsafe_b64encode(json.dumps(part).encode()).rstrip(b"=") for part in parts]
 
-    assert_refused(ask(f"Bearer {b'.'.join([*encoded, b'']).decode()}"))
+    assert_refused(get_balance(f"Bearer {b'.'.join([*encoded, b'']).decode()}"))
 
 
 def test_changed_claims_break_the_signature(
-    ask: Ask, token: str, make_user: Callable[..., User]
+    get_balance: GetBalance, token: str, make_user: Callable[..., User]
 ) -> None:
     other = open_session(make_user("eve@example.com"))
     head, _, signature = token.split(".")
     payload = base64.urlsafe_b64encode(json.dumps(claims(other)).encode()).rstrip(b"=").decode()
 
-    assert_refused(ask(f"Bearer {head}.{payload}.{signature}"))
+    assert_refused(get_balance(f"Bearer {head}.{payload}.{signature}"))
 
 
 @pytest.mark.parametrize(
@@ -186,30 +200,30 @@ def test_changed_claims_break_the_signature(
     ],
 )
 def test_a_signed_token_with_a_wrong_claim_is_refused(
-    ask: Ask, session: TokenSession, changes: dict[str, Any]
+    get_balance: GetBalance, session: TokenSession, changes: dict[str, Any]
 ) -> None:
     payload = {**claims(session), **changes}
     odd = jwt.encode(payload, settings.JWT_SIGNING_KEY, algorithm="HS256")
 
-    assert_refused(ask(f"Bearer {odd}"))
+    assert_refused(get_balance(f"Bearer {odd}"))
 
 
 @pytest.mark.parametrize("missing", ["sid", "token_type", "exp", "jti", "iss", "aud"])
 def test_a_signed_token_without_a_claim_is_refused(
-    ask: Ask, session: TokenSession, missing: str
+    get_balance: GetBalance, session: TokenSession, missing: str
 ) -> None:
     payload = claims(session)
     del payload[missing]
     odd = jwt.encode(payload, settings.JWT_SIGNING_KEY, algorithm="HS256")
 
-    assert_refused(ask(f"Bearer {odd}"))
+    assert_refused(get_balance(f"Bearer {odd}"))
 
 
-def test_a_refresh_token_is_no_access_token(ask: Ask, session: TokenSession) -> None:
+def test_a_refresh_token_is_no_access_token(get_balance: GetBalance, session: TokenSession) -> None:
     refresh = RefreshToken.for_user(session.user)
     refresh[SESSION_CLAIM] = str(session.pk)
 
-    assert_refused(ask(f"Bearer {refresh}"))
+    assert_refused(get_balance(f"Bearer {refresh}"))
 
 
 @pytest.mark.parametrize(
@@ -234,13 +248,13 @@ def test_a_refresh_token_is_no_access_token(ask: Ask, session: TokenSession) -> 
         "Bearer {token},",
     ],
 )
-def test_a_malformed_header_is_refused(ask: Ask, token: str, header: str) -> None:
-    assert_refused(ask(header.format(token=token)))
+def test_a_malformed_header_is_refused(get_balance: GetBalance, token: str, header: str) -> None:
+    assert_refused(get_balance(header.format(token=token)))
 
 
 @pytest.mark.parametrize("token", ["a" * 100_000, ".".join(["e30" * 10_000] * 3)])
-def test_a_huge_token_is_refused(ask: Ask, token: str) -> None:
-    assert_refused(ask(f"Bearer {token}"))
+def test_a_huge_token_is_refused(get_balance: GetBalance, token: str) -> None:
+    assert_refused(get_balance(f"Bearer {token}"))
 
 
 def test_no_header_at_all_is_refused() -> None:

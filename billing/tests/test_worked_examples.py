@@ -223,7 +223,7 @@ class Office:
         self.deeds: dict[str, Callable[..., Any]] = {
             r"top up ([\d,]+)": self.top_up,
             r"set what is available to ([\d,]+)": self.set_available,
-            r"ask for a prediction at (\d+)": self.ask,
+            r"ask for a prediction at (\d+)": self.order,
             r"the price changes to (\d+)": self.change_price,
             r"it finishes|both finish": self.finish,
             r"it fails": self.fail,
@@ -270,7 +270,7 @@ class Office:
     def change_price(self, price: str) -> None:
         pricing.set_price(predictor_id=self.predictor.pk, price=number(price), actor=self.operator)
 
-    def ask(self, price: str) -> None:
+    def order(self, price: str) -> None:
         self.change_price(price)
         predictor = queries.find_on_sale(self.predictor.name)
         request_prediction(user=self.customer, predictor=predictor, data={"horsepower": 90})

@@ -28,7 +28,7 @@ from testing.api_table import (
     SUBMITTING,
     WITH_BODY,
     WITH_ID,
-    Ask,
+    Attempt,
     Route,
     at,
     each,
@@ -78,7 +78,7 @@ def test_every_route_is_in_the_table() -> None:
 
 @each(ROUTES)
 def test_as_it_stands_in_the_table_a_route_is_answered(world: World, route: Route) -> None:
-    response = Ask().to(route, world)
+    response = Attempt().to(route, world)
 
     assert response.status_code == route.status
 
@@ -139,9 +139,11 @@ def test_without_a_good_token_it_is_401(world: World, route: Route) -> None:
         name: f"Bearer {token}" for name, token in bad_tokens(world).items()
     }
     headers |= {"none": None, "no scheme": world.token, "basic": "Basic YWRhOmFkYQ==", "empty": ""}
-    asks = {name: Ask(headers={"HTTP_AUTHORIZATION": value}) for name, value in headers.items()}
+    attempts = {
+        name: Attempt(headers={"HTTP_AUTHORIZATION": value}) for name, value in headers.items()
+    }
 
-    refuse(world, route, asks, 401, "not_authenticated")
+    refuse(world, route, attempts, 401, "not_authenticated")
 
 
 @each(GUARDED)
@@ -153,14 +155,14 @@ def test_the_token_of_who_may_no_longer_sign_in_is_401(
 ) -> None:
     User.objects.filter(pk=world.user.pk).update(**change)
 
-    refuse(world, route, {"": Ask()}, 401, "not_authenticated")
+    refuse(world, route, {"": Attempt()}, 401, "not_authenticated")
 
 
 @each([route for route in ROUTES if route.public])
 def test_a_public_route_looks_at_no_token(world: World, route: Route) -> None:
     for token in ("Bearer x", "Basic x", "", "é"):
         with transaction.atomic():
-            response = Ask(headers={"HTTP_AUTHORIZATION": token}).to(route, world)
+            response = Attempt(headers={"HTTP_AUTHORIZATION": token}).to(route, world)
             transaction.set_rollback(True)
 
         assert response.status_code == route.status
@@ -175,24 +177,24 @@ def test_a_signed_in_browser_needs_its_csrf_token_whatever_it_sends(
 ) -> None:
     cookie = "; ".join(f"{name}={m.value}" for name, m in world.browser.cookies.items())
     headers = {"HTTP_AUTHORIZATION": None, "HTTP_COOKIE": cookie}
-    asks = {
-        "valid": Ask(headers=headers),
-        "malformed": Ask(b"{", headers=headers),
-        "too large": Ask(b"x" * (LIMIT + 1), headers=headers),
-        "form": Ask(
+    attempts = {
+        "valid": Attempt(headers=headers),
+        "malformed": Attempt(b"{", headers=headers),
+        "too large": Attempt(b"x" * (LIMIT + 1), headers=headers),
+        "form": Attempt(
             b"a=%ff&a=1", content_type="application/x-www-form-urlencoded", headers=headers
         ),
-        "multipart": Ask(b"x", content_type="multipart/form-data; boundary=é", headers=headers),
-        "many fields": Ask(
+        "multipart": Attempt(b"x", content_type="multipart/form-data; boundary=é", headers=headers),
+        "many fields": Attempt(
             b"&".join(b"a=1" for _ in range(600)),
             content_type="application/x-www-form-urlencoded",
             headers=headers,
         ),
-        "wrong token": Ask(headers={**headers, "HTTP_X_CSRFTOKEN": "x" * 32}),
-        "foreign page": Ask(headers={**headers, "HTTP_ORIGIN": "https://evil.example"}),
+        "wrong token": Attempt(headers={**headers, "HTTP_X_CSRFTOKEN": "x" * 32}),
+        "foreign page": Attempt(headers={**headers, "HTTP_ORIGIN": "https://evil.example"}),
     }
 
-    refuse(world, route, asks, 403, "permission_denied")
+    refuse(world, route, attempts, 403, "permission_denied")
 
 
 # --- 405: methods ---------------------------------------------------------------------------------
@@ -207,9 +209,9 @@ def methods_of(route: Route) -> set[str]:
 def test_another_method_is_405_and_told_which_there_are(world: World, route: Route) -> None:
     others = [method for method in METHODS if method not in methods_of(route)]
 
-    refuse(world, route, {m: Ask(method=m) for m in others}, 405, "method_not_allowed")
+    refuse(world, route, {m: Attempt(method=m) for m in others}, 405, "method_not_allowed")
 
-    response = Ask(method=others[0]).to(route, world)
+    response = Attempt(method=others[0]).to(route, world)
     allowed = {name.strip() for name in response["Allow"].split(",")}
     get = {"HEAD"} if "GET" in methods_of(route) else set()
     assert allowed - {"OPTIONS"} - get == methods_of(route)
@@ -218,7 +220,7 @@ def test_another_method_is_405_and_told_which_there_are(world: World, route: Rou
 @each(ROUTES)
 @pytest.mark.parametrize("name", ["HTTP_X_HTTP_METHOD_OVERRIDE", "HTTP_X_METHOD_OVERRIDE"])
 def test_a_method_in_a_header_is_ignored(world: World, route: Route, name: str) -> None:
-    response = Ask(method="PUT", headers={name: route.method}).to(route, world)
+    response = Attempt(method="PUT", headers={name: route.method}).to(route, world)
 
     assert not wrong_with(response, 405, "method_not_allowed")
 
@@ -228,15 +230,15 @@ def test_a_method_in_the_query_or_the_body_is_ignored(world: World, query: str) 
     before = everything()
     route = Route("POST", "/api/tasks/{draft}", body={})
 
-    for ask in (Ask(b"", path=f"{route.path}?{query}"), Ask(b'{"_method": "DELETE"}')):
-        assert not wrong_with(ask.to(route, world), 405, "method_not_allowed")
+    for attempt in (Attempt(b"", path=f"{route.path}?{query}"), Attempt(b'{"_method": "DELETE"}')):
+        assert not wrong_with(attempt.to(route, world), 405, "method_not_allowed")
 
     assert not changed(before)
 
 
 @each([route for route in ROUTES if route.method == "GET"])
 def test_head_is_get_without_a_body(world: World, route: Route) -> None:
-    response = Ask(method="HEAD").to(route, world)
+    response = Attempt(method="HEAD").to(route, world)
 
     assert (response.status_code, response.content) == (200, b"")
 
@@ -246,7 +248,7 @@ def test_options_changes_nothing_and_lets_no_foreign_page_in(world: World, route
     before = everything()
     headers = {"HTTP_ORIGIN": "https://evil.example", "HTTP_ACCESS_CONTROL_REQUEST_METHOD": "POST"}
 
-    response = Ask(b"", method="OPTIONS", headers=headers).to(route, world)
+    response = Attempt(b"", method="OPTIONS", headers=headers).to(route, world)
 
     assert response.status_code == 200
     assert response["Content-Type"] == "application/json"
@@ -260,9 +262,11 @@ def test_options_changes_nothing_and_lets_no_foreign_page_in(world: World, route
 
 @each(ROUTES)
 def test_a_body_over_the_limit_is_413(world: World, route: Route) -> None:
-    asks = {kind: Ask(b" " * (LIMIT + 1), content_type=kind) for kind in ("application/json", "x")}
+    attempts = {
+        kind: Attempt(b" " * (LIMIT + 1), content_type=kind) for kind in ("application/json", "x")
+    }
 
-    refuse(world, route, asks, 413, "body_too_large")
+    refuse(world, route, attempts, 413, "body_too_large")
 
 
 @each(WITH_BODY)
@@ -270,20 +274,20 @@ def test_another_content_type_is_415(world: World, route: Route) -> None:
     kinds = ["text/plain", "text/json", "application/xml", "application/octet-stream", "x", "/", ""]
     kinds += ["multipart/form-data; boundary=x", "application/merge-patch+json", "é/é"]
     kinds += [] if route.form else ["application/x-www-form-urlencoded"]
-    asks = {kind: Ask(b'{"a": 1}', content_type=kind) for kind in kinds}
+    attempts = {kind: Attempt(b'{"a": 1}', content_type=kind) for kind in kinds}
 
-    refuse(world, route, asks, 415, "unsupported_media_type")
+    refuse(world, route, attempts, 415, "unsupported_media_type")
 
 
 @each(WITH_BODY)
 def test_a_packed_body_is_415_and_never_unpacked(world: World, route: Route) -> None:
     encodings = ["gzip", "GZIP", "deflate", "br", "zstd", "identity, gzip", "x"]
-    asks = {
-        name: Ask(BROKEN_BODIES["gzip"], headers={"HTTP_CONTENT_ENCODING": name})
+    attempts = {
+        name: Attempt(BROKEN_BODIES["gzip"], headers={"HTTP_CONTENT_ENCODING": name})
         for name in encodings
     }
 
-    refuse(world, route, asks, 415, "unsupported_media_type")
+    refuse(world, route, attempts, 415, "unsupported_media_type")
 
 
 # --- 429: too many requests, a full queue ---------------------------------------------------------
@@ -308,9 +312,9 @@ def test_too_many_requests_are_429_before_the_body_is_looked_at(
     world: World, route: Route, closed: Callable[[str], None]
 ) -> None:
     closed(route.scope)
-    bad = Ask(b"{", headers={"HTTP_IDEMPOTENCY_KEY": "a b", "CONTENT_LENGTH": "abc"})
+    bad = Attempt(b"{", headers={"HTTP_IDEMPOTENCY_KEY": "a b", "CONTENT_LENGTH": "abc"})
 
-    refuse(world, route, {"valid": Ask(), "bad": Ask(b"{")}, 429, "too_many_requests")
+    refuse(world, route, {"valid": Attempt(), "bad": Attempt(b"{")}, 429, "too_many_requests")
     refuse(world, route, {"bad headers": bad}, 429, "too_many_requests")
 
 
@@ -320,19 +324,19 @@ def test_a_full_queue_is_429_before_errors_in_the_request(
 ) -> None:
     settings.QUEUE_LIMIT_PER_USER = 1
     key = {"HTTP_IDEMPOTENCY_KEY": "k"}
-    asks = {
-        "valid": Ask(),
-        "malformed": Ask(b"{"),
-        "unknown field": Ask(b'{"x": 1}'),
-        "unknown model": Ask(b'{"model_name": "x", "data": {}}'),
-        "valid with a key": Ask(headers=key),
-        "malformed with a key": Ask(b"{", headers=key),
-        "with a bad key": Ask(headers={"HTTP_IDEMPOTENCY_KEY": "a b"}),
+    attempts = {
+        "valid": Attempt(),
+        "malformed": Attempt(b"{"),
+        "unknown field": Attempt(b'{"x": 1}'),
+        "unknown model": Attempt(b'{"model_name": "x", "data": {}}'),
+        "valid with a key": Attempt(headers=key),
+        "malformed with a key": Attempt(b"{", headers=key),
+        "with a bad key": Attempt(headers={"HTTP_IDEMPOTENCY_KEY": "a b"}),
     }
     if "{" in route.path:
-        asks["missing"] = Ask(path=at(route, NO_ID))
+        attempts["missing"] = Attempt(path=at(route, NO_ID))
 
-    refuse(world, route, asks, 429, "queue_full")
+    refuse(world, route, attempts, 429, "queue_full")
 
 
 # --- Which refusal comes first --------------------------------------------------------------------
@@ -342,15 +346,15 @@ def test_a_full_queue_is_429_before_errors_in_the_request(
 def test_401_comes_first(world: World, route: Route, closed: Callable[[str], None]) -> None:
     closed(route.scope)
     nobody = {"HTTP_AUTHORIZATION": None, "HTTP_IDEMPOTENCY_KEY": "a b"}
-    asks = {
-        "everything": Ask(b"x" * (LIMIT + 1), "PUT", content_type="x", headers=nobody),
-        "malformed": Ask(b"{", headers=nobody),
-        "length": Ask(b"{", headers={**nobody, "CONTENT_LENGTH": "abc"}),
+    attempts = {
+        "everything": Attempt(b"x" * (LIMIT + 1), "PUT", content_type="x", headers=nobody),
+        "malformed": Attempt(b"{", headers=nobody),
+        "length": Attempt(b"{", headers={**nobody, "CONTENT_LENGTH": "abc"}),
     }
     if route in WITH_ID:
-        asks["missing"] = Ask(path=at(route, NO_ID), headers=nobody)
+        attempts["missing"] = Attempt(path=at(route, NO_ID), headers=nobody)
 
-    refuse(world, route, asks, 401, "not_authenticated")
+    refuse(world, route, attempts, 401, "not_authenticated")
 
 
 @each(ROUTES)
@@ -362,9 +366,9 @@ def test_405_comes_before_413_which_comes_before_415(
     large = b"x" * (LIMIT + 1)
     method = "INITIAL"
 
-    refuse(world, route, {"": Ask(large, method, content_type="x")}, 405, "method_not_allowed")
-    refuse(world, route, {"": Ask(large, content_type="x")}, 413, "body_too_large")
-    refuse(world, route, {"": Ask(b"x", content_type="x")}, 415, "unsupported_media_type")
+    refuse(world, route, {"": Attempt(large, method, content_type="x")}, 405, "method_not_allowed")
+    refuse(world, route, {"": Attempt(large, content_type="x")}, 413, "body_too_large")
+    refuse(world, route, {"": Attempt(b"x", content_type="x")}, 415, "unsupported_media_type")
 
 
 @each([route for route in WITH_ID if route.body is not None])
@@ -373,9 +377,9 @@ def test_400_comes_before_404_and_409(world: World, route: Route) -> None:
     paths.append(at(route, NO_ID))
 
     body = with_field(route, "x", b"1")
-    asks = {path: Ask(body, path=path, names=["x"]) for path in paths}
+    attempts = {path: Attempt(body, path=path, names=["x"]) for path in paths}
 
-    refuse(world, route, asks, 400, "invalid_request")
+    refuse(world, route, attempts, 400, "invalid_request")
 
 
 def test_400_comes_before_404_in_a_query(world: World) -> None:
@@ -384,23 +388,23 @@ def test_400_comes_before_404_in_a_query(world: World) -> None:
         "/api/tasks?model_name=no_such&x=1": ["x"],
         "/api/tasks?model_name=no_such&status=x": ["status"],
     }
-    asks = {path: Ask(path=path, names=named) for path, named in names.items()}
+    attempts = {path: Attempt(path=path, names=named) for path, named in names.items()}
 
-    refuse(world, Route("GET", "/api/tasks"), asks, 400, "invalid_request")
+    refuse(world, Route("GET", "/api/tasks"), attempts, 400, "invalid_request")
 
 
 def test_400_comes_before_404_in_a_body(world: World) -> None:
     for route in (PREDICT, replace(PREDICT, path="/api/tasks")):
-        ask = Ask(b'{"model_name": "no_such", "data": {}, "x": 1}', names=["x"])
+        attempt = Attempt(b'{"model_name": "no_such", "data": {}, "x": 1}', names=["x"])
 
-        refuse(world, route, {"": ask}, 400, "invalid_request")
+        refuse(world, route, {"": attempt}, 400, "invalid_request")
 
 
 def test_400_comes_before_409_when_registering(world: World) -> None:
     body = {**BOB, "email": "ada@example.com", "password": "12345678"}
-    ask = Ask(json.dumps(body).encode(), names=["password"])
+    attempt = Attempt(json.dumps(body).encode(), names=["password"])
 
-    refuse(world, ROUTES[0], {"": ask}, 400, "invalid_request")
+    refuse(world, ROUTES[0], {"": attempt}, 400, "invalid_request")
 
 
 @pytest.mark.parametrize(
@@ -415,9 +419,9 @@ def test_400_and_404_come_before_402(
 ) -> None:
     headers = {"HTTP_AUTHORIZATION": f"Bearer {world.token_of(world.operator)}"}
 
-    ask = Ask(json.dumps({**ORDER, **change}).encode(), headers=headers)
+    attempt = Attempt(json.dumps({**ORDER, **change}).encode(), headers=headers)
 
-    refuse(world, PREDICT, {"": ask}, status, code)
+    refuse(world, PREDICT, {"": attempt}, status, code)
 
 
 # --- Where nothing is, and who asks ---------------------------------------------------------------
@@ -445,39 +449,43 @@ NOWHERE += [
 
 @pytest.mark.parametrize("path", NOWHERE, ids=lambda path: path[:30])
 def test_an_unknown_path_is_404_in_json(world: World, path: str) -> None:
-    asks = {method: Ask(method=method) for method in ("GET", "POST", "DELETE", "OPTIONS")}
+    attempts = {method: Attempt(method=method) for method in ("GET", "POST", "DELETE", "OPTIONS")}
 
-    refuse(world, Route("GET", path), asks, 404, "not_found")
-    refuse(world, Route("GET", path, public=True), asks, 404, "not_found")
+    refuse(world, Route("GET", path), attempts, 404, "not_found")
+    refuse(world, Route("GET", path, public=True), attempts, 404, "not_found")
 
 
 @each(ROUTES)
 def test_whoever_asks_for_no_page_is_refused_in_json(world: World, route: Route) -> None:
     accepted = [None, "*/*", "application/xml", "text/plain", "x", "é", ""]
-    asks = {str(name): Ask(method="PUT", headers={"HTTP_ACCEPT": name}) for name in accepted}
+    attempts = {
+        str(name): Attempt(method="PUT", headers={"HTTP_ACCEPT": name}) for name in accepted
+    }
 
-    refuse(world, route, asks, 405, "method_not_allowed")
+    refuse(world, route, attempts, 405, "method_not_allowed")
 
 
 @each(ROUTES)
 def test_a_browser_is_refused_with_a_page_and_never_a_500(world: World, route: Route) -> None:
     page = {"HTTP_ACCEPT": "text/html"}
-    asks = {
-        "method": (Ask(method="PUT", headers=page), 405),
-        "large": (Ask(b"x" * (LIMIT + 1), headers=page), 413),
-        "type": (Ask(b"x", content_type="x", headers=page), 415),
+    attempts = {
+        "method": (Attempt(method="PUT", headers=page), 405),
+        "large": (Attempt(b"x" * (LIMIT + 1), headers=page), 413),
+        "type": (Attempt(b"x", content_type="x", headers=page), 415),
     }
     if not route.public:
-        asks["nobody"] = (Ask(headers={**page, "HTTP_AUTHORIZATION": None}), 401)
+        attempts["nobody"] = (Attempt(headers={**page, "HTTP_AUTHORIZATION": None}), 401)
     if route.body is not None:
-        asks["malformed"] = (Ask(b"{", headers=page), 400)
-        asks["list"] = (Ask(b"[]", headers=page), 400)
-        asks["unknown"] = (Ask(b'{"x": 1}', headers=page), 400)
+        attempts["malformed"] = (Attempt(b"{", headers=page), 400)
+        attempts["list"] = (Attempt(b"[]", headers=page), 400)
+        attempts["unknown"] = (Attempt(b'{"x": 1}', headers=page), 400)
     if route in WITH_ID:
-        asks["missing"] = (Ask(path=at(route, NO_ID), headers=page), 404)
+        attempts["missing"] = (Attempt(path=at(route, NO_ID), headers=page), 404)
     before = everything()
 
-    answers = {name: (ask.to(route, world), status) for name, (ask, status) in asks.items()}
+    answers = {
+        name: (attempt.to(route, world), status) for name, (attempt, status) in attempts.items()
+    }
 
     for name, (response, status) in answers.items():
         assert (name, response.status_code) == (name, status)
@@ -491,7 +499,7 @@ def test_a_foreign_host_is_refused(world: World, route: Route) -> None:
     before = everything()
     hosts = ["evil.example", "a b", "localhost:abc", "[::1", "", "."]
 
-    answers = [Ask(headers={"HTTP_HOST": host}).to(route, world) for host in hosts]
+    answers = [Attempt(headers={"HTTP_HOST": host}).to(route, world) for host in hosts]
 
     for answer in answers:
         assert (answer.status_code, answer.json()["code"]) == (400, "invalid_request")

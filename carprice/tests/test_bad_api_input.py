@@ -13,7 +13,7 @@ from testing.api_table import (
     SUBMITTING,
     WITH_BODY,
     WITH_ID,
-    Ask,
+    Attempt,
     Route,
     at,
     each,
@@ -42,7 +42,7 @@ BLANK = {"nothing", "blank"}  # as good as an empty object
 def test_a_broken_body_is_refused(world: World, route: Route) -> None:
     bodies = {name: body for name, body in BROKEN_BODIES.items() if route.body or name not in BLANK}
 
-    refuse(world, route, {n: Ask(b) for n, b in bodies.items()}, 400, "invalid_request")
+    refuse(world, route, {n: Attempt(b) for n, b in bodies.items()}, 400, "invalid_request")
 
 
 EXTRA = ["role", "is_staff", "is_active", "user", "user_id", "id", "status", "price", "charged"]
@@ -53,19 +53,19 @@ EXTRA += ["result", "hold", "balance", "created_at", "Amount", "é", "__proto__"
 
 @each(WITH_BODY)
 def test_an_unknown_field_is_refused_by_its_name(world: World, route: Route) -> None:
-    asks = {name: Ask(with_field(route, name, b"1"), names=[name]) for name in EXTRA}
+    attempts = {name: Attempt(with_field(route, name, b"1"), names=[name]) for name in EXTRA}
 
-    refuse(world, route, asks, 400, "invalid_request")
+    refuse(world, route, attempts, 400, "invalid_request")
 
 
 @each(WITH_BODY)
 def test_a_field_given_twice_is_refused_by_its_name(world: World, route: Route) -> None:
-    asks = {
-        name: Ask(b'{"%s": 1, "%s": 2}' % (name.encode(), name.encode()), names=[name])
+    attempts = {
+        name: Attempt(b'{"%s": 1, "%s": 2}' % (name.encode(), name.encode()), names=[name])
         for name in route.body or ["x"]
     }
 
-    refuse(world, route, asks, 400, "invalid_request")
+    refuse(world, route, attempts, 400, "invalid_request")
 
 
 @each(WITH_FIELDS)
@@ -75,9 +75,11 @@ def test_a_missing_field_is_refused_by_its_name(world: World, route: Route) -> N
     for name, rest in rests.items():
         del rest[name]
 
-    asks = {name: Ask(json.dumps(rest).encode(), names=[name]) for name, rest in rests.items()}
+    attempts = {
+        name: Attempt(json.dumps(rest).encode(), names=[name]) for name, rest in rests.items()
+    }
 
-    refuse(world, route, asks, 400, "invalid_request")
+    refuse(world, route, attempts, 400, "invalid_request")
 
 
 NO_TEXT = [b"null", b"7", b"-0.5", b"true", b"[]", b'["x"]', b"{}", b'{"a": 1}', b"1e308"]
@@ -124,15 +126,15 @@ def named(value: bytes, name: str) -> list[str] | None:
 
 @each(WITH_FIELDS)
 def test_a_bad_value_is_refused_by_its_field(world: World, route: Route) -> None:
-    asks = {
-        f"{name} {value[:30]!r} {len(value)}": Ask(
+    attempts = {
+        f"{name} {value[:30]!r} {len(value)}": Attempt(
             with_field(route, name, value), names=named(value, name)
         )
         for name in route.body or {}
         for value in BAD[name]
     }
 
-    refuse(world, route, asks, 400, "invalid_request")
+    refuse(world, route, attempts, 400, "invalid_request")
 
 
 BAD_NUMBERS = [*NO_INTEGER, b"-1", b"0", b"1" + b"0" * 20, b'"NaN"', b'"inf"', b"[[3]]", LONG]
@@ -149,29 +151,31 @@ BAD_FEATURES = {
 @pytest.mark.parametrize("feature", BAD_FEATURES, ids=lambda name: name[:20])
 def test_a_bad_feature_is_refused_by_its_bare_name(world: World, feature: str) -> None:
     rows = {value: b'{"%s": %s}' % (feature.encode(), value) for value in BAD_FEATURES[feature]}
-    asks = {
-        f"{value[:30]!r} {len(value)}": Ask(with_field(PREDICT, "data", row), names=[feature])
+    attempts = {
+        f"{value[:30]!r} {len(value)}": Attempt(with_field(PREDICT, "data", row), names=[feature])
         for value, row in rows.items()
     }
 
-    refuse(world, PREDICT, asks, 400, "invalid_request")
+    refuse(world, PREDICT, attempts, 400, "invalid_request")
 
 
 @pytest.mark.parametrize("data", [b"null", b"7", b"true", b'"x"', b"[]", b'[{"brand": "bmw"}]'])
 def test_data_that_is_no_object_is_refused_by_its_name(world: World, data: bytes) -> None:
-    ask = Ask(with_field(PREDICT, "data", data), names=["data"])
+    attempt = Attempt(with_field(PREDICT, "data", data), names=["data"])
 
-    refuse(world, PREDICT, {"": ask}, 400, "invalid_request")
+    refuse(world, PREDICT, {"": attempt}, 400, "invalid_request")
 
 
 def test_no_feature_at_all_is_refused(world: World) -> None:
-    refuse(world, PREDICT, {"": Ask(with_field(PREDICT, "data", b"{}"))}, 400, "invalid_request")
+    refuse(
+        world, PREDICT, {"": Attempt(with_field(PREDICT, "data", b"{}"))}, 400, "invalid_request"
+    )
 
 
 def test_a_patch_of_nothing_is_refused(world: World) -> None:
     [route] = [route for route in ROUTES if route.method == "PATCH"]
 
-    refuse(world, route, {"": Ask(b"{}")}, 400, "invalid_request")
+    refuse(world, route, {"": Attempt(b"{}")}, 400, "invalid_request")
 
 
 LOGIN = next(route for route in ROUTES if route.form)
@@ -195,9 +199,9 @@ FORM = b"username=ada@example.com&password=correct+horse+battery"
     ids=lambda value: str(value[:70]),
 )
 def test_a_bad_form_is_refused_by_field(world: World, form: bytes, fields: list[str]) -> None:
-    ask = Ask(form, content_type="application/x-www-form-urlencoded", names=fields)
+    attempt = Attempt(form, content_type="application/x-www-form-urlencoded", names=fields)
 
-    refuse(world, LOGIN, {"": ask}, 400, "invalid_request")
+    refuse(world, LOGIN, {"": attempt}, 400, "invalid_request")
 
 
 # --- 400: headers and queries ---------------------------------------------------------------------
@@ -210,23 +214,23 @@ BAD_KEYS = ["", " ", "a b", "a\tb", "k" * 256, "é", "\u2028", "\x7f", "\x00", "
 def test_a_bad_idempotency_key_is_refused_by_its_name(world: World, route: Route) -> None:
     names = ["Idempotency-Key"]
     headers = {repr(key): {"HTTP_IDEMPOTENCY_KEY": key} for key in BAD_KEYS}
-    asks = {key: Ask(headers=header, names=names) for key, header in headers.items()}
+    attempts = {key: Attempt(headers=header, names=names) for key, header in headers.items()}
 
-    refuse(world, route, asks, 400, "invalid_request")
+    refuse(world, route, attempts, 400, "invalid_request")
 
 
 @each(KEYED)
 def test_a_refusal_leaves_its_idempotency_key_free(world: World, route: Route) -> None:
     key = {"HTTP_IDEMPOTENCY_KEY": "k"}
 
-    refuse(world, route, {"": Ask(b'{"x": 1}', headers=key)}, 400, "invalid_request")
+    refuse(world, route, {"": Attempt(b'{"x": 1}', headers=key)}, 400, "invalid_request")
 
-    assert Ask(headers=key).to(route, world).status_code == route.status
+    assert Attempt(headers=key).to(route, world).status_code == route.status
 
 
 @each([route for route in ROUTES if not route.keyed])
 def test_elsewhere_an_idempotency_key_means_nothing(world: World, route: Route) -> None:
-    response = Ask(headers={"HTTP_IDEMPOTENCY_KEY": "a b"}).to(route, world)
+    response = Attempt(headers={"HTTP_IDEMPOTENCY_KEY": "a b"}).to(route, world)
 
     assert response.status_code == route.status
 
@@ -270,24 +274,24 @@ WITH_QUERY = sorted({path for path, _, _ in QUERIES})
 def test_a_bad_parameter_is_refused_by_its_name(
     world: World, path: str, name: str, values: list[str]
 ) -> None:
-    asks = {value: Ask(path=f"{path}?{name}={value}", names=[name]) for value in values}
+    attempts = {value: Attempt(path=f"{path}?{name}={value}", names=[name]) for value in values}
 
-    refuse(world, Route("GET", path), asks, 400, "invalid_request")
+    refuse(world, Route("GET", path), attempts, 400, "invalid_request")
 
 
 @pytest.mark.parametrize("path", WITH_QUERY)
 def test_an_unknown_parameter_is_refused_by_its_name(world: World, path: str) -> None:
     names = ["x", "ordering", "user", "Status", "page", "offset", "é", "cursor[]"]
-    asks = {name: Ask(path=f"{path}?{name}=1", names=[name]) for name in names}
+    attempts = {name: Attempt(path=f"{path}?{name}=1", names=[name]) for name in names}
 
-    refuse(world, Route("GET", path), asks, 400, "invalid_request")
+    refuse(world, Route("GET", path), attempts, 400, "invalid_request")
 
 
 @pytest.mark.parametrize(("path", "name"), [(path, name) for path, name, _ in QUERIES])
 def test_a_parameter_given_twice_is_refused_by_its_name(world: World, path: str, name: str) -> None:
-    ask = Ask(path=f"{path}?{name}=1&{name}=1", names=[name])
+    attempt = Attempt(path=f"{path}?{name}=1&{name}=1", names=[name])
 
-    refuse(world, Route("GET", path), {"": ask}, 400, "invalid_request")
+    refuse(world, Route("GET", path), {"": attempt}, 400, "invalid_request")
 
 
 @pytest.mark.parametrize("path", LISTS)
@@ -298,15 +302,15 @@ def test_the_cursor_of_somebody_else_or_of_another_list_is_refused(world: World,
     for _ in range(2):
         for mine in (world.user, world.stranger):
             world._draft(mine), world._queued(mine), world._canceled(mine)
-    foreign = cursor_in(Ask(path=f"{path}?page_size=1", headers=theirs).to(route, world))
-    misplaced = cursor_in(Ask(path=f"{other}?page_size=1").to(route, world))
+    foreign = cursor_in(Attempt(path=f"{path}?page_size=1", headers=theirs).to(route, world))
+    misplaced = cursor_in(Attempt(path=f"{other}?page_size=1").to(route, world))
 
-    asks = {
-        name: Ask(path=f"{path}?cursor={cursor}", names=["cursor"])
+    attempts = {
+        name: Attempt(path=f"{path}?cursor={cursor}", names=["cursor"])
         for name, cursor in {"foreign": foreign, "misplaced": misplaced}.items()
     }
 
-    refuse(world, route, asks, 400, "invalid_request")
+    refuse(world, route, attempts, 400, "invalid_request")
 
 
 def cursor_in(page: Any) -> str:
@@ -315,12 +319,14 @@ def cursor_in(page: Any) -> str:
 
 def test_a_changed_cursor_is_refused(world: World) -> None:
     route = Route("GET", "/api/tasks")
-    cursor = cursor_in(Ask(path="/api/tasks?page_size=1").to(route, world))
+    cursor = cursor_in(Attempt(path="/api/tasks?page_size=1").to(route, world))
     bad = [cursor[:-1], cursor + "A", "A" + cursor, cursor.upper(), cursor.replace(".", "%00.")]
 
-    asks = {value: Ask(path=f"/api/tasks?cursor={value}", names=["cursor"]) for value in bad}
+    attempts = {
+        value: Attempt(path=f"/api/tasks?cursor={value}", names=["cursor"]) for value in bad
+    }
 
-    refuse(world, route, asks, 400, "invalid_request")
+    refuse(world, route, attempts, 400, "invalid_request")
 
 
 # --- 404, 409, 402 --------------------------------------------------------------------------------
@@ -348,17 +354,17 @@ def test_what_is_not_mine_is_404_like_what_is_not_there(world: World, route: Rou
     ids = {name: world.ids[name] for name in ("theirs", "their_queued", "erased")}
     ids |= {name[:30]: name for name in [NO_ID, *ODD_IDS]}
     paths = {name: at(route, value) for name, value in ids.items()}
-    missing = Ask(path=at(route, NO_ID)).to(route, world)
+    missing = Attempt(path=at(route, NO_ID)).to(route, world)
 
     refuse(
         world,
         route,
-        {name: Ask(path=path.replace("{'", "{{'")) for name, path in escaped(paths).items()},
+        {name: Attempt(path=path.replace("{'", "{{'")) for name, path in escaped(paths).items()},
         404,
         "not_found",
     )
     for path in escaped(paths).values():
-        assert Ask(path=path).to(route, world).content == missing.content
+        assert Attempt(path=path).to(route, world).content == missing.content
 
 
 def escaped(paths: dict[str, str]) -> dict[str, str]:
@@ -369,7 +375,7 @@ def escaped(paths: dict[str, str]) -> dict[str, str]:
 def test_an_unknown_predictor_is_404(world: World, name: str) -> None:
     route = Route("GET", f"/api/predictors/{name}")
 
-    refuse(world, route, {"": Ask()}, 404, "predictor_not_found")
+    refuse(world, route, {"": Attempt()}, 404, "predictor_not_found")
 
 
 @pytest.mark.parametrize("path", ["/api/tasks/predict", "/api/tasks"])
@@ -379,16 +385,16 @@ def test_an_unknown_predictor_is_404(world: World, name: str) -> None:
 def test_an_unknown_model_comes_before_errors_in_its_data(
     world: World, path: str, data: bytes
 ) -> None:
-    ask = Ask(b'{"model_name": "no_such", "data": %s}' % data)
+    attempt = Attempt(b'{"model_name": "no_such", "data": %s}' % data)
 
-    refuse(world, Route("POST", path, body={}), {"": ask}, 404, "predictor_not_found")
+    refuse(world, Route("POST", path, body={}), {"": attempt}, 404, "predictor_not_found")
 
 
 @pytest.mark.parametrize("path", ["/api/tasks", "/api/tasks/history"])
 def test_a_list_of_an_unknown_model_is_404(world: World, path: str) -> None:
-    asks = {name: Ask(path=f"{path}?model_name={name}") for name in ("no_such", "'", "é")}
+    attempts = {name: Attempt(path=f"{path}?model_name={name}") for name in ("no_such", "'", "é")}
 
-    refuse(world, Route("GET", path), asks, 404, "predictor_not_found")
+    refuse(world, Route("GET", path), attempts, 404, "predictor_not_found")
 
 
 @each(
@@ -396,17 +402,17 @@ def test_a_list_of_an_unknown_model_is_404(world: World, path: str) -> None:
 )
 def test_a_task_in_another_state_is_409(world: World, route: Route) -> None:
     name = "ended" if route.path.endswith("cancel") else "queued"
-    ask = Ask(path=at(route, f"{{{name}}}"))
+    attempt = Attempt(path=at(route, f"{{{name}}}"))
 
-    refuse(world, route, {name: ask}, 409, "wrong_state")
+    refuse(world, route, {name: attempt}, 409, "wrong_state")
 
 
 def test_a_taken_email_is_409(world: World) -> None:
     bodies = [{**BOB, "email": email} for email in ("ada@example.com", "ADA@example.com")]
 
-    asks = {body["email"]: Ask(json.dumps(body).encode()) for body in bodies}
+    attempts = {body["email"]: Attempt(json.dumps(body).encode()) for body in bodies}
 
-    refuse(world, ROUTES[0], asks, 409, "email_taken")
+    refuse(world, ROUTES[0], attempts, 409, "email_taken")
 
 
 @each(SUBMITTING)
@@ -415,7 +421,7 @@ def test_too_few_credits_are_402_with_what_is_needed_and_there(world: World, rou
     path = at(route, world._draft(world.operator))
     before = everything()
 
-    response = Ask(path=path, headers=headers).to(route, world)
+    response = Attempt(path=path, headers=headers).to(route, world)
 
     assert response.status_code == 402
     body = response.json()

@@ -33,7 +33,7 @@ class EntryQuery(DatedPageQuery):
     kind = OneOfField(["top_up", "adjustment"], default=None)
 
 
-def ask(user: User, url: str = "/entries") -> Request:
+def request_of(user: User, url: str = "/entries") -> Request:
     request = APIRequestFactory().get(url)
     force_authenticate(request, user)
     return Request(request)
@@ -41,7 +41,7 @@ def ask(user: User, url: str = "/entries") -> Request:
 
 def fetch(pages: CursorPages, user: User, url: str = "/entries") -> dict[str, Any]:
     """The page at `url`, its results as the ids of entries."""
-    request = ask(user, url)
+    request = request_of(user, url)
     query = EntryQuery.check(request)
     rows = created_between(LedgerEntry.objects.filter(account_id=user.pk), query)
     if query["kind"]:
@@ -192,7 +192,7 @@ def test_time_goes_before_the_id(user: User) -> None:
 @BOTH
 def test_an_emptied_page_leads_back_to_where_it_came_from(pages: CursorPages, user: User) -> None:
     ids = write(user, 2)
-    request, rows = ask(user), LedgerEntry.objects.filter(account_id=user.pk)
+    request, rows = request_of(user), LedgerEntry.objects.filter(account_id=user.pk)
     first = pages.respond(request, rows, {"cursor": None, "page_size": 1}, lambda rows: [])
     second = f"{first.data['next']}&created_after=9000-01-01T00:00:00Z"
 

@@ -70,7 +70,7 @@ version = PredictorVersion.objects.create(
 predictor.current_version = version
 predictor.save()
 
-def ask(method, path, body=None, token=""):
+def request(method, path, body=None, token=""):
     content = json.dumps(body).encode() if body is not None else b""
     statuses = []
     answer = application({
@@ -83,20 +83,20 @@ def ask(method, path, body=None, token=""):
     return statuses[0], b"".join(answer)
 
 account = {"name": "Ada", "email": "ada@example.com", "password": "correct horse battery"}
-statuses = [ask("POST", "/sign_up", account)[0]]
+statuses = [request("POST", "/sign_up", account)[0]]
 del account["name"]
-status, answer = ask("POST", "/sign_in", account)
+status, answer = request("POST", "/sign_in", account)
 token = json.loads(answer)["access_token"]
 statuses.append(status)
 order = {"model_name": "model", "data": {"horsepower": 110}}
-statuses.append(ask("POST", "/balance", {"new_amount": 10}, token)[0])
-status, answer = ask("POST", "/predict", order, token)
+statuses.append(request("POST", "/balance", {"new_amount": 10}, token)[0])
+status, answer = request("POST", "/predict", order, token)
 statuses.append(status)
-statuses.append(ask("GET", "/predict", json.loads(answer), token)[0])
+statuses.append(request("GET", "/predict", json.loads(answer), token)[0])
 pages = ["/", "/catalogue", "/catalogue/model"]
 for path in ["/predictors", "/history", "/running", *pages, "/healthz"]:
-    statuses.append(ask("GET", path, token=token)[0])
-ask("GET", "/readyz")
+    statuses.append(request("GET", path, token=token)[0])
+request("GET", "/readyz")
 modules = sorted({name.partition(".")[0] for name in sys.modules})
 print(json.dumps({"statuses": statuses, "modules": modules}))
 """

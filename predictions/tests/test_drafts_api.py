@@ -17,16 +17,16 @@ from testing.tasks_api import (
     KEYS,
     STATUSES,
     Make,
-    ask,
     assert_refused,
+    balance_and_held,
     cancel,
-    change,
-    everything,
-    keep,
-    money,
-    named,
+    create_draft,
+    edit,
+    error_fields,
     read,
     run,
+    stored_state,
+    submit,
 )
 
 pytestmark = pytest.mark.django_db
@@ -71,7 +71,7 @@ DRAFTS: list[Any] = [
 def test_a_draft_keeps_data_as_given_and_tells_what_is_wrong(
     api: APIClient, user: User, predictor: Predictor, data: Any, wrong: list[str]
 ) -> None:
-    response = keep(api, data=data)
+    response = create_draft(api, data=data)
 
     body = response.json()
     assert response.status_code == 201
@@ -81,7 +81,7 @@ def test_a_draft_keeps_data_as_given_and_tells_what_is_wrong(
     assert sorted(body["validation_errors"]) == sorted(wrong)
     assert body["defaulted"] == []
     assert read(api, body["task_id"]).json() == body
-    assert money(user) == (1000, 0)
+    assert balance_and_held(user) == (1000, 0)
     assert LedgerEntry.objects.count() == 1
 
 
@@ -89,7 +89,7 @@ def test_an_edit_keeps_data_as_given_too(api: APIClient, make_task: Make) -> Non
     key = make_task("draft")
 
     for data, wrong in (case.values for case in DRAFTS):
-        response = change(api, key, {"data": data})
+        response = edit(api, key, {"data": data})
 
         body = response.json()
         assert response.status_code == 200
@@ -101,7 +101,7 @@ def test_an_edit_keeps_data_as_given_too(api: APIClient, make_task: Make) -> Non
 def test_a_draft_may_say_nothing_yet(
     api: APIClient, predictor: Predictor, fields: dict[str, Any]
 ) -> None:
-    body = keep(api, **fields).json()
+    body = create_draft(api, **fields).json()
 
     assert body["data"] == {}
     assert list(body["validation_errors"]) == NO_FEATURE
@@ -112,9 +112,9 @@ def test_a_feature_is_refused_in_a_draft_as_in_a_submission(
 ) -> None:
     data = {"horsepower": -1, "brand": "tesla", "wings": 2}
 
-    errors = keep(api, data=data).json()["validation_errors"]
+    errors = create_draft(api, data=data).json()["validation_errors"]
 
-    assert errors == ask(api, data=data).json()["errors"]
+    assert errors == submit(api, data=data).json()["errors"]
 
 
 @pytest.mark.parametrize(
@@ -129,12 +129,12 @@ def test_a_feature_is_refused_in_a_draft_as_in_a_submission(
 def test_a_draft_may_be_wrong_only_in_its_data(
     api: APIClient, predictor: Predictor, fields: dict[str, Any], names: list[str]
 ) -> None:
-    assert named(keep(api, **fields)) == names
+    assert error_fields(create_draft(api, **fields)) == names
     assert not Prediction.objects.exists()
 
 
 def test_a_draft_of_no_model_is_400(api: APIClient, predictor: Predictor) -> None:
-    assert named(api.post("/api/tasks", {"data": CAR}, format="json")) == ["model_name"]
+    assert error_fields(api.post("/api/tasks", {"data": CAR}, format="json")) == ["model_name"]
 
 
 def test_a_drafts_price_is_the_current_one_until_it_is_run(
@@ -151,25 +151,25 @@ def test_a_drafts_price_is_the_current_one_until_it_is_run(
     prices.append(read(api, key).json()["price"])
 
     assert prices == [11, 12, 12, 12]
-    assert money(user) == (1000, 12)
+    assert balance_and_held(user) == (1000, 12)
 
 
 def test_a_wrong_draft_runs_once_it_is_mended(
     api: APIClient, user: User, predictor: Predictor
 ) -> None:
-    key = keep(api, data={"horsepower": -1}, explain=True).json()["task_id"]
+    key = create_draft(api, data={"horsepower": -1}, explain=True).json()["task_id"]
     refused = run(api, key)
-    mended = change(api, key, {"data": {"CarName": "maxda rx3"}})
+    mended = edit(api, key, {"data": {"CarName": "maxda rx3"}})
 
     accepted = run(api, key)
 
     body = accepted.json()
-    assert named(refused) == ["horsepower"]
+    assert error_fields(refused) == ["horsepower"]
     assert mended.json()["data"] == {"CarName": "maxda rx3"}
     assert (accepted.status_code, body["task_id"], body["status"]) == (202, key, "queued")
     assert body["data"]["brand"] == "mazda"
     assert (len(body["data"]), len(body["defaulted"]), body["explain"]) == (24, 23, True)
-    assert money(user) == (1000, predictor.price)
+    assert balance_and_held(user) == (1000, predictor.price)
     assert not list(breaches())
 
 
@@ -184,7 +184,7 @@ def test_a_draft_is_scored_and_charged_like_any_other(
     body = read(api, key).json()
 
     assert (body["status"], body["charged"]) == ("finished", predictor.price)
-    assert money(user) == (1000 - predictor.price, 0)
+    assert balance_and_held(user) == (1000 - predictor.price, 0)
     assert not list(breaches())
 
 
@@ -194,20 +194,20 @@ def test_a_draft_is_scored_and_charged_like_any_other(
 def test_an_edit_replaces_the_whole_of_the_data(api: APIClient, make_task: Make) -> None:
     key = make_task("draft", explain=True)
 
-    body = change(api, key, {"data": {"stroke": 3}}).json()
+    body = edit(api, key, {"data": {"stroke": 3}}).json()
 
     assert (body["data"], body["explain"]) == ({"stroke": 3}, True)
     assert read(api, key).json() == body
 
 
 def test_an_edit_of_explain_leaves_the_data(api: APIClient, make_task: Make) -> None:
-    body = change(api, make_task("draft"), {"explain": True}).json()
+    body = edit(api, make_task("draft"), {"explain": True}).json()
 
     assert (body["data"], body["explain"]) == (CAR, True)
 
 
 def test_both_are_edited_together(api: APIClient, make_task: Make) -> None:
-    body = change(api, make_task("draft"), {"explain": True, "data": {}}).json()
+    body = edit(api, make_task("draft"), {"explain": True, "data": {}}).json()
 
     assert (body["data"], body["explain"]) == ({}, True)
 
@@ -231,10 +231,10 @@ def test_a_bad_edit_is_400_and_changes_nothing(
     api: APIClient, user: User, make_task: Make, body: Any, fields: list[str]
 ) -> None:
     key = make_task("draft")
-    before = everything(user)
+    before = stored_state(user)
 
-    assert named(change(api, key, body)) == fields
-    assert everything(user) == before
+    assert error_fields(edit(api, key, body)) == fields
+    assert stored_state(user) == before
 
 
 @pytest.mark.parametrize("status", STATUSES[1:])
@@ -242,10 +242,10 @@ def test_only_a_draft_can_be_edited(
     api: APIClient, user: User, make_task: Make, status: str
 ) -> None:
     key = make_task(status)
-    before = everything(user)
+    before = stored_state(user)
 
-    assert_refused(change(api, key, {"data": {}}), 409, "wrong_state")
-    assert everything(user) == before
+    assert_refused(edit(api, key, {"data": {}}), 409, "wrong_state")
+    assert stored_state(user) == before
 
 
 # --- POST /api/tasks/{id}/run ---------------------------------------------------------------------
@@ -277,10 +277,10 @@ def test_a_body_is_400_where_none_is_asked_for(
     api: APIClient, user: User, make_task: Make, act: Any, body: Any, fields: list[str]
 ) -> None:
     key = make_task("draft")
-    before = everything(user)
+    before = stored_state(user)
 
-    assert named(act(api, key, body)) == fields
-    assert everything(user) == before
+    assert error_fields(act(api, key, body)) == fields
+    assert stored_state(user) == before
 
 
 def test_a_draft_that_does_not_validate_is_400_and_stays_one(
@@ -288,12 +288,12 @@ def test_a_draft_that_does_not_validate_is_400_and_stays_one(
 ) -> None:
     wrong = [case.values for case in DRAFTS if case.values[1]]
     keys = [make_task("draft", data=data) for data, _ in wrong]
-    before = everything(user)
+    before = stored_state(user)
 
     for key, (_, fields) in zip(keys, wrong, strict=True):
-        assert named(run(api, key)) == sorted(fields)
+        assert error_fields(run(api, key)) == sorted(fields)
     assert len(wrong) > 20
-    assert everything(user) == before
+    assert stored_state(user) == before
 
 
 def test_a_draft_too_dear_is_402_and_stays_one(
@@ -301,12 +301,12 @@ def test_a_draft_too_dear_is_402_and_stays_one(
 ) -> None:
     key = make_task("draft")
     Predictor.objects.filter(pk=predictor.pk).update(price=1001)
-    before = everything(user)
+    before = stored_state(user)
 
     body = assert_refused(run(api, key), 402, "insufficient_credits")
 
     assert (body["required"], body["available"]) == (1001, 1000)
-    assert everything(user) == before
+    assert stored_state(user) == before
 
 
 def test_a_draft_whose_predictor_went_off_sale_is_404_and_stays_one(
@@ -314,18 +314,18 @@ def test_a_draft_whose_predictor_went_off_sale_is_404_and_stays_one(
 ) -> None:
     key = make_task("draft", data={"wings": 2})
     Predictor.objects.filter(pk=predictor.pk).update(enabled=False)
-    before = everything(user)
+    before = stored_state(user)
 
     assert_refused(run(api, key), 404, "predictor_not_found")
-    assert everything(user) == before
+    assert stored_state(user) == before
     assert read(api, key).json()["status"] == "draft"
-    assert change(api, key, {"data": CAR}).status_code == 200
+    assert edit(api, key, {"data": CAR}).status_code == 200
 
 
 @pytest.mark.parametrize("status", STATUSES[1:])
 def test_only_a_draft_can_be_run(api: APIClient, user: User, make_task: Make, status: str) -> None:
     key = make_task(status)
-    before = everything(user)
+    before = stored_state(user)
 
     assert_refused(run(api, key), 409, "wrong_state")
-    assert everything(user) == before
+    assert stored_state(user) == before

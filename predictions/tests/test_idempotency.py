@@ -204,11 +204,11 @@ def test_two_keys_are_two_pieces_of_work(api: APIClient, predictor: Predictor) -
 def test_other_routes_take_no_notice_of_a_key(
     api: APIClient, draft: Prediction, method: str, path: str, body: Any, status: int
 ) -> None:
-    ask = partial(
+    request = partial(
         getattr(api, method), path.format(draft=draft.pk), body, HTTP_IDEMPOTENCY_KEY="a b"
     )
 
-    response = ask() if method == "get" else ask(format="json")
+    response = request() if method == "get" else request(format="json")
 
     assert response.status_code == status
     assert not IdempotencyKey.objects.exists()

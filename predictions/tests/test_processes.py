@@ -136,7 +136,9 @@ def test_what_is_submitted_while_no_worker_runs_is_done_when_one_starts(
 
 def test_every_predictor_is_bought_scored_and_charged(service: Service, ada: Customer) -> None:
     service.some_worker()
-    prices = {row["model_name"]: row["price"] for row in ada.ask("GET", "/predictors")["models"]}
+    prices = {
+        row["model_name"]: row["price"] for row in ada.request("GET", "/predictors")["models"]
+    }
     known: dict[str, dict[str, Any]] = {
         "car_price": {"brand": "bmw", "horsepower": 121},
         "biological_age": {"Height (cm)": 180, "Weight (kg)": 75},

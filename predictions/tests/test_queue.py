@@ -370,10 +370,10 @@ def fill_in(api: APIClient, user: User, draft: Prediction) -> Any:
 
 
 def post(path: str, body: Any = None) -> Callable[..., Any]:
-    def ask(api: APIClient, user: User, draft: Prediction, **headers: Any) -> Any:
+    def submit(api: APIClient, user: User, draft: Prediction, **headers: Any) -> Any:
         return api.post(path.format(draft=draft.pk), body, format="json", **headers)
 
-    return ask
+    return submit
 
 
 ASK = {"model_name": "random_forest", "data": CAR}

@@ -23,8 +23,8 @@ from testing.tasks_api import (
     assert_refused,
     cancel,
     delete,
+    error_fields,
     ids,
-    named,
     read,
 )
 
@@ -128,7 +128,7 @@ BAD_FILTERS = [
 @BOTH
 def test_a_bad_filter_is_400_and_named(api: APIClient, predictor: Predictor, path: str) -> None:
     for query, field in BAD_FILTERS:
-        assert named(api.get(f"{path}?{query}")) == [field], query
+        assert error_fields(api.get(f"{path}?{query}")) == [field], query
 
 
 @BOTH
@@ -145,7 +145,7 @@ def test_running_lists_what_waits_or_runs(api: APIClient, one_of_each: dict[str,
 
 @pytest.mark.parametrize("name", ["status", "model_name", "created_after", "wait"])
 def test_running_has_no_filters(api: APIClient, name: str) -> None:
-    assert named(api.get("/api/tasks/running", {name: "queued"})) == [name]
+    assert error_fields(api.get("/api/tasks/running", {name: "queued"})) == [name]
 
 
 def walk(api: APIClient, url: str | None, meanwhile: Callable[[], Any]) -> list[list[str]]:
@@ -220,7 +220,7 @@ def test_a_cursor_is_good_for_its_own_user_only(
 
     stolen = client_of(make_user("bob@example.com")).get(following)
 
-    assert named(stolen) == ["cursor"]
+    assert error_fields(stolen) == ["cursor"]
 
 
 @EVERY_LIST

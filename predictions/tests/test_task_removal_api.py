@@ -21,14 +21,14 @@ from testing.tasks_api import (
     NO_TASK,
     ROUTES,
     Make,
-    ask,
     assert_refused,
+    balance_and_held,
     cancel,
     delete,
-    everything,
     ids,
-    money,
     read,
+    stored_state,
+    submit,
 )
 
 pytestmark = pytest.mark.django_db
@@ -48,7 +48,7 @@ def test_what_has_not_begun_can_be_canceled(
     assert response.status_code == 200
     assert response.json() == read(api, key).json()
     assert (response.json()["status"], response.json()["charged"]) == ("canceled", 0)
-    assert money(user) == (1000, 0)
+    assert balance_and_held(user) == (1000, 0)
     assert not list(breaches())
 
 
@@ -57,10 +57,10 @@ def test_what_runs_or_has_ended_cannot_be_canceled(
     api: APIClient, user: User, make_task: Make, status: str
 ) -> None:
     key = make_task(status)
-    before = everything(user)
+    before = stored_state(user)
 
     assert_refused(cancel(api, key), 409, "wrong_state")
-    assert everything(user) == before
+    assert stored_state(user) == before
 
 
 # --- DELETE ---------------------------------------------------------------------------------------
@@ -104,11 +104,11 @@ def test_a_deleted_tasks_ledger_stays(
     api: APIClient, user: User, make_task: Make, status: str
 ) -> None:
     key = make_task(status)
-    before = list(LedgerEntry.objects.order_by("pk").values()), money(user)
+    before = list(LedgerEntry.objects.order_by("pk").values()), balance_and_held(user)
 
     delete(api, key)
 
-    assert (list(LedgerEntry.objects.order_by("pk").values()), money(user)) == before
+    assert (list(LedgerEntry.objects.order_by("pk").values()), balance_and_held(user)) == before
     assert LedgerEntry.objects.filter(subject_id=key).count() == 2
 
 
@@ -128,14 +128,14 @@ def test_deleting_takes_inputs_out_of_answers_kept_for_a_key(
     api: APIClient, make_task: Make, predictor: Predictor
 ) -> None:
     api.credentials(**api._credentials, HTTP_IDEMPOTENCY_KEY="one")  # type: ignore[attr-defined]
-    first = ask(api, data={"horsepower": 1357})
+    first = submit(api, data={"horsepower": 1357})
     key = first.json()["task_id"]
     services.cancel(user=Prediction.objects.get(pk=key).user, prediction_id=UUID(key))
     assert "IdempotencyKey" in holds_somewhere("1357")
 
     delete(api, key)
 
-    again = ask(api, data={"horsepower": 1357})
+    again = submit(api, data={"horsepower": 1357})
     assert holds_somewhere("1357") == []
     assert (again.status_code, again["Location"]) == (202, first["Location"])
     assert again["Idempotent-Replayed"] == "true"
@@ -169,10 +169,10 @@ def test_what_has_not_ended_cannot_be_deleted(
     api: APIClient, user: User, make_task: Make, status: str
 ) -> None:
     key = make_task(status)
-    before = everything(user)
+    before = stored_state(user)
 
     assert_refused(delete(api, key), 409, "wrong_state")
-    assert everything(user) == before
+    assert stored_state(user) == before
 
 
 def test_a_canceled_draft_can_be_deleted(api: APIClient, make_task: Make) -> None:

@@ -15,7 +15,7 @@ from accounts.models import User
 from predictions import services, waiting
 from predictions.execution import claims, recovery, scoring, settlement
 from predictions.models import Prediction
-from testing.tasks_api import CAR, ENDED, NEVER, Failure, Make, claim_alone, named, read
+from testing.tasks_api import CAR, ENDED, NEVER, Failure, Make, claim_alone, error_fields, read
 
 pytestmark = pytest.mark.django_db
 
@@ -215,7 +215,7 @@ def test_a_bad_wait_is_400(api: APIClient, make_task: Make) -> None:
     key = make_task("queued")
 
     for wait in BAD_WAITS:
-        assert named(read(api, key, wait=wait)) == ["wait"], wait
+        assert error_fields(read(api, key, wait=wait)) == ["wait"], wait
 
 
 def test_a_good_wait_is_taken(api: APIClient, make_task: Make) -> None:
@@ -228,5 +228,5 @@ def test_a_good_wait_is_taken(api: APIClient, make_task: Make) -> None:
 def test_other_parameters_are_400(api: APIClient, make_task: Make) -> None:
     path = f"/api/tasks/{make_task('finished')}"
 
-    assert named(api.get(f"{path}?wait=1&wait=2")) == ["wait"]
-    assert named(api.get(f"{path}?waits=1&page_size=1")) == ["page_size", "waits"]
+    assert error_fields(api.get(f"{path}?wait=1&wait=2")) == ["wait"]
+    assert error_fields(api.get(f"{path}?waits=1&page_size=1")) == ["page_size", "waits"]

@@ -24,17 +24,17 @@ from testing.tasks_api import (
     Failure,
     Make,
     MakeUser,
-    ask,
     assert_refused,
+    balance_and_held,
     cancel,
-    change,
-    everything,
+    create_draft,
+    edit,
+    error_fields,
     ids,
-    keep,
-    money,
-    named,
     read,
     run,
+    stored_state,
+    submit,
 )
 
 pytestmark = pytest.mark.django_db
@@ -122,7 +122,7 @@ def test_times_are_iso_8601_in_utc_and_follow_each_other(api: APIClient, make_ta
     assert abs(moments[0] - datetime.now(UTC)) < timedelta(minutes=1)
 
 
-@pytest.mark.parametrize("send", [ask, keep])
+@pytest.mark.parametrize("send", [submit, create_draft])
 def test_explain_is_kept_and_false_if_left_out(
     api: APIClient, predictor: Predictor, send: Callable[..., Any]
 ) -> None:
@@ -137,14 +137,14 @@ def test_explain_is_kept_and_false_if_left_out(
 def test_a_submission_is_202_with_its_location_and_the_task(
     api: APIClient, user: User, predictor: Predictor
 ) -> None:
-    response = ask(api, explain=True)
+    response = submit(api, explain=True)
 
     body = response.json()
     assert response.status_code == 202
     assert response["Location"] == f"/api/tasks/{body['task_id']}"
     assert api.get(response["Location"]).json() == body
     assert (body["status"], body["explain"], body["price"]) == ("queued", True, predictor.price)
-    assert money(user) == (1000, predictor.price)
+    assert balance_and_held(user) == (1000, predictor.price)
 
 
 def test_the_price_is_fixed_when_it_is_submitted(
@@ -185,10 +185,10 @@ def test_the_price_is_fixed_when_it_is_submitted(
 def test_a_bad_submission_is_400_and_names_each_field(
     api: APIClient, user: User, predictor: Predictor, changes: dict[str, Any], fields: list[str]
 ) -> None:
-    before = everything(user)
+    before = stored_state(user)
 
-    assert named(ask(api, **changes)) == fields
-    assert everything(user) == before
+    assert error_fields(submit(api, **changes)) == fields
+    assert stored_state(user) == before
 
 
 @pytest.mark.parametrize("field", ["model_name", "data"])
@@ -198,7 +198,7 @@ def test_a_submission_needs_both_fields(api: APIClient, predictor: Predictor, fi
 
     response = api.post("/api/tasks/predict", body, format="json")
 
-    assert named(response) == [field]
+    assert error_fields(response) == [field]
 
 
 @pytest.mark.parametrize("path", ["/api/tasks/predict", "/api/tasks"])
@@ -217,16 +217,16 @@ def test_too_few_credits_is_402_and_changes_nothing(
     api: APIClient, user: User, predictor: Predictor
 ) -> None:
     set_available(user_id=user.pk, new_amount=predictor.price - 1)
-    before = everything(user)
+    before = stored_state(user)
 
-    body = assert_refused(ask(api), 402, "insufficient_credits")
+    body = assert_refused(submit(api), 402, "insufficient_credits")
 
     assert (body["required"], body["available"]) == (predictor.price, predictor.price - 1)
-    assert everything(user) == before
+    assert stored_state(user) == before
 
 
 def test_a_car_name_is_sent_instead_of_a_brand(api: APIClient, predictor: Predictor) -> None:
-    body = ask(api, data={"CarName": "vw dasher"}).json()
+    body = submit(api, data={"CarName": "vw dasher"}).json()
 
     assert body["data"]["brand"] == "volkswagen"
     assert "CarName" not in body["data"]
@@ -245,7 +245,7 @@ def test_anothers_task_is_answered_like_a_missing_one(
 ) -> None:
     other = make_user("bob@example.com")
     keys = [make_task(status, of=other) for status in STATUSES]
-    before = everything(user)
+    before = stored_state(user)
 
     missing = ROUTES[route](api, NO_TASK)
 
@@ -254,7 +254,7 @@ def test_anothers_task_is_answered_like_a_missing_one(
         foreign = ROUTES[route](api, key)
         assert (foreign.status_code, foreign.content) == (404, missing.content)
         assert dict(foreign.headers) == dict(missing.headers)
-    assert everything(user) == before
+    assert stored_state(user) == before
 
 
 @EVERY_LIST
@@ -277,12 +277,12 @@ ODD_IDS = [
 @EVERY_ROUTE
 def test_an_odd_id_is_404(api: APIClient, user: User, make_task: Make, route: str) -> None:
     make_task("draft")
-    before = everything(user)
+    before = stored_state(user)
 
     for odd in ODD_IDS:
         response = ROUTES[route](api, odd if "%" in odd else quote(odd))
         assert_refused(response, 404, "not_found")
-    assert everything(user) == before
+    assert stored_state(user) == before
 
 
 @pytest.mark.parametrize(
@@ -351,7 +351,7 @@ def test_another_content_type_is_415(api: APIClient, path: str, content_type: st
 def test_what_is_no_json_is_400(api: APIClient, path: str, body: str) -> None:
     content: Any = body.encode(errors="surrogateescape")
 
-    named(api.generic("POST", path, content, "application/json"))
+    error_fields(api.generic("POST", path, content, "application/json"))
 
 
 def test_refusals_come_in_the_order_of_the_contract(
@@ -361,14 +361,14 @@ def test_refusals_come_in_the_order_of_the_contract(
     set_available(user_id=user.pk, new_amount=0)
 
     answers = [
-        change(api, NO_TASK, {}),  # 400 before 404
+        edit(api, NO_TASK, {}),  # 400 before 404
         run(api, NO_TASK, {"x": 1}),
         cancel(api, NO_TASK, {"x": 1}),
-        change(api, key, {"x": 1}),  # 400 before 409
+        edit(api, key, {"x": 1}),  # 400 before 409
         run(api, key),  # 409 before 402
         run(api, make_task("draft", data={})),  # 400 before 402
-        ask(api, model_name="no_such"),  # 404 before 402
-        ask(api, data={}),
+        submit(api, model_name="no_such"),  # 404 before 402
+        submit(api, data={}),
     ]
 
     statuses = [answer.status_code for answer in answers]

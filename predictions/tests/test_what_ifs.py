@@ -23,7 +23,7 @@ from predictions.models import Prediction, WhatIf
 pytestmark = pytest.mark.django_db
 
 CAR = {"brand": "bmw", "horsepower": 121}
-Ask = Callable[..., Any]
+AskWhatIf = Callable[..., Any]
 
 
 @pytest.fixture
@@ -33,7 +33,7 @@ def finished(api: APIClient, predictor: Predictor) -> str:
 
 
 @pytest.fixture
-def ask(api: APIClient, monkeypatch: pytest.MonkeyPatch) -> Ask:
+def ask_what_if(api: APIClient, monkeypatch: pytest.MonkeyPatch) -> AskWhatIf:
     """Ask for a what-if; a worker answers as soon as somebody waits."""
     monkeypatch.setattr(waiting, "until_ended", lambda *_: work())
     return lambda task_id, **data: api.post(
@@ -65,11 +65,11 @@ def task(api: APIClient, task_id: str) -> dict[str, Any]:
 
 
 def test_the_new_value_and_range_stand_beside_the_old(
-    api: APIClient, ask: Ask, finished: str
+    api: APIClient, ask_what_if: AskWhatIf, finished: str
 ) -> None:
     before = task(api, finished)["result"]
 
-    answer = ask(finished, horsepower=200)
+    answer = ask_what_if(finished, horsepower=200)
 
     assert answer.status_code == 200
     body = answer.json()
@@ -85,41 +85,43 @@ def test_the_new_value_and_range_stand_beside_the_old(
 
 
 def test_it_is_what_a_prediction_with_these_features_is(
-    api: APIClient, ask: Ask, predictor: Predictor, finished: str
+    api: APIClient, ask_what_if: AskWhatIf, predictor: Predictor, finished: str
 ) -> None:
     bought = task(api, finish(api, predictor, {**CAR, "horsepower": 200, "carbody": "wagon"}))
 
-    body = ask(finished, horsepower=200, carbody="wagon").json()
+    body = ask_what_if(finished, horsepower=200, carbody="wagon").json()
 
     assert body["value"] == bought["result"]["value"]
     assert body["interval"] == bought["result"]["interval"]
 
 
 def test_what_follows_from_the_changed_features_follows_anew(
-    api: APIClient, ask: Ask, predictors: dict[str, Predictor]
+    api: APIClient, ask_what_if: AskWhatIf, predictors: dict[str, Predictor]
 ) -> None:
     key = finish(api, predictors["bioage_ridge"], {"Height (cm)": 180, "Weight (kg)": 81})
 
-    body = ask(key, **{"Weight (kg)": 97.2}).json()
+    body = ask_what_if(key, **{"Weight (kg)": 97.2}).json()
 
     assert body["changed"] == {"Weight (kg)": 97.2, "BMI": pytest.approx(30)}
     assert body["before"]["changed"] == {"Weight (kg)": 81, "BMI": pytest.approx(25)}
 
 
 def test_another_unit_and_an_alias_are_taken(
-    api: APIClient, ask: Ask, predictors: dict[str, Predictor], finished: str
+    api: APIClient, ask_what_if: AskWhatIf, predictors: dict[str, Predictor], finished: str
 ) -> None:
     key = finish(api, predictors["bloodage_ridge"], {"glucose": 95})
 
-    sugar = ask(key, glucose={"value": 5.0, "unit": "mmol/L"}).json()
-    name = ask(finished, CarName="Audi 100 LS").json()
+    sugar = ask_what_if(key, glucose={"value": 5.0, "unit": "mmol/L"}).json()
+    name = ask_what_if(finished, CarName="Audi 100 LS").json()
 
     assert sugar["changed"] == {"glucose": pytest.approx(90.08)}
     assert name["changed"] == {"brand": "audi"}
 
 
-def test_warnings_about_the_changed_values_are_returned(ask: Ask, finished: str) -> None:
-    body = ask(finished, horsepower=500).json()
+def test_warnings_about_the_changed_values_are_returned(
+    ask_what_if: AskWhatIf, finished: str
+) -> None:
+    body = ask_what_if(finished, horsepower=500).json()
 
     assert ("horsepower", "outside_training_range") in {
         (warning["feature"], warning["code"]) for warning in body["warnings"]
@@ -127,7 +129,7 @@ def test_warnings_about_the_changed_values_are_returned(ask: Ask, finished: str)
 
 
 def test_the_version_of_the_task_answers_even_if_there_is_a_newer_one(
-    ask: Ask, predictor: Predictor, finished: str
+    ask_what_if: AskWhatIf, predictor: Predictor, finished: str
 ) -> None:
     version = predictor.current_version
     assert version
@@ -137,18 +139,18 @@ def test_the_version_of_the_task_answers_even_if_there_is_a_newer_one(
     newer.save()
     Predictor.objects.filter(pk=predictor.pk).update(current_version=newer)
 
-    assert ask(finished, horsepower=200).status_code == 200
+    assert ask_what_if(finished, horsepower=200).status_code == 200
 
 
 # --- What it costs -------------------------------------------------------------------------------
 
 
 def test_it_is_free_and_leaves_the_task_as_it_was(
-    api: APIClient, ask: Ask, account: CreditAccount, finished: str
+    api: APIClient, ask_what_if: AskWhatIf, account: CreditAccount, finished: str
 ) -> None:
     entries, before = LedgerEntry.objects.count(), task(api, finished)
 
-    assert ask(finished, horsepower=200).status_code == 200
+    assert ask_what_if(finished, horsepower=200).status_code == 200
 
     assert LedgerEntry.objects.count() == entries
     assert task(api, finished) == before
@@ -156,20 +158,22 @@ def test_it_is_free_and_leaves_the_task_as_it_was(
     assert len(api.get("/api/tasks").json()["results"]) == 1
 
 
-def test_a_task_has_twenty(ask: Ask, finished: str) -> None:
-    left = [ask(finished, horsepower=100 + step).json()["left"] for step in range(20)]
+def test_a_task_has_twenty(ask_what_if: AskWhatIf, finished: str) -> None:
+    left = [ask_what_if(finished, horsepower=100 + step).json()["left"] for step in range(20)]
 
-    refused = ask(finished, horsepower=99)
+    refused = ask_what_if(finished, horsepower=99)
 
     assert left == list(range(19, -1, -1))
     assert (refused.status_code, refused.json()["code"]) == (409, "wrong_state")
     assert WhatIf.objects.count() == 20
 
 
-def test_asking_the_same_again_is_answered_again_and_counts_once(ask: Ask, finished: str) -> None:
-    first = ask(finished, horsepower=200)
+def test_asking_the_same_again_is_answered_again_and_counts_once(
+    ask_what_if: AskWhatIf, finished: str
+) -> None:
+    first = ask_what_if(finished, horsepower=200)
 
-    again = ask(finished, horsepower=200)
+    again = ask_what_if(finished, horsepower=200)
 
     assert again.json() == first.json()
     assert WhatIf.objects.count() == 1
@@ -190,9 +194,9 @@ def test_asking_the_same_again_is_answered_again_and_counts_once(ask: Ask, finis
     ],
 )
 def test_bad_changes_are_refused_by_their_names(
-    ask: Ask, finished: str, data: dict[str, Any], field: str
+    ask_what_if: AskWhatIf, finished: str, data: dict[str, Any], field: str
 ) -> None:
-    refused = ask(finished, **data)
+    refused = ask_what_if(finished, **data)
 
     assert refused.status_code == 400
     assert list(refused.json()["errors"]) == [field]
@@ -200,13 +204,13 @@ def test_bad_changes_are_refused_by_their_names(
 
 
 def test_only_what_has_finished_can_be_varied(
-    api: APIClient, ask: Ask, predictor: Predictor
+    api: APIClient, ask_what_if: AskWhatIf, predictor: Predictor
 ) -> None:
     order = {"model_name": predictor.name, "data": CAR}
     draft = api.post("/api/tasks", order, format="json").json()["task_id"]
     queued = api.post("/api/tasks/predict", order, format="json").json()["task_id"]
 
-    refused = [ask(key, horsepower=200) for key in (draft, queued)]
+    refused = [ask_what_if(key, horsepower=200) for key in (draft, queued)]
 
     assert [answer.status_code for answer in refused] == [409, 409]
     assert not WhatIf.objects.exists()
@@ -260,8 +264,10 @@ def test_a_task_that_is_deleted_meanwhile_is_not_there(
     assert answer.status_code == 404
 
 
-def test_deleting_a_task_deletes_its_what_ifs(api: APIClient, ask: Ask, finished: str) -> None:
-    ask(finished, horsepower=200)
+def test_deleting_a_task_deletes_its_what_ifs(
+    api: APIClient, ask_what_if: AskWhatIf, finished: str
+) -> None:
+    ask_what_if(finished, horsepower=200)
 
     assert api.delete(f"/api/tasks/{finished}").status_code == 204
 
@@ -332,7 +338,7 @@ def test_one_whose_worker_died_is_tried_once_more_alone_and_then_no_more(
 
 
 def test_one_that_cannot_be_scored_is_400_and_its_neighbors_are_answered(
-    api: APIClient, ask: Ask, finished: str, monkeypatch: pytest.MonkeyPatch
+    api: APIClient, ask_what_if: AskWhatIf, finished: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     good = waiting_one(api, finished, 150)
     predict = inference.Scorer.predict
@@ -344,7 +350,7 @@ def test_one_that_cannot_be_scored_is_400_and_its_neighbors_are_answered(
 
     monkeypatch.setattr(inference.Scorer, "predict", balk)
 
-    refused = ask(finished, horsepower=666)
+    refused = ask_what_if(finished, horsepower=666)
 
     assert (refused.status_code, list(refused.json()["errors"])) == (400, ["data"])
     good.refresh_from_db()
@@ -352,12 +358,12 @@ def test_one_that_cannot_be_scored_is_400_and_its_neighbors_are_answered(
 
 
 def test_without_its_artefact_it_is_503(
-    ask: Ask, predictor: Predictor, finished: str, settings: Any, tmp_path: Any
+    ask_what_if: AskWhatIf, predictor: Predictor, finished: str, settings: Any, tmp_path: Any
 ) -> None:
     settings.MODELS_DIR = tmp_path
     inference._loaded.clear()
 
-    answer = ask(finished, horsepower=200)
+    answer = ask_what_if(finished, horsepower=200)
 
     assert (answer.status_code, answer.json()["code"]) == (503, "unavailable")
     version = PredictorVersion.objects.get(predictor=predictor)
@@ -396,7 +402,7 @@ def test_the_page_starts_from_the_inputs_of_the_prediction(browser: Client, fini
 
 
 def test_the_page_shows_what_changed_and_what_came_of_it(
-    ask: Ask, browser: Client, finished: str
+    ask_what_if: AskWhatIf, browser: Client, finished: str
 ) -> None:
     fields = {**filled_in(browser, finished), "horsepower": "200"}
 
@@ -412,16 +418,16 @@ def test_the_page_shows_what_changed_and_what_came_of_it(
 
 
 def test_many_answers_take_no_more_queries_than_one(
-    ask: Ask, browser: Client, finished: str, django_assert_num_queries: Any
+    ask_what_if: AskWhatIf, browser: Client, finished: str, django_assert_num_queries: Any
 ) -> None:
     path = f"/predictions/{finished}/what-if"
-    ask(finished, horsepower=100)
+    ask_what_if(finished, horsepower=100)
     browser.get(path)
     with CaptureQueriesContext(connection) as one:
         browser.get(path)
     count = len(one)
     for step in range(5):
-        ask(finished, horsepower=150 + step)
+        ask_what_if(finished, horsepower=150 + step)
 
     with django_assert_num_queries(count):
         page = browser.get(path)
@@ -429,7 +435,7 @@ def test_many_answers_take_no_more_queries_than_one(
     assert len(page.context["answers"]) == 6
 
 
-def test_the_page_asks_for_a_change(ask: Ask, browser: Client, finished: str) -> None:
+def test_the_page_asks_for_a_change(ask_what_if: AskWhatIf, browser: Client, finished: str) -> None:
     sent = browser.post(f"/predictions/{finished}/what-if", filled_in(browser, finished))
 
     assert sent.status_code == 422

@@ -54,7 +54,7 @@ class Site:
         self._host, self._port = parts.hostname or "", parts.port or 80
         self._idle: list[tuple[asyncio.StreamReader, asyncio.StreamWriter]] = []
 
-    async def ask(self, request: bytes) -> Answer:
+    async def send(self, request: bytes) -> Answer:
         """Raises OSError, EOFError or TimeoutError if no whole answer came."""
         async with asyncio.timeout(TIMEOUT_SECONDS):
             reader, writer = await self._connection()
@@ -167,7 +167,7 @@ class User:
     async def attempt(self, request: Request, key: str, site: Site) -> Answer | None:
         """One answer, counted; None if there was none."""
         try:
-            answer = await site.ask(self.request(request, key))
+            answer = await site.send(self.request(request, key))
         except TimeoutError:
             self._record.answers["timeout"] += 1
         except (OSError, EOFError):
