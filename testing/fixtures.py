@@ -41,6 +41,9 @@ PASSWORD = "correct horse battery"
 CREDITS = 1000
 
 Trained = list[tuple[Domain, PredictorSpec, Card]]
+MakeUser = Callable[..., User]
+ClientOf = Callable[[User], APIClient]
+AtOnce = Callable[..., list[Any]]
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
@@ -249,9 +252,6 @@ def client_of() -> Callable[[User], APIClient]:
 @pytest.fixture
 def api(user: User, client_of: Callable[[User], APIClient]) -> APIClient:
     return client_of(user)
-
-
-AtOnce = Callable[..., list[Any]]
 
 
 @pytest.fixture

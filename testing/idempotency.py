@@ -1,7 +1,6 @@
 """What the tests of `Idempotency-Key` share."""
 
 import json
-from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
 
@@ -18,8 +17,6 @@ from predictions.models import Prediction
 
 CAR = {"brand": "bmw", "horsepower": 121}
 ASK = {"model_name": "random_forest", "data": CAR}
-ClientOf = Callable[[User], APIClient]
-MakeUser = Callable[..., User]
 
 
 def send(api: APIClient, path: str, body: Any = ASK, key: str | None = "k") -> Any:

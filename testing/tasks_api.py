@@ -42,7 +42,6 @@ STATUSES = ["draft", "queued", "running", "finished", "failed", "canceled"]
 ENDED = ["finished", "failed", "canceled"]
 Failure = Prediction.Failure
 Make = Callable[..., str]
-MakeUser = Callable[..., User]
 
 
 @pytest.fixture

@@ -35,9 +35,9 @@ from testing.auth_api import (
     refresh,
     send,
 )
+from testing.fixtures import AtOnce
 
 pytestmark = pytest.mark.django_db
-AtOnce = Callable[..., list[Any]]
 
 
 def log_out(token: str) -> Any:

@@ -13,10 +13,10 @@ from accounts.models import User
 from billing import services
 from billing.audit import breaches
 from billing.models import CreditAccount, LedgerEntry
+from testing.fixtures import AtOnce
 
 pytestmark = pytest.mark.django_db(transaction=True)
 THREADS = 8
-AtOnce = Callable[..., list[Any]]
 EXPECTED = (services.InsufficientCredits, IntegrityError)
 
 

@@ -14,7 +14,8 @@ from mlmodels.models import Predictor
 from predictions import services
 from predictions.execution import runner
 from predictions.models import Prediction
-from testing.idempotency import ASK, CAR, ClientOf, MakeUser, age, assert_same_answer, send, state
+from testing.fixtures import ClientOf, MakeUser
+from testing.idempotency import ASK, CAR, age, assert_same_answer, send, state
 
 pytestmark = pytest.mark.django_db
 

@@ -19,12 +19,12 @@ from mlmodels.models import Predictor
 from predictions import services
 from predictions.audit import breaches
 from predictions.models import Prediction
-from testing.idempotency import ASK, CAR, ClientOf, MakeUser, age, assert_same_answer, send, state
+from testing.fixtures import AtOnce, ClientOf, MakeUser
+from testing.idempotency import ASK, CAR, age, assert_same_answer, send, state
 from testing.lifecycle import overlap
 
 pytestmark = pytest.mark.django_db
 THREADS = 8
-AtOnce = Callable[..., list[Any]]
 
 
 # --- Crashes --------------------------------------------------------------------------------------

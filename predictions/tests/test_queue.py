@@ -19,6 +19,7 @@ from predictions import queue, services
 from predictions.execution import claims, recovery, settlement
 from predictions.models import Prediction
 from predictions.services import create_draft, request_prediction, run_draft
+from testing.fixtures import MakeUser
 
 pytestmark = pytest.mark.django_db
 
@@ -27,7 +28,6 @@ CAR = {"brand": "bmw", "horsepower": 121}
 Status = Prediction.Status
 Submit = Callable[..., list[UUID]]
 Next = Callable[[], list[UUID]]
-MakeUser = Callable[..., User]
 
 
 @pytest.fixture

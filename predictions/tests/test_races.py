@@ -13,10 +13,10 @@ from predictions.audit import breaches
 from predictions.execution import claims, recovery, runner, scoring, settlement
 from predictions.models import Prediction
 from predictions.services import request_prediction
+from testing.fixtures import AtOnce
 
 pytestmark = pytest.mark.django_db(transaction=True)
 THREADS = 8
-AtOnce = Callable[..., list[Any]]
 CAR = {"horsepower": 100}
 
 

@@ -2,7 +2,6 @@
 
 import uuid
 from collections.abc import Callable
-from typing import Any
 
 import pytest
 from django.http import HttpRequest
@@ -14,10 +13,10 @@ from carprice.idempotency.forms import submit_once
 from mlmodels.models import Predictor
 from predictions.audit import breaches
 from predictions.models import Prediction
+from testing.fixtures import AtOnce
 from testing.pages import account_of, browser_of, form_key, state, typed, words
 
 pytestmark = pytest.mark.django_db
-AtOnce = Callable[..., list[Any]]
 
 
 def test_a_form_sent_twice_buys_once_and_leads_to_the_same_page(

@@ -14,12 +14,12 @@ from billing.services import set_available
 from carprice.db.dialect import Moment
 from mlmodels.models import Predictor
 from predictions.models import Prediction
+from testing.fixtures import ClientOf, MakeUser
 from testing.tasks_api import (
     EVERY_LIST,
     LISTS,
     STATUSES,
     Make,
-    MakeUser,
     assert_refused,
     cancel,
     delete,
@@ -29,7 +29,6 @@ from testing.tasks_api import (
 )
 
 pytestmark = pytest.mark.django_db
-ClientOf = Callable[[User], APIClient]
 BOTH = pytest.mark.parametrize("path", LISTS)
 
 

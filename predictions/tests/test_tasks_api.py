@@ -13,6 +13,7 @@ from accounts.models import User
 from billing.services import set_available
 from mlmodels.models import Predictor
 from predictions.models import Prediction
+from testing.fixtures import MakeUser
 from testing.tasks_api import (
     CAR,
     EVERY_LIST,
@@ -23,7 +24,6 @@ from testing.tasks_api import (
     STATUSES,
     Failure,
     Make,
-    MakeUser,
     assert_refused,
     balance_and_held,
     cancel,
