@@ -67,7 +67,7 @@ models-doc: .venv/run.stamp ## train in a scratch directory (minutes), and write
 		$(BIN)/python manage.py migrate --verbosity 0 && $(BIN)/python manage.py train && \
 		$(BIN)/python manage.py write_models_doc $(ARGS)
 
-audit: .venv/run.stamp ## check every invariant of money and jobs
+audit: .venv/run.stamp ## check every invariant of money and predictions
 	@$(BIN)/python manage.py audit
 
 .venv/run.stamp: requirements.lock
