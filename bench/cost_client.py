@@ -3,6 +3,7 @@
 import io
 import json
 import os
+import secrets
 import sys
 import time
 import uuid
@@ -50,7 +51,7 @@ class Caller:
 
 def main() -> None:
     caller, model = Caller(), sys.argv[1]
-    account = {"email": f"cost-{uuid.uuid4().hex}@example.com", "password": uuid.uuid4().hex}
+    account = {"email": f"cost-{uuid.uuid4().hex}@example.com", "password": secrets.token_urlsafe()}
     caller.post("/sign_up", {"name": "Cost", **account})
     caller.token = caller.post("/sign_in", account)["access_token"]
     caller.post("/balance", {"new_amount": 1_000_000_000})
