@@ -171,7 +171,7 @@ WEB_THREADS = integer("WEB_THREADS", 4, low=1, high=64)
 # The threads of a web process share a pool of connections: one for each thread that works, and one
 # for the thread that looks which awaited predictions have ended. A request that gets none within
 # the timeout is a 503.
-POOL_OPTIONS = {"min_size": 1, "max_size": WEB_THREADS + 1, "timeout": 2, "reconnect_timeout": 1}
+POOL_OPTIONS = {"min_size": 1, "max_size": WEB_THREADS + 1, "timeout": 1, "reconnect_timeout": 1}
 SQLITE_OPTIONS = {
     "transaction_mode": "IMMEDIATE",  # a transaction that reads first would fail to upgrade
     "timeout": 20,

@@ -32,7 +32,8 @@ class ScoringRequestQuerySet(models.QuerySet[R]):
 
     def due(self) -> Self:
         """Those that a worker could claim now."""
-        return self.filter(Q(retry_at=None) | Q(retry_at__lte=Now()), status="queued")
+        is_paused = Q(retry_at__gt=Now())
+        return self.exclude(is_paused).filter(status="queued", deadline_at__gt=Now())
 
 
 class ScoringRequest(models.Model):
@@ -246,9 +247,17 @@ class WhatIf(ScoringRequest):
                 condition=Q(status="queued"),
             ),
             models.Index(
+                fields=["lease_expires_at"],
+                name="what_if_leases",
+                condition=Q(status="running"),
+            ),
+            models.Index(
                 fields=["deadline_at"],
                 name="what_if_deadlines",
                 condition=Q(status__in=["queued", "running"]),
+            ),
+            models.Index(
+                fields=["finished_at"], name="what_if_failures", condition=Q(status="failed")
             ),
         ]
         constraints = [
@@ -256,8 +265,19 @@ class WhatIf(ScoringRequest):
             models.CheckConstraint(
                 name="what_if_has_what_its_status_needs",
                 condition=(
-                    Q(status="queued", queue_rank__isnull=False, claim=None)
-                    | Q(status="running", claim__isnull=False, lease_expires_at__isnull=False)
+                    Q(
+                        status="queued",
+                        queued_at__isnull=False,
+                        deadline_at__isnull=False,
+                        queue_rank__isnull=False,
+                        claim=None,
+                    )
+                    | Q(
+                        status="running",
+                        deadline_at__isnull=False,
+                        claim__isnull=False,
+                        lease_expires_at__isnull=False,
+                    )
                     | Q(status="finished", value__isnull=False, failure="")
                     | Q(Q(status="failed", value=None), ~Q(failure=""))
                 ),
@@ -268,8 +288,8 @@ class WhatIf(ScoringRequest):
     def policy(cls) -> ScoringPolicy:
         """Somebody waits for it, so what its worker has lost is retried soon, and once."""
         return ScoringPolicy(
-            rows_per_claim=64,
-            lease=timedelta(seconds=3),
+            rows_per_claim=16,
+            lease=timedelta(seconds=5),
             max_attempts=2,
             retry_pause=timedelta(),
         )

@@ -25,8 +25,8 @@ def score_predictions(version_id: str) -> None:
     # A retry with each batch: a stream of first attempts must not starve the retries.
     while runner.run_first_attempts(Prediction, key) + runner.run_retry(Prediction, key):
         if time.monotonic() > ends:
-            _serve_other_versions(key)
             notify_workers(Prediction, key)
+            _serve_other_versions(key)
             return
 
 

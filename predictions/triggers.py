@@ -5,11 +5,13 @@ from django.db.backends.base.schema import BaseDatabaseSchemaEditor
 FINAL = "an ended prediction never changes its status"
 
 POSTGRESQL = [
-    f"""CREATE FUNCTION prediction_refuse_revival() RETURNS trigger LANGUAGE plpgsql AS $$
+    f"""CREATE OR REPLACE FUNCTION prediction_refuse_revival() RETURNS trigger
+    LANGUAGE plpgsql AS $$
     BEGIN
         RAISE EXCEPTION '{FINAL}' USING ERRCODE = 'integrity_constraint_violation';
     END $$""",
-    """CREATE TRIGGER prediction_status_final BEFORE UPDATE OF status ON predictions_prediction
+    """CREATE OR REPLACE TRIGGER prediction_status_final
+    BEFORE UPDATE OF status ON predictions_prediction
     FOR EACH ROW WHEN (
         OLD.status IN ('finished', 'failed', 'canceled') AND NEW.status <> OLD.status
     )

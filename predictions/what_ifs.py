@@ -153,5 +153,7 @@ def answer(what_if: WhatIf) -> Answer:
 def purge_unanswered() -> None:
     """Delete, after a while, those that ended without an answer."""
     WhatIf.objects.filter(
-        failure__in=UNANSWERED, finished_at__lt=Now() - UNANSWERED_KEPT_FOR
+        status=WhatIf.Status.FAILED,  # of which there is an index
+        failure__in=UNANSWERED,
+        finished_at__lt=Now() - UNANSWERED_KEPT_FOR,
     ).delete()

@@ -11,6 +11,10 @@ from typing import Any
 
 from django.db import connection
 
+LIVENESS_PATH = "/healthz"
+
+LIVENESS_PATH = "/healthz"
+
 Application = Callable[[dict[str, Any], Callable[..., Any]], Iterable[bytes]]
 
 _thread = threading.local()  # its `slots` is the semaphore that this thread's request has acquired
@@ -24,12 +28,16 @@ class WorkSlots:
         self._slots = threading.BoundedSemaphore(count)
 
     def __call__(self, environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
+        if environ.get("PATH_INFO") == LIVENESS_PATH:  # answered whatever the others wait for
+            return self._application(environ, start_response)
         with self._slots:
             _thread.slots = self._slots
             try:
                 return self._application(environ, start_response)
             finally:
                 _thread.slots = None
+                # Django does it once the response is sent, for which a client may take long.
+                connection.close_if_unusable_or_obsolete()
 
 
 @contextmanager
@@ -39,7 +47,7 @@ def released() -> Iterator[None]:
     if slots is None:  # outside of a web process: a test, or a shell
         yield
         return
-    connection.close()  # the pool gets it back
+    connection.close_if_unusable_or_obsolete()  # a pooled one is given back
     slots.release()
     try:
         yield

@@ -136,7 +136,10 @@ def test_a_request_that_has_waited_takes_a_slot_before_it_goes_on(
     assert order == ["worked", "waited"]
 
 
-def test_a_request_that_waits_has_no_connection(server: Callable[[int], Serve]) -> None:
+def test_a_request_that_waits_has_no_pooled_connection(
+    server: Callable[[int], Serve], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(connection.settings_dict, "CONN_MAX_AGE", 0)  # as with a pool
     serve, seen = server(1), []
 
     def wait() -> None:
@@ -199,3 +202,32 @@ def test_a_request_that_waits_for_a_task_leaves_its_slot_to_others(
         ended = waiter.result(TIMEOUT)
 
     assert (others, waits, ended) == (["200 OK"] * 3, True, "200 OK")
+
+
+def test_a_pooled_connection_is_given_back_before_the_response_is_sent(
+    user: User, client_of: Callable[[User], APIClient], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(connection.settings_dict, "CONN_MAX_AGE", 0)  # as with a pool
+    credential = client_of(user)._credentials  # type: ignore[attr-defined]
+    environ = RequestFactory().get("/balance", **credential).environ
+    connection.close()  # how long one is kept is decided when it is opened
+
+    response = WorkSlots(django_application, 1)(environ, lambda status, headers: None)
+
+    assert connection.connection is None
+    assert b"".join(response).startswith(b'{"amount":')
+
+
+def test_liveness_is_answered_while_all_slots_are_taken(server: Callable[[int], Serve]) -> None:
+    application = WorkSlots(django_application, 1)
+    statuses: list[str] = []
+
+    with application._slots:
+        list(
+            application(
+                RequestFactory().get("/healthz").environ,
+                lambda status, headers: statuses.append(status),
+            )
+        )
+
+    assert statuses == ["200 OK"]

@@ -182,6 +182,10 @@ class TaskError(serializers.Serializer[Prediction]):
     detail = serializers.CharField(source="get_failure_display")
 
 
+# Made once: to copy their fields for each task of a page would cost more than to write it.
+_WARNING, _RESULT, _ERROR = Warning(), Result(), TaskError()
+
+
 class Task(serializers.Serializer[Any]):
     task_id = serializers.UUIDField(source="pk")
     status = serializers.ChoiceField(Prediction.Status.values)
@@ -227,7 +231,7 @@ class Task(serializers.Serializer[Any]):
 
     @extend_schema_field(Warning(many=True))
     def get_warnings(self, row: Prediction) -> Any:
-        return Warning(results.warnings_of(row), many=True).data
+        return [_WARNING.to_representation(warning) for warning in results.warnings_of(row)]
 
     def get_validation_errors(self, row: Prediction) -> dict[str, list[str]]:
         return services.validation_errors(row) if _is_draft(row) else {}
@@ -239,11 +243,11 @@ class Task(serializers.Serializer[Any]):
     @extend_schema_field(Result(allow_null=True))
     def get_result(self, row: Prediction) -> Any:
         result = results.result_of(row)
-        return Result(result).data if result else None
+        return _RESULT.to_representation(result) if result else None
 
     @extend_schema_field(TaskError(allow_null=True))
     def get_error(self, row: Prediction) -> Any:
-        return TaskError(row).data if row.failure else None
+        return _ERROR.to_representation(row) if row.failure else None
 
 
 def _is_draft(row: Prediction) -> bool:

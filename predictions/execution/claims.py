@@ -37,7 +37,7 @@ class Claim:
 _CLAIM = """
     WITH picked AS MATERIALIZED (
         SELECT id FROM {table}
-        WHERE version_id = %s AND status = 'queued' AND {condition}
+        WHERE version_id = %s AND status = 'queued' AND deadline_at > {now} AND {condition}
         ORDER BY {order} LIMIT %s {skip_locked}
     )
     UPDATE {table}

@@ -1,4 +1,4 @@
-"""Scoring a claim's rows. Nothing is read or written in the database meanwhile."""
+"""Scoring a claim's rows, outside of any transaction."""
 
 import logging
 from collections.abc import Sequence

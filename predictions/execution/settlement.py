@@ -1,7 +1,7 @@
 """Ending claimed rows: results are stored and holds are resolved in one transaction.
 
-Each statement touches only rows that still carry the claim's token (the fence), so a worker whose
-lease has run out, or one that settles twice, changes nothing. Accounts are locked last, and for
+Rows are found, or locked, by the claim's token (the fence), so a worker whose lease has run out, or
+one that settles twice, changes nothing. Accounts are locked last, and for
 the shortest time, so that submissions of the same users hardly wait.
 """
 

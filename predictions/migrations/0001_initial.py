@@ -369,9 +369,25 @@ class Migration(migrations.Migration):
         migrations.AddIndex(
             model_name="whatif",
             index=models.Index(
+                condition=models.Q(("status", "running")),
+                fields=["lease_expires_at"],
+                name="what_if_leases",
+            ),
+        ),
+        migrations.AddIndex(
+            model_name="whatif",
+            index=models.Index(
                 condition=models.Q(("status__in", ["queued", "running"])),
                 fields=["deadline_at"],
                 name="what_if_deadlines",
+            ),
+        ),
+        migrations.AddIndex(
+            model_name="whatif",
+            index=models.Index(
+                condition=models.Q(("status", "failed")),
+                fields=["finished_at"],
+                name="what_if_failures",
             ),
         ),
         migrations.AddConstraint(
@@ -396,9 +412,16 @@ class Migration(migrations.Migration):
             model_name="whatif",
             constraint=models.CheckConstraint(
                 condition=models.Q(
-                    models.Q(("claim", None), ("queue_rank__isnull", False), ("status", "queued")),
+                    models.Q(
+                        ("claim", None),
+                        ("deadline_at__isnull", False),
+                        ("queue_rank__isnull", False),
+                        ("queued_at__isnull", False),
+                        ("status", "queued"),
+                    ),
                     models.Q(
                         ("claim__isnull", False),
+                        ("deadline_at__isnull", False),
                         ("lease_expires_at__isnull", False),
                         ("status", "running"),
                     ),
