@@ -177,7 +177,7 @@ class Process:
 
 
 @dataclass(frozen=True)
-class Job:
+class PredictionRecord:
     """A prediction as the database has it, with how often it was charged and given back."""
 
     id: str
@@ -190,7 +190,7 @@ class Job:
     releases: int
 
 
-_JOBS = """
+_RECORDS = """
     SELECT p.id, p.data ->> 'horsepower', p.status, p.failure, p.attempts, p.value,
         (SELECT count(*) FROM billing_ledgerentry e
             WHERE e.subject_id = p.id AND e.kind = 'capture'),
@@ -342,10 +342,10 @@ class Service:
 
     # Looking in
 
-    def jobs(self, customer: "Customer") -> list[Job]:
+    def records(self, customer: "Customer") -> list[PredictionRecord]:
         """A customer's predictions, in the order of submission."""
-        rows = self.fetch(_JOBS.format(email=customer.email))
-        return [Job(str(key), int(power), *rest) for key, power, *rest in rows]
+        rows = self.fetch(_RECORDS.format(email=customer.email))
+        return [PredictionRecord(str(key), int(power), *rest) for key, power, *rest in rows]
 
     def fetch(self, statement: str) -> list[tuple[Any, ...]]:
         """The rows of a query, over a connection of its own."""

@@ -47,7 +47,7 @@ class HealthView(PublicApiView):
     @extend_schema(responses={200: Health, **WITHOUT_DATABASE})
     def get(self, request: Request) -> Response:
         """This web process answers."""
-        return Response({"status": OK})
+        return Response(Health({"status": OK}).data)
 
 
 class ReadyView(PublicApiView):
@@ -69,8 +69,10 @@ class ReadyView(PublicApiView):
         answers = {name: _answer(check) for name, check in checks.items()}
         ready = all(answer == OK for answer in answers.values())
         if ready:
-            return Response(answers)
-        return Response(answers, 503, headers={"Retry-After": str(RETRY_AFTER_OUTAGE_SECONDS)})
+            return Response(Readiness(answers).data)
+        return Response(
+            Readiness(answers).data, 503, headers={"Retry-After": str(RETRY_AFTER_OUTAGE_SECONDS)}
+        )
 
 
 def _answer(check: Callable[[], str]) -> str:

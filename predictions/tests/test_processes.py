@@ -21,7 +21,7 @@ from testing.fakes import DIE, GATED, RAISE
 from testing.processes import (
     CREDIT,
     Customer,
-    Job,
+    PredictionRecord,
     Servers,
     Service,
     Trained,
@@ -105,18 +105,18 @@ def batch(service: Service, unheard: Customer, *powers: int) -> Iterator[int]:
 
 
 def count(service: Service, customer: Customer, status: str) -> int:
-    return [job.status for job in service.jobs(customer)].count(status)
+    return [record.status for record in service.records(customer)].count(status)
 
 
-def ended(service: Service, customer: Customer) -> list[Job]:
-    """A customer's jobs once all have ended, each charged or given back exactly once."""
+def ended(service: Service, customer: Customer) -> list[PredictionRecord]:
+    """A customer's predictions once all have ended, each charged or given back exactly once."""
     eventually(lambda: customer.job_ids("/running") == [], within=90)
-    jobs = service.jobs(customer)
-    for job in jobs:
-        finished = job.status == "finished"
-        assert (job.charges, job.releases) == ((1, 0) if finished else (0, 1)), job
-        assert job.value == (100 * job.power if finished else None), job
-    return jobs
+    records = service.records(customer)
+    for record in records:
+        finished = record.status == "finished"
+        assert (record.charges, record.releases) == ((1, 0) if finished else (0, 1)), record
+        assert record.value == (100 * record.power if finished else None), record
+    return records
 
 
 # --- Nothing is hurt -----------------------------------------------------------------------------
@@ -131,7 +131,7 @@ def test_what_is_submitted_while_no_worker_runs_is_done_when_one_starts(
 
     service.start_worker()
 
-    assert {(job.status, job.attempts) for job in ended(service, ada)} == {("finished", 1)}
+    assert {(record.status, record.attempts) for record in ended(service, ada)} == {("finished", 1)}
 
 
 def test_every_predictor_is_bought_scored_and_charged(service: Service, ada: Customer) -> None:
@@ -168,9 +168,9 @@ def test_thirty_at_once_all_finish_each_with_its_own_result(
 
     ada.command_at_once(range(100, 130))
 
-    jobs = ended(service, ada)
-    assert sorted(job.power for job in jobs) == list(range(100, 130))
-    assert {job.status for job in jobs} == {"finished"}
+    records = ended(service, ada)
+    assert sorted(record.power for record in records) == list(range(100, 130))
+    assert {record.status for record in records} == {"finished"}
 
 
 def test_what_ifs_are_scored_by_a_worker_while_the_user_waits(
@@ -215,7 +215,7 @@ def test_a_broker_that_refuses_delays_no_answer(service: Service, unheard: Custo
     unheard.command(*POWERS)
     took = time.monotonic() - began
 
-    assert {job.status for job in ended(service, unheard)} == {"finished"}
+    assert {record.status for record in ended(service, unheard)} == {"finished"}
     assert took < 10  # a publisher that waited for the broker would take many times as long
 
 
@@ -228,7 +228,7 @@ def test_a_broker_that_hangs_delays_no_answer(service: Service) -> None:
         ada.command(*POWERS)
         took = time.monotonic() - began
 
-        assert {job.status for job in ended(service, ada)} == {"finished"}
+        assert {record.status for record in ended(service, ada)} == {"finished"}
     assert took < 10  # a publisher that waited for the broker would take many times as long
 
 
@@ -241,9 +241,9 @@ def test_a_row_that_cannot_be_scored_fails_alone(service: Service, unheard: Cust
     with batch(service, unheard, RAISE, *POWERS):
         pass
 
-    jobs = {job.power: job for job in ended(service, unheard)}
-    assert (jobs[RAISE].status, jobs[RAISE].failure) == ("failed", "invalid_input")
-    assert {jobs[power].status for power in POWERS} == {"finished"}
+    records = {record.power: record for record in ended(service, unheard)}
+    assert (records[RAISE].status, records[RAISE].failure) == ("failed", "invalid_input")
+    assert {records[power].status for power in POWERS} == {"finished"}
 
 
 def test_a_row_that_kills_its_worker_fails_and_its_batch_mates_finish(
@@ -254,10 +254,10 @@ def test_a_row_that_kills_its_worker_fails_and_its_batch_mates_finish(
     with batch(service, unheard, DIE, *POWERS):
         pass
 
-    jobs = {job.power: job for job in ended(service, unheard)}
-    assert (jobs[DIE].status, jobs[DIE].failure) == ("failed", "worker_lost")
-    assert jobs[DIE].attempts == 3
-    assert {jobs[power].status for power in POWERS} == {"finished"}
+    records = {record.power: record for record in ended(service, unheard)}
+    assert (records[DIE].status, records[DIE].failure) == ("failed", "worker_lost")
+    assert records[DIE].attempts == 3
+    assert {records[power].status for power in POWERS} == {"finished"}
 
 
 # --- Lost workers --------------------------------------------------------------------------------
@@ -274,10 +274,10 @@ def test_a_pool_process_killed_in_mid_batch_loses_and_doubles_nothing(
         os.kill(pool_process, signal.SIGKILL)
         began = time.monotonic()
 
-    jobs = ended(service, unheard)
+    records = ended(service, unheard)
     assert time.monotonic() - began < 20
-    assert {job.status for job in jobs} == {"finished"}
-    assert min(job.attempts for job in jobs) > 1
+    assert {record.status for record in records} == {"finished"}
+    assert min(record.attempts for record in records) > 1
 
 
 def test_pool_processes_killed_while_they_wait_are_replaced(
@@ -294,7 +294,7 @@ def test_pool_processes_killed_while_they_wait_are_replaced(
 
     ada.command(*POWERS)
 
-    assert {job.status for job in ended(service, ada)} == {"finished"}
+    assert {record.status for record in ended(service, ada)} == {"finished"}
 
 
 def test_a_whole_worker_killed_in_mid_batch_loses_and_doubles_nothing(
@@ -307,9 +307,9 @@ def test_a_whole_worker_killed_in_mid_batch_loses_and_doubles_nothing(
         worker.kill()
     service.start_worker()
 
-    jobs = ended(service, unheard)
-    assert {job.status for job in jobs} == {"finished"}
-    assert min(job.attempts for job in jobs) > 1
+    records = ended(service, unheard)
+    assert {record.status for record in records} == {"finished"}
+    assert min(record.attempts for record in records) > 1
 
 
 def test_a_worker_frozen_past_its_lease_settles_nothing(service: Service, ada: Customer) -> None:
@@ -322,13 +322,13 @@ def test_a_worker_frozen_past_its_lease_settles_nothing(service: Service, ada: C
             eventually(service.waiting)
             until_scored_elsewhere.enter_context(worker.frozen())
         service.start_worker()
-        jobs = ended(service, ada)
+        records = ended(service, ada)
 
     # On a slow machine its time for the task was over as well, and it stopped before settling.
     refusals = ("no longer ours to settle", "ScoringStopped", "SoftTimeLimitExceeded")
     eventually(lambda: any(refusal in worker.output for refusal in refusals))
-    assert [(job.status, job.attempts) for job in jobs] == [("finished", 2)]
-    assert service.jobs(ada) == jobs
+    assert [(record.status, record.attempts) for record in records] == [("finished", 2)]
+    assert service.records(ada) == records
     worker.kill()
 
 
@@ -348,7 +348,7 @@ def test_a_worker_told_to_stop_under_load_ends_what_it_began(
 
     service.start_worker()
 
-    assert {(job.status, job.attempts) for job in ended(service, ada)} == {("finished", 1)}
+    assert {(record.status, record.attempts) for record in ended(service, ada)} == {("finished", 1)}
 
 
 # --- make run ------------------------------------------------------------------------------------

@@ -107,7 +107,9 @@ class Submission:
     number: int
     model: str
     power: int
-    accepted: list[tuple[str, bool]] = field(default_factory=list)  # job, and whether replayed
+    accepted: list[tuple[str, bool]] = field(
+        default_factory=list
+    )  # prediction, and whether replayed
     refused: list[int] = field(default_factory=list)
     unknown: int = 0  # attempts that may have been accepted or not
 
@@ -121,8 +123,8 @@ def number_of(mark: float) -> int:
 
 
 @dataclass
-class PolledJob:
-    """The statuses that one poller saw of a job."""
+class PolledPrediction:
+    """The statuses that one poller saw of a prediction."""
 
     job_id: str
     statuses: list[str] = field(default_factory=list)
@@ -134,7 +136,7 @@ class Record:
     """Everything that clients did and saw."""
 
     submissions: list[Submission] = field(default_factory=list)
-    polled_jobs: list[PolledJob] = field(default_factory=list)
+    polled_predictions: list[PolledPrediction] = field(default_factory=list)
     answers: Counter[str] = field(default_factory=Counter)
     accepted_at: list[float] = field(default_factory=list)  # monotonic
     complaints: list[str] = field(default_factory=list)
@@ -364,9 +366,9 @@ class Load(threading.Thread):
             self.record.complaints.append(f"reused key: {answer.status} {answer.body!r}")
 
     async def _watch(self, user: User, job_id: str) -> None:
-        """Look at a job until it has ended, and some times after."""
-        polled = PolledJob(job_id)
-        self.record.polled_jobs.append(polled)
+        """Look at a prediction until it has ended, and some times after."""
+        polled = PolledPrediction(job_id)
+        self.record.polled_predictions.append(polled)
         looks_after_end, pause = 5, 0.05
         while looks_after_end and time.monotonic() < self._watch_until:
             answer = await user.insist(("GET", f"/predict?job_id={job_id}", None))

@@ -152,7 +152,7 @@ def report(fault_log: FaultLog, load: Load, outcome: Verdict) -> None:
         kind: count for kind, count in sorted(record.answers.items()) if kind[0] not in "1234"
     }
     print(f"\nfaults {fault_log.counts.total()}")
-    print(f"jobs {outcome.jobs}: {_counts(outcome.statuses)}")
+    print(f"predictions {outcome.predictions}: {_counts(outcome.statuses)}")
     print(f"lost {len(outcome.lost)}, doubled {len(outcome.doubled)}, stuck {len(outcome.stuck)}")
     print(f"answers: {_counts(record.answers)}")
     print(f"5xx and connection errors that clients saw: {_counts(errors) or 'none'}")
@@ -160,7 +160,7 @@ def report(fault_log: FaultLog, load: Load, outcome: Verdict) -> None:
         f"keys: {len(record.submissions)}, of which {outcome.once} ended with exactly one task, "
         f"the others with none"
     )
-    print(f"jobs watched: {len(record.polled_jobs)}")
+    print(f"predictions watched: {len(record.polled_predictions)}")
     for note in outcome.notes:
         print(note)
     for problem in outcome.problems:

@@ -81,7 +81,7 @@ class Row:
 class Verdict:
     """What the checks say. Nothing is wrong if `problems` is empty."""
 
-    jobs: int = 0
+    predictions: int = 0
     lost: list[str] = field(default_factory=list)
     doubled: list[str] = field(default_factory=list)
     stuck: list[str] = field(default_factory=list)
@@ -116,7 +116,7 @@ def check(
         _check_health(stack, verdict)
     rows = all_rows(stack)
     ours = [row for row in rows if row.email in set(load.emails)]
-    verdict.jobs = len(ours)
+    verdict.predictions = len(ours)
     if not ours:
         verdict.others.append("nothing was accepted")
     verdict.statuses = Counter(row.failure or row.status for row in ours)
@@ -257,12 +257,12 @@ def _wrong_answers_kept(stack: Stack, load: Load, verdict: Verdict) -> Iterator[
     """
     ours = set(load.emails)
     kept = Counter(status for email, status in stack.service.fetch(question) if email in ours)
-    if kept != Counter({202: verdict.jobs}):
-        yield f"{verdict.jobs} tasks, but the answers kept under keys have {dict(kept)}"
+    if kept != Counter({202: verdict.predictions}):
+        yield f"{verdict.predictions} tasks, but the answers kept under keys have {dict(kept)}"
 
 
 def _check_polled_jobs(record: Record, verdict: Verdict) -> None:
-    for polled in record.polled_jobs:
+    for polled in record.polled_predictions:
         seen = polled.statuses
         ends = [place for place, status in enumerate(seen) if status in ENDED]
         if not set(seen) <= STATUSES or len(set(seen[ends[0] :] if ends else [])) > 1:
@@ -294,7 +294,7 @@ def _check_health(stack: Stack, verdict: Verdict) -> None:
 
 
 def _every_pool_process_works(stack: Stack) -> Iterator[str]:
-    """Each in turn takes a job and waits with it, until all wait."""
+    """Each in turn takes a prediction and waits with it, until all wait."""
     ada = Customer(stack.addresses[0])
     pools = {name: set(stack.programs[name].children()) for name in stack.workers}
     ends = time.monotonic() + WORKS_WITHIN
