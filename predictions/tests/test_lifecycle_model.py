@@ -104,7 +104,9 @@ class Model:
         return [
             key
             for key, task in self.tasks.items()
-            if task.status == "queued" and bool(task.attempts) == tried and not task.pausing
+            if task.status == "queued"
+            and bool(task.attempts) == tried
+            and not (task.pausing or task.overdue)
         ]
 
     def held_by(self, claim: UUID) -> list[Task]:
