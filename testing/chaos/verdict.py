@@ -294,21 +294,24 @@ def _check_health(stack: Stack, verdict: Verdict) -> None:
 
 
 def _every_pool_process_works(stack: Stack) -> Iterator[str]:
-    """Each in turn takes a prediction and waits with it, until all wait."""
+    """Each in turn takes a prediction and waits with it, until all wait.
+
+    The processes are looked up each time: one that was told to die may still do so.
+    """
     ada = Customer(stack.addresses[0])
-    pools = {name: set(stack.programs[name].children()) for name in stack.workers}
     ends = time.monotonic() + WORKS_WITHIN
     with stack.service.closed_gate():
-        while (idle := _not_waiting(stack, pools)) and time.monotonic() < ends:
+        while (idle := _not_waiting(stack)) and time.monotonic() < ends:
             ada.command(fakes.GATED)
             time.sleep(0.2)
     assert not idle, f"{idle} take nothing"
     eventually(lambda: ada.job_ids("/running") == [], within=40)
-    yield f"all {sum(map(len, pools.values()))} pool processes of {len(pools)} workers score"
+    yield f"all pool processes of {len(stack.workers)} workers score"
 
 
-def _not_waiting(stack: Stack, pools: dict[str, set[int]]) -> dict[str, set[int]]:
+def _not_waiting(stack: Stack) -> dict[str, set[int]]:
     waiting = set(stack.service.waiting())
+    pools = {name: set(stack.programs[name].children()) for name in stack.workers}
     return {name: pids - waiting for name, pids in pools.items() if pids - waiting}
 
 
