@@ -15,9 +15,10 @@ run: .venv/run.stamp ## serve the program at PORT (8000), after setting up what 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
-# In two processes where there are two cores; ARGS="-n 0 --pdb billing" runs in one.
+# In three processes, since those that test whole services often wait; ARGS="-n 0 --pdb billing"
+# runs in one.
 test: .venv/dev.stamp ## run every test this machine allows; ARGS goes to pytest
-	@$(BIN)/python -m pytest -n logical --maxprocesses 2 --dist loadfile $(ARGS)
+	@$(BIN)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder $(ARGS)
 
 lint: .venv/dev.stamp ## check style, types, imports, migrations and the CI script
 	$(BIN)/ruff check .

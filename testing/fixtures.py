@@ -21,6 +21,7 @@ from django.db import connection, connections, transaction
 from django.db.backends.base.operations import BaseDatabaseOperations
 from rest_framework.test import APIClient
 
+from accounts.hashers import Argon2Hasher
 from accounts.models import User
 from accounts.tokens import SessionAccessToken, open_session
 from billing.models import CreditAccount
@@ -106,6 +107,15 @@ def _one_thread() -> Iterator[None]:
         yield
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _quick_hashes() -> Iterator[None]:
+    """Hashing that is slow on purpose is of no use to tests in this process."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Argon2Hasher, "memory_cost", 64)
+        patch.setattr(Argon2Hasher, "time_cost", 1)
+        yield
+
+
 @pytest.fixture(autouse=True)
 def _reset_limits() -> None:
     throttling.reset()
@@ -168,6 +178,15 @@ class Catalogue:
         rows = (kind.objects.order_by("pk") for kind in (Predictor, PredictorVersion, PriceChange))
         return cls(*map(list, rows))
 
+    def only(self, name: str) -> "Catalogue":
+        """What is about one predictor."""
+        (predictor,) = [row for row in self.predictors if row.name == name]
+        return Catalogue(
+            [predictor],
+            [row for row in self.versions if row.predictor_id == predictor.pk],
+            [row for row in self.changes if row.predictor_id == predictor.pk],
+        )
+
     @transaction.atomic
     def write(self) -> None:
         """Make the same rows, with other versions' ids: what is loaded is kept by these."""
@@ -205,8 +224,14 @@ def predictors(published: Catalogue, db: None) -> dict[str, Predictor]:
 
 
 @pytest.fixture
-def predictor(predictors: dict[str, Predictor]) -> Predictor:
-    return predictors["random_forest"]
+def predictor(request: pytest.FixtureRequest, published: Catalogue, db: None) -> Predictor:
+    """One on sale; alone, unless the test asks for all, since ten take their time."""
+    name = "random_forest"
+    if "predictors" not in request.fixturenames:
+        published.only(name).write()
+    else:
+        request.getfixturevalue("predictors")
+    return Predictor.objects.select_related("current_version").get(name=name)
 
 
 @pytest.fixture(scope="session")

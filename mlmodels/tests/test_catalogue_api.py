@@ -124,6 +124,7 @@ def test_what_is_off_sale_or_does_not_load_is_left_out(
     assert listed == set(names[2:])
 
 
+@pytest.mark.usefixtures("predictors")
 def test_one_domain_can_be_asked_for(api: APIClient, predictor: Predictor) -> None:
     Predictor.objects.filter(pk=predictor.pk).update(domain="weather")
 

@@ -115,6 +115,7 @@ def test_the_relative_error_is_the_databases(
     assert f"Relative error {shown}" in text(client.get("/catalogue"))
 
 
+@pytest.mark.usefixtures("predictors")
 def test_the_catalogue_says_how_accuracy_was_measured(client: Client, predictor: Predictor) -> None:
     change_metrics(predictor, repeats=3, folds=7, rows=1234)
 
@@ -155,6 +156,7 @@ def test_predictors_are_shown_cheapest_first(
     assert sorted(titles, key=page.index) == titles
 
 
+@pytest.mark.usefixtures("predictors")
 @pytest.mark.parametrize("path", ["/", "/catalogue"])
 @pytest.mark.parametrize("changes", [{"enabled": False}, {"current_version": None}], ids=str)
 def test_what_is_not_on_sale_is_not_shown(
