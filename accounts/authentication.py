@@ -25,6 +25,11 @@ def signed_in(request: HttpRequest) -> User:
 class BearerAuthentication(JWTAuthentication):
     """`Authorization: Bearer <access token>`, good for as long as its session is."""
 
+    def get_raw_token(self, header: bytes) -> bytes | None:
+        """The scheme has no case (RFC 9110, 11.1)."""
+        scheme, *rest = header.split(maxsplit=1) or [b""]
+        return super().get_raw_token(b" ".join([scheme.capitalize(), *rest]))
+
     def get_user(self, validated_token: SessionAccessToken) -> User:  # type: ignore[override]
         try:
             session = find_session(validated_token.session_id)

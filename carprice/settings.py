@@ -321,7 +321,6 @@ SIMPLE_JWT = {
     "ACCESS_TOKEN_LIFETIME": timedelta(minutes=30),
     "REFRESH_TOKEN_LIFETIME": timedelta(days=14),
     "AUTH_TOKEN_CLASSES": ["accounts.tokens.SessionAccessToken"],
-    "AUTH_HEADER_TYPES": ["Bearer", "bearer"],  # clients may copy the token_type they received
 }
 SPECTACULAR_SETTINGS = {
     "TITLE": "Carprice",

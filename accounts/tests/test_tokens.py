@@ -71,10 +71,9 @@ def test_a_token_from_signing_in_opens_the_account(get_balance: GetBalance, user
     assert response.status_code == 200
 
 
-def test_the_scheme_may_be_written_as_the_token_type_is(
-    get_balance: GetBalance, token: str
-) -> None:
-    assert get_balance(f"bearer {token}").status_code == 200
+@pytest.mark.parametrize("scheme", ["Bearer", "bearer", "BEARER", "bEaReR", " BEARER "])
+def test_the_scheme_has_no_case(get_balance: GetBalance, token: str, scheme: str) -> None:
+    assert get_balance(f"{scheme} {token}").status_code == 200
 
 
 def test_a_token_lasts_thirty_minutes(session: TokenSession) -> None:
@@ -234,6 +233,9 @@ def test_a_refresh_token_is_no_access_token(get_balance: GetBalance, session: To
         "Bearer",
         "Bearer ",
         "Bearer a b",
+        "BEARER",
+        "BEARER a b",
+        "BEARER{token}",
         "Bearer a",
         "Bearer a.b.c",
         "Bearer ..",
