@@ -1,10 +1,12 @@
-from typing import Any
+from typing import Any, ClassVar
 
 from django.contrib import admin
 from django.contrib.auth.admin import UserAdmin as DjangoUserAdmin
 from django.contrib.auth.models import Group
+from django.db import models
 from django.http import HttpRequest
 
+from accounts.forms import AddressField
 from accounts.models import User
 
 admin.site.unregister(Group)
@@ -20,6 +22,9 @@ class UserAdmin(DjangoUserAdmin):  # type: ignore[type-arg]  # generic only in t
     search_fields = ["email", "name"]
     readonly_fields = ["date_joined", "last_login"]
     filter_horizontal = ["user_permissions"]
+    formfield_overrides: ClassVar[dict[Any, Any]] = {
+        models.EmailField: {"form_class": AddressField}
+    }
     fieldsets = [
         (None, {"fields": ["email", "name", "password"]}),
         ("Access", {"fields": ["is_active", "is_staff", "is_superuser", "user_permissions"]}),

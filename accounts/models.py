@@ -2,10 +2,18 @@ import uuid
 from typing import Any, ClassVar
 
 from django.contrib.auth.base_user import AbstractBaseUser, BaseUserManager
+from django.contrib.auth.hashers import check_password
 from django.contrib.auth.models import PermissionsMixin
 from django.db import models, transaction
 from django.db.models.functions import Lower, Now
 from django.utils.crypto import constant_time_compare
+
+from accounts.normalization import (
+    NAME_LENGTH,
+    normalize_address,
+    normalize_password,
+    validate_name,
+)
 
 
 class UserManager(BaseUserManager["User"]):
@@ -19,9 +27,13 @@ class UserManager(BaseUserManager["User"]):
     def create_superuser(self, email: str, password: str | None = None, **fields: Any) -> "User":
         return self.create_user(email, password, **fields, is_staff=True, is_superuser=True)
 
+    @classmethod
+    def normalize_email(cls, email: str | None) -> str:
+        return normalize_address(email or "")
+
     def get_by_natural_key(self, username: str | None) -> "User":
-        """The user with this e-mail address, whatever its case."""
-        return self.alias(key=Lower("email")).get(key=(username or "").lower())
+        """The user with this e-mail address, whatever its case and the form of its domain."""
+        return self.alias(key=Lower("email")).get(key=self.normalize_email(username).lower())
 
 
 class User(AbstractBaseUser, PermissionsMixin):
@@ -29,7 +41,7 @@ class User(AbstractBaseUser, PermissionsMixin):
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
     email = models.EmailField("e-mail address", unique=True)
-    name = models.CharField(max_length=150, blank=True)
+    name = models.CharField(max_length=NAME_LENGTH, blank=True, validators=[validate_name])
     is_staff = models.BooleanField("operator", default=False, help_text="May use the admin.")
     is_active = models.BooleanField("active", default=True, help_text="May sign in.")
     date_joined = models.DateTimeField("signed up at", db_default=Now(), editable=False)
@@ -51,6 +63,27 @@ class User(AbstractBaseUser, PermissionsMixin):
 
     def __str__(self) -> str:
         return self.email
+
+    def set_password(self, raw_password: str | None) -> None:
+        super().set_password(None if raw_password is None else normalize_password(raw_password))
+
+    def check_password(self, raw_password: str | None) -> bool:
+        """Whether it is the password. A hash of before normalization is replaced if it fits.
+
+        Such hashes are of the password as typed. That is tried with every hash, so that the number
+        of those computed for a wrong password depends on nothing but what was typed.
+        """
+        if raw_password is None:
+            return False
+        normalized = normalize_password(raw_password)
+        if super().check_password(normalized):
+            return True
+        if normalized == raw_password or not check_password(raw_password, self.password):
+            return False
+        self.set_password(normalized)
+        self._password = None  # it is no new one, of which Django would tell the validators
+        self.save(update_fields=["password"])
+        return True
 
     def get_full_name(self) -> str:
         return self.name or self.email

@@ -7,6 +7,16 @@ from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
 from accounts.models import User
+from accounts.normalization import (
+    ADDRESS_LENGTH,
+    NAME_LENGTH,
+    PASSWORD_LENGTH,
+    normalize_address,
+    normalize_password,
+    validate_address,
+    validate_name,
+    validate_password_length,
+)
 from accounts.tokens import Grant
 from carprice.http.serializers import StrictSerializer, StringField
 
@@ -14,13 +24,21 @@ from carprice.http.serializers import StrictSerializer, StringField
 
 
 @extend_schema_field(
-    {"type": "string", "minLength": 1, "maxLength": 150, "pattern": r"\S"}  # not all blank
+    {
+        "type": "string",
+        "minLength": 1,
+        "maxLength": NAME_LENGTH,
+        # No control characters, and none that change the direction of text
+        "pattern": r"^[^\u0000-\u001f\u007f-\u009f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]*$",
+        "description": "With a visible character.",
+    }
 )
 class NameField(StringField):
-    """A person's name: 1 to 150 characters that are not all blank."""
+    """A person's name: 1 to 150 characters, one of them visible."""
 
     def __init__(self, **kwargs: Any) -> None:
-        super().__init__(max_length=150, **kwargs)
+        super().__init__(max_length=NAME_LENGTH, **kwargs)
+        self.validators.append(validate_name)
 
     def to_internal_value(self, data: Any) -> str:
         value = super().to_internal_value(data).strip()
@@ -29,23 +47,51 @@ class NameField(StringField):
         return value
 
 
-class EmailAddressField(StringField):
+class AddressField(StringField):
+    """An e-mail address as somebody types it, which need not be anybody's."""
+
     def __init__(self, **kwargs: Any) -> None:
-        super().__init__(max_length=254, **kwargs)
-        self.validators.append(EmailValidator(message="Enter a valid e-mail address."))
+        super().__init__(max_length=ADDRESS_LENGTH, **kwargs)
+
+    def to_internal_value(self, data: Any) -> str:
+        return normalize_address(super().to_internal_value(data))
+
+
+class NewAddressField(AddressField):
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.validators += [
+            EmailValidator(message="Enter a valid e-mail address."),
+            validate_address,
+        ]
 
 
 @extend_schema_field(
     {
         "type": "string",
         "minLength": 8,
-        "maxLength": 128,
+        "maxLength": PASSWORD_LENGTH,
         "pattern": "[^0-9]",
-        "description": "Neither common nor like the name or the address.",
+        "description": "Neither common nor like the name or the address. Counted in NFKC.",
     }
 )
 class NewPasswordField(StringField):
     """A password that Django's validators have yet to accept."""
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(min_length=8, max_length=PASSWORD_LENGTH, **kwargs)
+
+    def to_internal_value(self, data: Any) -> str:
+        return normalize_password(super().to_internal_value(data))
+
+
+@extend_schema_field({"type": "string", "minLength": 1, "maxLength": PASSWORD_LENGTH})
+class PasswordField(StringField):
+    """A password as it is typed, which need not be anybody's."""
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.validators.append(validate_password_length)
 
 
 # --- Requests ------------------------------------------------------------------------------------
@@ -53,8 +99,8 @@ class NewPasswordField(StringField):
 
 class SignUpRequest(StrictSerializer):
     name = NameField()
-    email = EmailAddressField()
-    password = NewPasswordField(min_length=8, max_length=128)
+    email = NewAddressField()
+    password = NewPasswordField()
 
 
 class RegisterRequest(SignUpRequest):
@@ -62,8 +108,8 @@ class RegisterRequest(SignUpRequest):
 
 
 class SignInRequest(StrictSerializer):
-    email = StringField(max_length=254)
-    password = StringField(max_length=128)
+    email = AddressField()
+    password = PasswordField()
 
 
 class PasswordForm(StrictSerializer):
@@ -72,8 +118,8 @@ class PasswordForm(StrictSerializer):
     """
 
     grant_type = serializers.ChoiceField(["password"], required=False)
-    username = StringField(max_length=254, help_text="The e-mail address.")
-    password = StringField(max_length=128)
+    username = AddressField(help_text="The e-mail address.")
+    password = PasswordField()
     scope = StringField(max_length=1000, required=False, allow_blank=True)
     client_id = StringField(max_length=1000, required=False, allow_blank=True)
     client_secret = StringField(max_length=1000, required=False, allow_blank=True)
