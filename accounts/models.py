@@ -50,6 +50,14 @@ class User(AbstractBaseUser, PermissionsMixin):
     EMAIL_FIELD = "email"
     REQUIRED_FIELDS: ClassVar[list[str]] = []
 
+    # A filter: customers, who have none of the fields that give rights.
+    WITHOUT_RIGHTS: ClassVar[dict[str, Any]] = {
+        "is_staff": False,
+        "is_superuser": False,
+        "groups": None,
+        "user_permissions": None,
+    }
+
     objects: ClassVar[UserManager] = UserManager()
 
     class Meta:
