@@ -167,6 +167,7 @@ a_few_examples = settings(
     suppress_health_check=list(HealthCheck),
 )
 UNSAYABLE = {  # fields with rules that JSON Schema has no words for
+    "name": "nothing visible",
     "password": "common, or like the name or the address",
     "cursor": "signed",
     "created_after": "not later than created_before",
