@@ -4,6 +4,7 @@ Each function locks the account it changes. Callers that also lock predictions d
 """
 
 from collections.abc import Collection, Sequence
+from datetime import timedelta
 from itertools import groupby
 from operator import itemgetter
 from typing import Any
@@ -11,6 +12,8 @@ from uuid import UUID
 
 from django.conf import settings
 from django.db import transaction
+from django.db.models import Sum
+from django.db.models.functions import Abs, Now
 
 from accounts.models import User
 from billing.models import CreditAccount, LedgerEntry
@@ -19,6 +22,12 @@ from carprice.db.dialect import values
 from carprice.http.errors import InvalidInput, ServiceError, WrongState
 
 Kind = LedgerEntry.Kind
+CORRECTIONS_ADD_UP_FOR = timedelta(hours=24)
+
+
+class OwnAccount(ServiceError):
+    code = "permission_denied"
+    status = 403
 
 
 class InsufficientCredits(ServiceError):
@@ -58,11 +67,17 @@ def set_available(*, user_id: UUID, new_amount: int) -> CreditAccount:
 
 @transaction.atomic
 def correct_balance(*, user_id: UUID, change: int, reason: str, actor: User) -> LedgerEntry:
-    """An operator's signed correction. Raises InvalidInput if it leaves less than is held."""
+    """An operator's signed correction.
+
+    Raises OwnAccount, or InvalidInput if it leaves less than is held, or if it is more than the
+    operator may still correct today.
+    """
     if not reason.strip():
         raise InvalidInput({"reason": ["Say why the balance is corrected."]})
     if change == 0:
         raise InvalidInput({"change": ["A correction changes something."]})
+    _refuse_own(user_id, actor)
+    _refuse_beyond_largest(change, actor)
     account = _lock(user_id)
     _refuse_above_ceiling(account.balance + change, field="change")
     if account.available + change < 0:
@@ -74,11 +89,15 @@ def correct_balance(*, user_id: UUID, change: int, reason: str, actor: User) -> 
 
 @transaction.atomic
 def refund_charge(*, capture: LedgerEntry, reason: str, actor: User) -> LedgerEntry:
-    """Give a charge back in full. Raises WrongState if that was done, or if it is no charge."""
+    """Give a charge back in full.
+
+    Raises OwnAccount, or WrongState if that was done, or if it is no charge.
+    """
     if not reason.strip():
         raise InvalidInput({"reason": ["Say why the charge is given back."]})
     if capture.kind != Kind.CAPTURE:
         raise WrongState("Only a charge can be given back.")
+    _refuse_own(capture.account_id, actor)
     account = _lock(capture.account_id)
     if LedgerEntry.objects.filter(resolves=capture).exists():
         raise WrongState("This charge has been given back.")
@@ -219,6 +238,28 @@ def _write(
     )
     entry.refresh_from_db(fields=["created_at"])  # set by the database's clock
     return entry
+
+
+def _refuse_own(user_id: UUID, actor: User) -> None:
+    if actor.pk == user_id:
+        raise OwnAccount("This is your own account; ask another operator.")
+
+
+def _refuse_beyond_largest(change: int, actor: User) -> None:
+    """Refuse what would make an operator's corrections of 24 hours more than they may be.
+
+    The operator's row stays locked until the entry is committed, so that of two corrections at the
+    same moment the second one counts the first.
+    """
+    User.objects.select_for_update(no_key=True).only("pk").get(pk=actor.pk)
+    recent = LedgerEntry.objects.filter(
+        actor=actor, kind=Kind.ADJUSTMENT, created_at__gt=Now() - CORRECTIONS_ADD_UP_FOR
+    )
+    corrected = recent.aggregate(credits=Sum(Abs("balance_change")))["credits"] or 0
+    left = max(0, settings.LARGEST_CORRECTION - corrected)
+    if abs(change) > left:
+        limit = f"One operator corrects at most {settings.LARGEST_CORRECTION:,} credits in 24 hours"
+        raise InvalidInput({"change": [f"{limit}; you have {left:,} left."]})
 
 
 def _refuse_above_ceiling(balance: int, *, field: str) -> None:

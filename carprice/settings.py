@@ -264,6 +264,8 @@ WEB_WAITERS = integer("WEB_WAITERS", 60, low=0, high=1000)
 MODELS_DIR = VAR_DIR / "models"
 CREDIT_CEILING = 1_000_000_000  # on one account; also a database constraint
 TOP_UP_LIMIT = 1_000_000
+# How many credits one operator may correct in 24 hours, those given and those taken added up.
+LARGEST_CORRECTION = integer("LARGEST_CORRECTION", 100_000, low=0, high=CREDIT_CEILING)
 LEDGER_SUBJECT_VIEW = "prediction"  # the URL name of the page about what a ledger entry pays for
 CLAIM_ROWS = integer("CLAIM_ROWS", 64, low=1, high=1000)
 LEASE_SECONDS = seconds("LEASE_SECONDS", 20, low=1)  # more than the task's hard time limit

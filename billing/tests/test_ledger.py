@@ -164,11 +164,14 @@ class TestCorrections:
             (settings.CREDIT_CEILING, "why", "change"),
         ],
     )
-    def test_are_refused_by_field(self, user: User, change: int, reason: str, field: str) -> None:
+    def test_are_refused_by_field(
+        self, user: User, make_user: Callable[..., User], change: int, reason: str, field: str
+    ) -> None:
         hold(user, 100)
+        operator = make_user("op@example.com", credit=0)
 
         with pytest.raises(InvalidInput) as refusal:
-            services.correct_balance(user_id=user.pk, change=change, reason=reason, actor=user)
+            services.correct_balance(user_id=user.pk, change=change, reason=reason, actor=operator)
 
         assert list(refusal.value.errors) == [field]
         assert money(user) == (CREDITS, 100)

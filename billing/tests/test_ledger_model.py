@@ -29,6 +29,7 @@ from carprice.http.errors import InvalidInput, WrongState
 USERS = 3
 CEILING = service.CREDIT_CEILING
 LIMIT = service.TOP_UP_LIMIT
+LARGEST = service.LARGEST_CORRECTION
 
 Line = tuple[str, int, int, int, int]  # kind, changes of balance and held, both after it
 NEW_ENTRIES = """
@@ -85,6 +86,7 @@ class Ledger(RuleBasedStateMachine):
         self.rollback.__enter__()
         self.users = [User.objects.create(email=f"user{n}@example.com") for n in range(USERS)]
         self.books = [Book() for _ in range(USERS)]
+        self.corrected = [0] * USERS  # by each, of whatever account
         self.seen = 0
         for number in range(USERS - 1):  # the last has nothing
             self.top_up(number, 300)
@@ -118,6 +120,12 @@ class Ledger(RuleBasedStateMachine):
         if fine and change:
             book.write("top_up" if change > 0 else "adjustment", change)
 
+    @rule(number=numbers, edge=edges, actor=numbers, sign=st.sampled_from([-1, 1]))
+    def correct_all_that_one_may(
+        self, number: int, edge: int | None, actor: int, sign: int
+    ) -> None:
+        self.correct(number, sign * near(LARGEST - self.corrected[actor], edge, LARGEST), actor)
+
     @rule(number=numbers, change=st.integers(0, 100), edge=edges, actor=numbers)
     def add(self, number: int, change: int, edge: int | None, actor: int) -> None:
         self.correct(number, near(CEILING - self.books[number].balance, edge, change), actor)
@@ -128,12 +136,15 @@ class Ledger(RuleBasedStateMachine):
 
     def correct(self, number: int, change: int, actor: int) -> None:
         book = self.books[number]
-        fine = change != 0 and book.held <= book.balance + change <= CEILING
-        with refused(unless=fine):
+        own = change != 0 and number == actor
+        small = 0 < abs(change) <= LARGEST - self.corrected[actor]
+        fine = small and not own and book.held <= book.balance + change <= CEILING
+        with refused(services.OwnAccount if own else InvalidInput, unless=fine):
             services.correct_balance(
                 user_id=self.id(number), change=change, reason="why", actor=self.users[actor]
             )
         if fine:
+            self.corrected[actor] += abs(change)
             book.write("adjustment", change)
 
     @rule(target=holds, number=numbers, amount=st.integers(1, 100), edge=edges)
@@ -171,8 +182,10 @@ class Ledger(RuleBasedStateMachine):
     @rule(charge=charges, actor=numbers)
     def refund(self, charge: Hold, actor: int) -> None:
         book = self.books[charge.number]
-        fine = not charge.refunded and book.balance + charge.amount <= CEILING
-        with refused(WrongState if charge.refunded else InvalidInput, unless=fine):
+        own = charge.number == actor
+        fine = not (own or charge.refunded) and book.balance + charge.amount <= CEILING
+        refusal = WrongState if charge.refunded else InvalidInput
+        with refused(services.OwnAccount if own else refusal, unless=fine):
             services.refund_charge(
                 capture=LedgerEntry.objects.get(resolves=charge.id),
                 reason="why",

@@ -47,6 +47,11 @@ def finished(submit: Submit, predictor: Predictor) -> Prediction:
     return Prediction.objects.get(pk=prediction.pk)
 
 
+@pytest.fixture
+def operator(make_user: Callable[..., User]) -> User:
+    return make_user("op@example.com", credit=0)
+
+
 @contextmanager
 def unguarded() -> Iterator[None]:
     """Without triggers, and until the test's transaction is rolled back without some checks."""
@@ -84,9 +89,8 @@ class TestIsQuiet:
         assert breaches() == []
 
     def test_about_everything_that_services_do(
-        self, user: User, submit: Submit, predictor: Predictor, make_user: Callable[..., User]
+        self, user: User, submit: Submit, predictor: Predictor, operator: User
     ) -> None:
-        operator = make_user("op@example.com", credit=0)
         first = submit()
         runner.run_queued(Prediction, first.version_id)
         charge = LedgerEntry.objects.get(kind="capture")
@@ -203,9 +207,11 @@ class TestNames:
 
         assert any(breach.startswith(f"entry {entry.pk}: does not fit") for breach in breaches())
 
-    def test_a_refund_of_more_than_the_charge(self, finished: Prediction, user: User) -> None:
+    def test_a_refund_of_more_than_the_charge(
+        self, finished: Prediction, user: User, operator: User
+    ) -> None:
         charge = LedgerEntry.objects.get(kind="capture")
-        services.refund_charge(capture=charge, reason="why", actor=user)
+        services.refund_charge(capture=charge, reason="why", actor=operator)
         with unguarded():
             entry = change_latest(
                 "refund",
@@ -219,7 +225,7 @@ class TestNames:
         ]
 
     @pytest.mark.postgresql
-    def test_what_is_resolved_twice(self, finished: Prediction, user: User) -> None:
+    def test_what_is_resolved_twice(self, finished: Prediction, user: User, operator: User) -> None:
         charge = LedgerEntry.objects.get(kind="capture")
         for name, constraint in connection.introspection.get_constraints(
             connection.cursor(), "billing_ledgerentry"
@@ -229,7 +235,7 @@ class TestNames:
                 cursors.execute(
                     f'ALTER TABLE billing_ledgerentry DROP CONSTRAINT IF EXISTS "{name}"'
                 )
-        services.refund_charge(capture=charge, reason="why", actor=user)
+        services.refund_charge(capture=charge, reason="why", actor=operator)
         entry = LedgerEntry.objects.latest("id")
         LedgerEntry.objects.create(
             account_id=user.pk,

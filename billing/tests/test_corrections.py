@@ -1,0 +1,217 @@
+"""What an operator may correct and give back."""
+
+from collections.abc import Callable
+from datetime import timedelta
+from typing import Any
+from uuid import uuid4
+
+import pytest
+from django.db import connection
+from django.db.models import Sum
+from django.test import Client
+from django.urls import reverse
+
+from accounts.models import User
+from billing import services
+from billing.audit import breaches
+from billing.models import CreditAccount, LedgerEntry
+from carprice.http.errors import InvalidInput, ServiceError
+from testing.fixtures import CREDITS, AtOnce
+
+pytestmark = pytest.mark.django_db
+MakeUser = Callable[..., User]
+REFUSALS = (ServiceError, InvalidInput)
+LARGEST = 100_000
+PRICE = 40
+
+
+@pytest.fixture(autouse=True)
+def _largest(settings: Any) -> None:
+    settings.LARGEST_CORRECTION = LARGEST
+
+
+@pytest.fixture
+def operator(make_user: MakeUser) -> User:
+    return make_user("op@example.com", credit=100, is_staff=True, is_superuser=True)
+
+
+@pytest.fixture
+def colleague(make_user: MakeUser) -> User:
+    return make_user("colleague@example.com", credit=100, is_staff=True, is_superuser=True)
+
+
+def browser(user: User) -> Client:
+    client = Client()
+    client.force_login(user)
+    return client
+
+
+@pytest.fixture
+def admin(operator: User) -> Client:
+    return browser(operator)
+
+
+def make_charge(user: User) -> LedgerEntry:
+    hold_id = services.place_hold(user_id=user.pk, amount=PRICE, subject_id=uuid4())
+    services.resolve_holds(captured=[hold_id])
+    return LedgerEntry.objects.get(resolves_id=hold_id)
+
+
+def correct(user: User, change: int, actor: User) -> LedgerEntry:
+    return services.correct_balance(user_id=user.pk, change=change, reason="why", actor=actor)
+
+
+def correction_page(user: User) -> str:
+    return reverse("admin:billing_creditaccount_correct", args=[user.pk])
+
+
+def refund_page(entry: LedgerEntry) -> str:
+    return reverse("admin:billing_ledgerentry_refund", args=[entry.pk])
+
+
+def state(user: User) -> tuple[int, int]:
+    return CreditAccount.objects.get(pk=user.pk).balance, LedgerEntry.objects.count()
+
+
+# --- One's own account ---------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("change", [1, -1, 5_000])
+def test_nobody_corrects_their_own_account(admin: Client, operator: User, change: int) -> None:
+    before = state(operator)
+
+    response = admin.post(correction_page(operator), {"change": change, "reason": "mine"})
+
+    assert response.status_code == 200
+    assert "This is your own account; ask another operator." in response.content.decode()
+    assert state(operator) == before
+
+
+def test_nobody_gives_back_a_charge_of_their_own(admin: Client, operator: User) -> None:
+    charge = make_charge(operator)
+    before = state(operator)
+
+    response = admin.post(refund_page(charge), {"reason": "mine"})
+
+    assert response.status_code == 200
+    assert "This is your own account; ask another operator." in response.content.decode()
+    assert state(operator) == before
+
+
+def test_another_operator_does_both(colleague: User, operator: User) -> None:
+    charge = make_charge(operator)
+    client = browser(colleague)
+
+    client.post(correction_page(operator), {"change": 7, "reason": "Lost in the move"})
+    client.post(refund_page(charge), {"reason": "Wrong model"})
+
+    assert state(operator)[0] == 100 + 7
+
+
+# --- The largest correction ----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("change", [LARGEST + 1, -LARGEST - 1, 10**9, 10**18])
+def test_no_correction_is_larger_than_the_setting(admin: Client, user: User, change: int) -> None:
+    before = state(user)
+
+    response = admin.post(correction_page(user), {"change": change, "reason": "why"})
+
+    assert response.status_code == 200
+    assert "at most 100,000 credits in 24 hours; you have 100,000 left" in response.content.decode()
+    assert state(user) == before
+
+
+def test_the_largest_correction_is_possible(user: User, operator: User) -> None:
+    assert correct(user, LARGEST, operator).balance_after == CREDITS + LARGEST
+
+
+def test_corrections_add_up_whatever_their_sign_and_account(
+    user: User, operator: User, make_user: MakeUser
+) -> None:
+    other = make_user("bob@example.com")
+    correct(user, LARGEST - 300, operator)
+    correct(other, -200, operator)
+
+    with pytest.raises(InvalidInput) as refusal:
+        correct(user, -101, operator)
+
+    assert "you have 100 left" in refusal.value.errors["change"][0]
+    assert correct(user, 100, operator)
+
+
+def test_each_operator_has_a_sum_of_their_own(user: User, operator: User, colleague: User) -> None:
+    correct(user, LARGEST, operator)
+
+    assert correct(user, LARGEST, colleague)
+
+
+@pytest.mark.parametrize(("hours", "fine"), [(23, False), (25, True)])
+def test_a_correction_counts_for_24_hours(
+    user: User, operator: User, monkeypatch: pytest.MonkeyPatch, hours: int, fine: bool
+) -> None:
+    correct(user, LARGEST, operator)
+    # An entry cannot be made older, so the time for which it counts is made shorter.
+    counts_for = services.CORRECTIONS_ADD_UP_FOR - timedelta(hours=hours)
+    monkeypatch.setattr(services, "CORRECTIONS_ADD_UP_FOR", counts_for)
+
+    if fine:
+        assert correct(user, LARGEST, operator)
+    else:
+        with pytest.raises(InvalidInput):
+            correct(user, 1, operator)
+
+
+def test_refunds_and_customers_own_changes_do_not_count(
+    user: User, operator: User, settings: Any
+) -> None:
+    settings.LARGEST_CORRECTION = 1
+    services.set_available(user_id=user.pk, new_amount=500)
+    services.refund_charge(capture=make_charge(user), reason="why", actor=operator)
+
+    assert correct(user, 1, operator)
+
+
+def test_the_setting_can_leave_corrections_to_nobody(
+    user: User, operator: User, settings: Any
+) -> None:
+    settings.LARGEST_CORRECTION = 0
+
+    with pytest.raises(InvalidInput):
+        correct(user, 1, operator)
+
+
+@pytest.mark.django_db(transaction=True)
+def test_eight_corrections_at_once_stay_within_the_sum(
+    make_user: MakeUser, operator: User, at_once: AtOnce
+) -> None:
+    users = [make_user(f"user{number}@example.com") for number in range(8)]
+
+    results = at_once(
+        [lambda user=user: correct(user, 30_000, operator) for user in users], *REFUSALS
+    )
+
+    assert sum(isinstance(result, LedgerEntry) for result in results) == 3
+    written = LedgerEntry.objects.filter(actor=operator)
+    assert written.aggregate(credits=Sum("balance_change"))["credits"] == 90_000
+    assert not list(breaches())
+
+
+@pytest.mark.postgresql
+@pytest.mark.django_db(transaction=True)
+def test_operators_who_correct_each_other_do_not_wait_for_each_other_in_a_circle(
+    operator: User, colleague: User, at_once: AtOnce
+) -> None:
+    pairs = [(operator, colleague), (colleague, operator)] * 4
+
+    results = at_once([lambda pair=pair: correct(pair[0], 1, pair[1]) for pair in pairs])
+
+    assert all(isinstance(result, LedgerEntry) for result in results)
+    assert (state(operator)[0], state(colleague)[0]) == (104, 104)
+
+
+def test_the_sum_is_found_by_an_index(user: User, operator: User) -> None:
+    with connection.cursor() as cursor:
+        constraints = connection.introspection.get_constraints(cursor, "billing_ledgerentry")
+
+    assert constraints["entry_actor_latest"]["columns"] == ["actor_id", "created_at"]
