@@ -5,6 +5,7 @@ from typing import Any
 from django import forms
 from django.contrib import admin, messages
 from django.contrib.auth.decorators import permission_required
+from django.db import transaction
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import redirect
 from django.template.response import TemplateResponse
@@ -70,14 +71,17 @@ class EntryWritingAdmin(ReadOnlyAdmin):
 
     def _write(self, request: HttpRequest, form: forms.Form, row: Any) -> bool:
         try:
-            entry = self.service(row)(actor=request.user, **form.cleaned_data)
+            with transaction.atomic():
+                entry = self.service(row)(actor=request.user, **form.cleaned_data)
+                change = f"{entry.get_kind_display()}: {entry.balance_change:+,} credits"
+                self.log_change(request, row, f"{change}, because: {entry.reason}")
         except InvalidInput as error:
             add_errors(form, error.errors)
             return False
         except ServiceError as error:
             form.add_error(None, error.detail)
             return False
-        messages.success(request, f"{entry.get_kind_display()}: {entry.balance_change:+,} credits.")
+        messages.success(request, f"{change}.")
         return True
 
     def _url_name(self) -> str:

@@ -1,4 +1,4 @@
-"""What an operator may correct and give back."""
+"""What an operator may correct and give back, and where it is logged."""
 
 from collections.abc import Callable
 from datetime import timedelta
@@ -6,6 +6,7 @@ from typing import Any
 from uuid import uuid4
 
 import pytest
+from django.contrib.admin.models import CHANGE, LogEntry
 from django.db import connection
 from django.db.models import Sum
 from django.test import Client
@@ -215,3 +216,49 @@ def test_the_sum_is_found_by_an_index(user: User, operator: User) -> None:
         constraints = connection.introspection.get_constraints(cursor, "billing_ledgerentry")
 
     assert constraints["entry_actor_latest"]["columns"] == ["actor_id", "created_at"]
+
+
+# --- The admin's log -----------------------------------------------------------------------------
+
+
+def test_a_correction_is_in_the_admins_log(admin: Client, operator: User, user: User) -> None:
+    admin.post(correction_page(user), {"change": -40, "reason": "Topped up twice"})
+
+    [line] = LogEntry.objects.all()
+    assert (line.user, line.action_flag) == (operator, CHANGE)
+    assert line.get_edited_object() == CreditAccount.objects.get(pk=user.pk)
+    assert line.get_change_message() == "Adjustment: -40 credits, because: Topped up twice"
+    history = reverse("admin:billing_creditaccount_history", args=[user.pk])
+    assert "Topped up twice" in admin.get(history).content.decode()
+
+
+def test_a_refund_is_in_the_admins_log(admin: Client, operator: User, user: User) -> None:
+    charge = make_charge(user)
+
+    admin.post(refund_page(charge), {"reason": "Wrong model"})
+
+    [line] = LogEntry.objects.all()
+    assert (line.user, line.get_edited_object()) == (operator, charge)
+    assert line.get_change_message() == "Refund: +40 credits, because: Wrong model"
+
+
+def test_what_is_refused_is_not_in_the_log(admin: Client, user: User, operator: User) -> None:
+    admin.post(correction_page(user), {"change": -CREDITS - 1, "reason": "why"})
+    admin.post(correction_page(operator), {"change": 1, "reason": "mine"})
+
+    assert not LogEntry.objects.exists()
+
+
+def test_without_its_line_in_the_log_nothing_is_corrected(
+    admin: Client, user: User, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def crash(*_: Any, **__: Any) -> None:
+        raise RuntimeError
+
+    monkeypatch.setattr("django.contrib.admin.ModelAdmin.log_change", crash)
+    before = state(user)
+
+    with pytest.raises(RuntimeError):
+        admin.post(correction_page(user), {"change": 5, "reason": "why"})
+
+    assert state(user) == before
