@@ -28,6 +28,11 @@ class CorrectionForm(ReasonForm):
     field_order = ["change"]
 
 
+def may_see_balances(request: HttpRequest) -> bool:
+    """Whoever may not must not learn them from the pages that write entries either."""
+    return any(request.user.has_perm(f"billing.{may}_creditaccount") for may in ("view", "change"))
+
+
 class EntryWritingAdmin(ReadOnlyAdmin):
     """Read-only rows, each with a page at `<id>/<page_name>/` that writes a ledger entry."""
 
@@ -53,9 +58,11 @@ class EntryWritingAdmin(ReadOnlyAdmin):
             raise Http404
         form = self.form_class(request.POST or None)
         if form.is_valid() and self._write(request, form, row):
-            return redirect(f"admin:billing_{self.opts.model_name}_change", row.pk)
+            return self._redirect_after(request, row)
         context: dict[str, Any] = {
             **self.admin_site.each_context(request),
+            "shows_row": self.has_view_permission(request, row),
+            "shows_balance": may_see_balances(request),
             "title": self.page_title(row),
             "opts": self.opts,
             "row": row,
@@ -84,6 +91,11 @@ class EntryWritingAdmin(ReadOnlyAdmin):
         messages.success(request, f"{change}.")
         return True
 
+    def _redirect_after(self, request: HttpRequest, row: Any) -> HttpResponse:
+        if self.has_view_permission(request, row):
+            return redirect(f"admin:billing_{self.opts.model_name}_change", row.pk)
+        return redirect("admin:index")
+
     def _url_name(self) -> str:
         return f"billing_{self.opts.model_name}_{self.page_name}"
 
@@ -107,6 +119,13 @@ class CreditAccountAdmin(EntryWritingAdmin):
     def service(self, row: CreditAccount) -> Callable[..., LedgerEntry]:
         return partial(services.correct_balance, user_id=row.pk)
 
+    def _write(self, request: HttpRequest, form: forms.Form, row: Any) -> bool:
+        # Whether so many can be taken tells, after some tries, how many there are.
+        if form.cleaned_data["change"] < 0 and not may_see_balances(request):
+            form.add_error("change", "To take credits away you must be allowed to see accounts.")
+            return False
+        return super()._write(request, form, row)
+
 
 @admin.register(LedgerEntry)
 class LedgerEntryAdmin(EntryWritingAdmin):
@@ -129,6 +148,22 @@ class LedgerEntryAdmin(EntryWritingAdmin):
     search_fields = ["account__user__email", "subject_id"]
     ordering = ["-id"]
     readonly_fields = ["refund"]
+    balances = ("balance_after", "held_after")
+
+    def get_list_display(self, request: HttpRequest) -> list[Any]:
+        hidden = self._hidden(request)
+        return [name for name in super().get_list_display(request) if name not in hidden]
+
+    def get_exclude(self, request: HttpRequest, obj: Any = None) -> tuple[str, ...]:
+        return self._hidden(request)
+
+    def lookup_allowed(self, lookup: str, value: Any, request: HttpRequest) -> bool:
+        return not lookup.startswith(self._hidden(request)) and super().lookup_allowed(
+            lookup, value, request
+        )
+
+    def _hidden(self, request: HttpRequest) -> tuple[str, ...]:
+        return () if may_see_balances(request) else self.balances
 
     @admin.display(description="Give back", empty_value="-")
     def refund(self, entry: LedgerEntry) -> str | None:

@@ -1,4 +1,4 @@
-"""What an operator may correct and give back, and where it is logged."""
+"""What an operator may correct and give back, what they learn by it, and where it is logged."""
 
 from collections.abc import Callable
 from datetime import timedelta
@@ -7,6 +7,7 @@ from uuid import uuid4
 
 import pytest
 from django.contrib.admin.models import CHANGE, LogEntry
+from django.contrib.auth.models import Permission
 from django.db import connection
 from django.db.models import Sum
 from django.test import Client
@@ -50,6 +51,18 @@ def browser(user: User) -> Client:
 @pytest.fixture
 def admin(operator: User) -> Client:
     return browser(operator)
+
+
+@pytest.fixture
+def writer(make_user: MakeUser) -> User:
+    """An operator who may write entries, and see nothing."""
+    user = make_user("writer@example.com", credit=0, is_staff=True)
+    permit(user, "add_ledgerentry")
+    return user
+
+
+def permit(user: User, *names: str) -> None:
+    user.user_permissions.add(*Permission.objects.filter(codename__in=names))
 
 
 def make_charge(user: User) -> LedgerEntry:
@@ -262,3 +275,105 @@ def test_without_its_line_in_the_log_nothing_is_corrected(
         admin.post(correction_page(user), {"change": 5, "reason": "why"})
 
     assert state(user) == before
+
+
+# --- Who may write entries, and see no accounts --------------------------------------------------
+
+
+def balances(response: Any) -> list[str]:
+    """The forms of the balance that an answer contains."""
+    content = response.content.decode()
+    return [text for text in ("1000", "1,000", "993", "960") if text in content]
+
+
+@pytest.fixture
+def held(user: User) -> None:
+    services.place_hold(user_id=user.pk, amount=7, subject_id=uuid4())
+
+
+def test_who_sees_no_accounts_is_shown_no_balance(writer: User, user: User, held: None) -> None:
+    client = browser(writer)
+
+    shown = client.get(correction_page(user))
+
+    assert shown.status_code == 200
+    assert not balances(shown)
+    assert balances(browser_of_a_viewer(writer).get(correction_page(user)))
+
+
+def browser_of_a_viewer(writer: User) -> Client:
+    permit(writer, "view_creditaccount")
+    return browser(User.objects.get(pk=writer.pk))
+
+
+@pytest.mark.parametrize("change", [-1, -993, -994, -5_000, -LARGEST])
+def test_who_sees_no_accounts_learns_nothing_by_taking_credits_away(
+    writer: User, user: User, held: None, change: int
+) -> None:
+    """Nor by trying how many can be taken: the answer is the same for all."""
+    before = state(user)
+
+    response = browser(writer).post(correction_page(user), {"change": change, "reason": "why"})
+
+    content = response.content.decode()
+    assert "To take credits away you must be allowed to see accounts." in content
+    assert "are available" not in content
+    assert state(user) == before
+
+
+def test_who_sees_no_accounts_gives_credits_and_learns_no_balance(
+    writer: User, user: User, held: None
+) -> None:
+    client = browser(writer)
+
+    answer = client.post(correction_page(user), {"change": 5, "reason": "why"})
+    after = client.get(answer["Location"])
+
+    assert (answer.status_code, answer["Location"]) == (302, reverse("admin:index"))
+    assert (after.status_code, state(user)[0]) == (200, CREDITS + 5)
+    assert "Adjustment: +5 credits." in after.content.decode()
+    assert not balances(after)
+
+
+def test_who_sees_no_accounts_gives_back_a_charge_and_learns_no_balance(
+    writer: User, user: User
+) -> None:
+    charge = make_charge(user)
+    client = browser(writer)
+
+    shown = client.get(refund_page(charge))
+    answer = client.post(refund_page(charge), {"reason": "why"})
+    again = client.post(refund_page(charge), {"reason": "why"})
+
+    assert (answer.status_code, state(user)[0]) == (302, CREDITS)
+    for response in (shown, again, client.get(answer["Location"])):
+        assert response.status_code == 200
+        assert not balances(response)
+
+
+@pytest.mark.parametrize("query", ["", "?balance_after=1000", "?held_after__gt=0", "?o=7"])
+def test_who_sees_entries_but_no_accounts_sees_no_balance_beside_them(
+    writer: User, user: User, held: None, query: str
+) -> None:
+    permit(writer, "view_ledgerentry")
+    client, viewer = browser(writer), "admin:billing_ledgerentry_change"
+    entry = LedgerEntry.objects.latest("id")
+
+    listed = client.get(reverse("admin:billing_ledgerentry_changelist") + query, follow=True)
+    one = client.get(reverse(viewer, args=[entry.pk]))
+
+    assert one.status_code == 200
+    assert "balance after" not in one.content.decode().lower()
+    if query.startswith(("?balance", "?held")):
+        assert listed.status_code == 400
+    else:
+        columns = listed.context["cl"].list_display
+        assert not {"balance_after", "held_after"} & set(columns)
+
+
+def test_who_may_see_accounts_is_told_what_is_there(admin: Client, user: User, held: None) -> None:
+    response = admin.post(correction_page(user), {"change": -994, "reason": "why"})
+
+    assert "Only 993 credits are available." in response.content.decode()
+    entries = admin.get(reverse("admin:billing_ledgerentry_changelist"))
+    assert "balance_after" in entries.context["cl"].list_display
