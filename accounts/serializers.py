@@ -59,7 +59,7 @@ class AddressField(StringField):
 
 class NewAddressField(AddressField):
     def __init__(self, **kwargs: Any) -> None:
-        super().__init__(**kwargs)
+        super().__init__(help_text="Kept with its domain in ASCII (IDNA 2008).", **kwargs)
         self.validators += [
             EmailValidator(message="Enter a valid e-mail address."),
             validate_address,
