@@ -61,7 +61,9 @@ class FeatureBody(serializers.Serializer[Any]):
     type = serializers.ChoiceField(choices=["number", "integer", "category"])
     unit = serializers.CharField(allow_null=True)
     default = ValueField(allow_null=True)
-    optional = serializers.BooleanField(help_text="Whether it may be null: not measured.")
+    optional = serializers.BooleanField(
+        help_text="Whether null stays null, for not measured; else null takes the default."
+    )
     minimum = serializers.FloatField(allow_null=True, help_text="Less is refused.")
     maximum = serializers.FloatField(allow_null=True, help_text="More is refused.")
     training_range = serializers.ListField(
@@ -71,11 +73,18 @@ class FeatureBody(serializers.Serializer[Any]):
         max_length=2,
         help_text="What the training data span; outside of it the model guesses.",
     )
-    choices = serializers.ListField(child=serializers.CharField(), allow_null=True)
+    choices = serializers.ListField(
+        child=serializers.CharField(),
+        allow_null=True,
+        help_text="By their own names; others that are understood are in `input_schema`.",
+    )
     units = serializers.ListField(
         child=serializers.CharField(),
         allow_null=True,
-        help_text='Where there are several: send {"value": 70, "unit": "in"} for another.',
+        help_text=(
+            'Where there are several: send {"value": 70, "unit": "in"} for another. Other names '
+            "of them are in `input_schema`."
+        ),
     )
     help = serializers.CharField(allow_null=True)
 
@@ -92,7 +101,12 @@ class FeatureBody(serializers.Serializer[Any]):
 class PredictorBody(CatalogueLine):
     signature = serializers.SerializerMethodField()
     example = serializers.SerializerMethodField(help_text="Valid `data`.")
-    input_schema = serializers.SerializerMethodField(help_text="JSON Schema (2020-12) of `data`.")
+    input_schema = serializers.SerializerMethodField(
+        help_text=(
+            "JSON Schema (2020-12) of `data`, with all names of features, choices and units. Other "
+            "spellings of these, by case, blanks, dashes or compatible characters, are taken too."
+        )
+    )
 
     @extend_schema_field(FeatureBody(many=True))
     def get_signature(self, predictor: Predictor) -> Any:

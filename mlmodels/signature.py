@@ -5,31 +5,46 @@ never import scikit-learn.
 """
 
 import math
-from collections.abc import Mapping
+import re
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import asdict, dataclass, field
+from functools import cached_property
 from typing import Any, Literal, Self
 
 from carprice.http.errors import InvalidInput
+from mlmodels.folding import fold, nearest, shorten
 
 FeatureType = Literal["number", "integer", "category"]
 Value = float | int | str | None
 
+# A refusal says what a name may have been meant for; to find that out takes about a millisecond.
+MAX_SUGGESTIONS = 10
+
 
 @dataclass(frozen=True)
 class OtherUnit:
-    """A unit that people use beside the feature's own.
+    """A unit that people use beside the feature's own; `names` are other spellings of it.
 
-    A value is converted by `factor * value`; in a reciprocal unit, such as liters per 100 km for
-    a feature in miles per gallon, by `factor / value`.
+    A value is converted by `factor * value + offset`; in a reciprocal unit, such as liters per
+    100 km for a feature in miles per gallon, by `factor / value + offset`.
     """
 
     unit: str
     factor: float
     reciprocal: bool = False
+    offset: float = 0.0
+    names: tuple[str, ...] = ()
 
     def to_own(self, value: float) -> float:
         """The value in the feature's own unit. Raises ZeroDivisionError for 0 if reciprocal."""
-        return self.factor / value if self.reciprocal else self.factor * value
+        if self.offset and value < 0:
+            return math.nan  # the offset must not make a possible amount of it
+        return (self.factor / value if self.reciprocal else self.factor * value) + self.offset
+
+    def from_own(self, value: float) -> float:
+        """The reverse of `to_own`."""
+        rest = value - self.offset
+        return self.factor / rest if self.reciprocal else rest / self.factor
 
 
 @dataclass(frozen=True)
@@ -39,6 +54,8 @@ class Feature:
     `minimum` and `maximum` are inclusive; values beyond them are refused. `training_range` has the
     smallest and the largest value in the training data; values beyond it get a warning. `rare` has
     the choices that few training rows have. `choice_labels` has the text to display for a choice.
+    `choice_names` and `unit_names` have other names of choices and of the own unit; all names are
+    compared by `mlmodels.folding.fold`, and labels are names as well.
 
     An `optional` feature may be null for "not measured", and the predictor then imputes it. A
     feature that is not `scored` is never passed to the predictor; it is only compared with the
@@ -60,6 +77,8 @@ class Feature:
     scored: bool = True
     other_units: tuple[OtherUnit, ...] = ()
     rare: tuple[str, ...] = ()
+    choice_names: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    unit_names: tuple[str, ...] = ()
 
     def display(self, value: Value) -> str:
         """The text that a person reads for a value, without its unit."""
@@ -73,20 +92,39 @@ class Feature:
 
         Raises ValueError with a sentence that says what is allowed.
         """
-        if value is None and self.optional:
-            return None
         if self.type == "category":
             return self._check_category(value)
-        return self._check_number(self._in_own_unit(value))
+        if isinstance(value, dict) and self.unit is not None:
+            value = self._in_own_unit(value)
+        return self._check_number(value)
 
-    def _in_own_unit(self, value: Any) -> Any:
-        """Convert {"value": ..., "unit": ...} to the own unit; return anything else unchanged.
+    def entered(self, value: Any) -> Any:
+        """A checked value as it was sent, if in another unit, which is given its own name."""
+        other = self._find_unit(value["unit"]) if isinstance(value, dict) else None
+        return {"value": value["value"], "unit": other.unit} if other else None
+
+    def with_own_names(self, value: Any) -> Any:
+        """A value with its choice or unit called by its own name, if that is known."""
+        if self.type == "category":
+            return self._find_choice(_category_text(value)) or value
+        if not (isinstance(value, dict) and self.unit and isinstance(value.get("unit"), str)):
+            return value
+        folded = fold(value["unit"])
+        if folded not in self._units_by_name:
+            return value
+        other = self._units_by_name[folded]
+        return {**value, "unit": other.unit if other else self.unit}
+
+    @property
+    def units(self) -> list[str]:
+        """The names of the units that a value may be sent in, the own unit first."""
+        return [self.unit or "", *(other.unit for other in self.other_units)]
+
+    def _in_own_unit(self, value: dict[str, Any]) -> Any:
+        """Convert {"value": ..., "unit": ...} to the own unit.
 
         The result is not checked against the limits yet. Raises ValueError.
         """
-        if not (self.other_units and isinstance(value, dict)):
-            return value
-        other_units = {other.unit: other for other in self.other_units}
         number: Any = value.get("value")
         unit = value.get("unit")
         if set(value) != {"value", "unit"} or not isinstance(unit, str):
@@ -95,30 +133,74 @@ class Feature:
                 f"Enter a number{self._limits_text()}, "
                 f'or {{"value": a number, "unit": one of {units}}}.'
             )
-        if unit != self.unit and unit not in other_units:
-            raise ValueError(f"Choose one of the units {', '.join(self.units)}.")
+        other = self._find_unit(unit)
         if not _is_number(number):
             raise ValueError("Enter a number as its value.")
-        if unit == self.unit:
+        if other is None:
             return number
         try:
-            converted = other_units[unit].to_own(number)
+            # Twelve digits, so that 12.7 mm are half an inch, and not a little less.
+            converted = float(f"{other.to_own(number):.12g}")
         except (ZeroDivisionError, OverflowError):
             return math.nan  # the check of the limits refuses it
         if self.type == "integer" and math.isfinite(converted):
             return round(converted)
         return converted
 
-    @property
-    def units(self) -> list[str]:
-        """The names of the units that a value may be sent in, the own unit first."""
-        return [self.unit or "", *(other.unit for other in self.other_units)]
+    def _find_unit(self, name: str) -> OtherUnit | None:
+        """The unit of that name; None for the own one. Raises ValueError."""
+        folded = fold(name)
+        if folded not in self._units_by_name:
+            near = nearest(name, self._units_by_name)
+            other = self._units_by_name[near] if near else None
+            meant = (other.unit if other else self.unit) if near else None
+            raise ValueError(
+                f"{_suggestion(name, meant)}Choose one of the units {', '.join(self.units)}."
+            )
+        return self._units_by_name[folded]
+
+    @cached_property
+    def _units_by_name(self) -> dict[str, OtherUnit | None]:
+        """The units that a value may be sent in, by all folded names; None for the own one."""
+        by_name: dict[str, OtherUnit | None] = {
+            fold(name): other for other in self.other_units for name in (*other.names, other.unit)
+        }
+        return by_name | {fold(name): None for name in (self.unit or "", *self.unit_names)}
 
     def _check_category(self, value: Any) -> str:
         choices = self.choices or ()
         if isinstance(value, str) and value in choices:
             return value
-        raise ValueError(f"Choose one of: {', '.join(choices)}.")
+        text = _category_text(value)
+        choice = self._find_choice(text)
+        if choice is None:
+            near = nearest(text, self._choices_by_name)
+            meant = self._choices_by_name[near] if near else None
+            raise ValueError(f"{_suggestion(text, meant)}Choose one of: {', '.join(choices)}.")
+        return choice
+
+    def _find_choice(self, text: str) -> str | None:
+        folded = fold(text)
+        if folded.isdecimal() and _MINUS.search(text):
+            return None  # -4 is not 4, though dashes make no difference otherwise
+        return self._choices_by_name.get(folded)
+
+    @cached_property
+    def _choices_by_name(self) -> dict[str, str]:
+        """The choices by all folded names; where two have one in common, the first has it."""
+        by_name: dict[str, str] = {}
+        for name, choice in self._choice_spellings():
+            by_name.setdefault(fold(name), choice)
+        return by_name
+
+    def _choice_spellings(self) -> list[tuple[str, str]]:
+        """The names of all choices, each with its choice; the canonical names first."""
+        choices = self.choices or ()
+        return [
+            *((choice, choice) for choice in choices),
+            *((name, choice) for choice in choices for name in self.choice_names.get(choice, ())),
+            *((self.display(choice), choice) for choice in choices),
+        ]
 
     def _check_number(self, value: Any) -> float | int:
         low = -math.inf if self.minimum is None else self.minimum
@@ -140,30 +222,98 @@ class Feature:
         return f"{low}{high} {self.unit or ''}".rstrip()
 
     def json_schema(self) -> dict[str, Any]:
-        """JSON Schema (2020-12) of what `check` accepts."""
-        if self.type == "category":
-            plain: dict[str, Any] = {"type": "string", "enum": list(self.choices or ())}
-        else:
-            limits = {"minimum": self.minimum, "maximum": self.maximum}
-            set_limits = {key: limit for key, limit in limits.items() if limit is not None}
-            plain = {"type": self.type, **set_limits}
-        alternatives = [plain]
-        if self.other_units:
-            alternatives.append(self._json_schema_with_unit())
-        if self.optional:
-            alternatives.append({"type": "null"})
-        schema = plain if len(alternatives) == 1 else {"anyOf": alternatives}
-        return {**schema, "default": self.default}
+        """JSON Schema (2020-12) of what is accepted, null included.
 
-    def _json_schema_with_unit(self) -> dict[str, Any]:
-        properties = {"value": {"type": "number"}, "unit": {"enum": self.units}}
+        Other spellings of the listed names are accepted as well, but no schema can say so.
+        """
+        if self.type == "category":
+            return {
+                "enum": [*self._accepted_choices(), None],
+                "default": self.default,
+                "description": _NAMES_ARE_FOLDED,
+            }
+        numbers = {"type": self.type, **_limits(self.minimum, self.maximum)}
+        if self.unit is None:
+            return {**numbers, "type": [self.type, "null"], "default": self.default}
         return {
-            "type": "object",
-            "properties": properties,
-            "required": list(properties),
-            "additionalProperties": False,
-            "description": "The limits are those of the feature's own unit.",
+            "anyOf": [
+                numbers,
+                _with_unit(numbers, [self.unit, *self.unit_names]),
+                *(
+                    _with_unit(self._numbers_in(other), [other.unit, *other.names])
+                    for other in self.other_units
+                ),
+                {"type": "null"},
+            ],
+            "default": self.default,
+            "description": _NAMES_ARE_FOLDED,
         }
+
+    def _accepted_choices(self) -> list[Any]:
+        """All names of choices, as numbers and Booleans too where they are such words."""
+        names = list(dict.fromkeys(name for name, _ in self._choice_spellings()))
+        numbers = [int(name) for name in names if name.isdecimal()]
+        return [*names, *numbers, *(name == "true" for name in names if name in _BOOLEANS)]
+
+    def _numbers_in(self, other: OtherUnit) -> dict[str, Any]:
+        """The schema of numbers in another unit that the limits allow, short of a rounding."""
+        limits = [limit for limit in (self.minimum, self.maximum) if limit is not None]
+        if len(limits) < 2:
+            return {"type": "number"}
+        ends = [math.inf if other.reciprocal and not end else other.from_own(end) for end in limits]
+        low, high = _rounded_inwards(max(min(ends), 0.0), max(ends))
+        return {"type": "number", **_limits(low, None if math.isinf(high) else high)}
+
+
+_NAMES_ARE_FOLDED = (
+    "Case, blanks, dashes and compatible characters make no difference in names, and names are "
+    "answered as the first of each."
+)
+_BOOLEANS = ("true", "false")
+_MINUS = re.compile("[-\u2010-\u2015\u2212\ufe63\uff0d]")
+
+
+def _limits(minimum: float | None, maximum: float | None) -> dict[str, Any]:
+    limits = {"minimum": minimum, "maximum": maximum}
+    return {key: limit for key, limit in limits.items() if limit is not None}
+
+
+def _with_unit(numbers: dict[str, Any], names: list[str]) -> dict[str, Any]:
+    properties = {"value": numbers, "unit": {"enum": list(dict.fromkeys(names))}}
+    return {
+        "type": "object",
+        "properties": properties,
+        "required": list(properties),
+        "additionalProperties": False,
+    }
+
+
+def _rounded_inwards(low: float, high: float) -> tuple[float, float]:
+    """Both ends of a range of positive numbers to six digits, within the range."""
+    return _rounded(low, math.ceil), _rounded(high, math.floor)
+
+
+def _rounded(value: float, towards: Callable[[float], int]) -> float:
+    if not value or math.isinf(value):
+        return value
+    step = 10.0 ** (math.floor(math.log10(value)) - 5)
+    return float(f"{towards(value / step) * step:.6g}")
+
+
+def _category_text(value: Any) -> str:
+    """The word for a value that JSON writes without quotes, such as 4 or true; else empty."""
+    if isinstance(value, str):
+        return value
+    if isinstance(value, bool):
+        return str(value).lower()
+    if _is_number(value) and 0 <= value < 1000 and value == int(value):
+        return str(int(value))
+    return ""
+
+
+def _suggestion(sent: str, meant: str | None) -> str:
+    """Such as "Peugoot? Did you mean peugeot? ", to go before a sentence."""
+    return f"{shorten(sent)}? Did you mean {meant}? " if meant else ""
 
 
 def _is_number(value: Any) -> bool:
@@ -174,8 +324,8 @@ def _is_number(value: Any) -> bool:
 class Inputs:
     """One checked row: `data` has every scored feature, and the others that were sent, by name.
 
-    `defaulted` names the scored features that were left out. `entered` has each value that was
-    sent in another unit, as it was sent.
+    `defaulted` names the scored features that were left out or null. `entered` has each value that
+    was sent in another unit, as it was sent, but for the spelling of the unit.
     """
 
     data: dict[str, Value]
@@ -196,31 +346,74 @@ class Signature:
     def to_json(self) -> list[dict[str, Any]]:
         return [asdict(feature) for feature in self.features]
 
-    def check(self, data: Mapping[str, Any]) -> Inputs:
-        """Check one row and fill in defaults. Raises InvalidInput naming every bad feature."""
-        features = {feature.name: feature for feature in self.features}
-        errors = {name: ["Unknown feature."] for name in data if name not in features}
+    def check(
+        self,
+        data: Mapping[str, Any],
+        *,
+        name_errors: Mapping[str, list[str]] | None = None,
+        other_names: Collection[str] = (),
+        null_counts: bool = False,
+    ) -> Inputs:
+        """Check one row and fill in defaults. Raises InvalidInput naming every bad feature.
+
+        `name_errors` are what is known to be wrong with it already; `other_names` may be suggested
+        for a feature that is unknown, beside the names of the features. A row needs a scored
+        feature that is not null, or with `null_counts` one that may be null.
+        """
         values: dict[str, Value] = {}
-        for name, feature in features.items():
-            if name not in data:
+        defaulted: list[str] = []
+        entered: dict[str, Any] = {}
+        errors: dict[str, list[str]] = {}
+        for name, feature in self._by_name.items():
+            value = data.get(name)
+            if value is None:
                 if feature.scored:
                     values[name] = feature.default
+                    defaulted.append(name)
                 continue
             try:
-                values[name] = feature.check(data[name])
+                values[name] = feature.check(value)
+                if isinstance(value, dict) and (sent := feature.entered(value)):
+                    entered[name] = sent
             except ValueError as error:
                 errors[name] = [str(error)]
-        if not errors and not any(feature.name in data for feature in self.scored):
-            errors["data"] = ["Give at least one feature."]
+        if not data.keys() <= self._by_name.keys():
+            errors = self._unknown(data, other_names) | errors
+        errors = {**name_errors, **errors} if name_errors else errors
+        if not errors and len(defaulted) == len(self.scored):
+            is_empty = not (null_counts and any(name in data for name in defaulted))
+            errors = {"data": ["Give at least one feature."]} if is_empty else {}
         if errors:
             raise InvalidInput(errors)
-        return Inputs(
-            values,
-            [feature.name for feature in self.scored if feature.name not in data],
-            {name: value for name, value in data.items() if isinstance(value, dict)},
-        )
+        return Inputs(values, defaulted, entered)
 
-    @property
+    def with_own_names(self, data: Mapping[str, Any]) -> dict[str, Any]:
+        """A row, right or wrong, without nulls and with own names of choices and units."""
+        features = self._by_name
+        return {
+            name: features[name].with_own_names(value) if name in features else value
+            for name, value in data.items()
+            if value is not None or name not in features
+        }
+
+    def _unknown(
+        self, data: Mapping[str, Any], other_names: Collection[str]
+    ) -> dict[str, list[str]]:
+        """The errors of names that no feature has."""
+        names = {fold(name): name for name in (*other_names, *self._by_name)}
+        errors: dict[str, list[str]] = {}
+        for name in data:
+            if name not in self._by_name:
+                near = nearest(name, names) if len(errors) < MAX_SUGGESTIONS else None
+                meant = f" Did you mean {names[near]}?" if near else ""
+                errors[name] = [f"Unknown feature.{meant}"]
+        return errors
+
+    @cached_property
+    def _by_name(self) -> dict[str, Feature]:
+        return {feature.name: feature for feature in self.features}
+
+    @cached_property
     def scored(self) -> list[Feature]:
         """The features that are passed to the predictor."""
         return [feature for feature in self.features if feature.scored]
@@ -230,19 +423,31 @@ class Signature:
         return {feature.name: feature.default for feature in self.scored}
 
     def json_schema(self) -> dict[str, Any]:
-        """JSON Schema (2020-12) of one row that `check` accepts."""
+        """JSON Schema (2020-12) of rows that `check` accepts."""
+        unscored = [feature.name for feature in self.features if not feature.scored]
         return {
             "$schema": "https://json-schema.org/draft/2020-12/schema",
             "type": "object",
             "properties": {feature.name: feature.json_schema() for feature in self.features},
             "additionalProperties": False,
-            "minProperties": 1,
+            # At least one feature that is scored must not be null.
+            "not": {
+                "properties": dict.fromkeys(unscored, True),
+                "additionalProperties": {"type": "null"},
+            },
         }
 
 
 def _feature_from_json(item: dict[str, Any]) -> Feature:
-    """JSON has lists and dictionaries where a feature has tuples and units."""
+    """JSON has lists and dictionaries where a feature has tuples and units.
+
+    Versions that were stored before a field was added do not have it.
+    """
     tuples = {key: tuple(item[key]) if item[key] else None for key in ("training_range", "choices")}
-    units = tuple(OtherUnit(**other) for other in item.get("other_units", ()))
-    rare = tuple(item.get("rare", ()))
-    return Feature(**{**item, **tuples, "other_units": units, "rare": rare})
+    lists = {key: tuple(item.get(key, ())) for key in ("rare", "unit_names")}
+    units = tuple(
+        OtherUnit(**{**other, "names": tuple(other.get("names", ()))})
+        for other in item.get("other_units", ())
+    )
+    names = {choice: tuple(names) for choice, names in item.get("choice_names", {}).items()}
+    return Feature(**{**item, **tuples, **lists, "other_units": units, "choice_names": names})

@@ -95,12 +95,13 @@ def _queue(user: User, prediction_id: UUID, changes: Any) -> WhatIf:
     """A new one, or an earlier one with the same features."""
     row = lock_own(user, prediction_id)
     domain = DOMAINS[row.predictor.domain]
-    queries.check_version_inputs(row.version_id, domain, changes)
+    queries.check_version_inputs(row.version_id, domain, changes, null_counts=True)
     if row.status != Prediction.Status.FINISHED:
         raise WrongState(f"Only what has finished can be varied; it is {row.status}.")
     entered = {name: value for name, value in row.data.items() if name not in row.defaulted}
+    # A feature that is changed to null is typical again; so may all of them be.
     varied = {**entered, **domain.resolve_aliases(changes)}
-    data = queries.check_version_inputs(row.version_id, domain, varied).data
+    data = queries.check_version_inputs(row.version_id, domain, varied, null_counts=True).data
     earlier = list(counted(row))
     for what_if in earlier:
         if what_if.data == data and not what_if.failure:

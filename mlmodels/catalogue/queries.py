@@ -122,13 +122,16 @@ def check_inputs(predictor: Predictor, data: Any) -> Inputs:
     return check_version_inputs(predictor.current_version_id, DOMAINS[predictor.domain], data)
 
 
-def check_version_inputs(version_id: UUID, domain: Domain, data: Any) -> Inputs:
-    """The same for any version, current or not."""
+def check_version_inputs(
+    version_id: UUID, domain: Domain, data: Any, *, null_counts: bool = False
+) -> Inputs:
+    """The same for any version, current or not.
+
+    A row needs a feature that is not null, or with `null_counts` one that may be null.
+    """
     if not isinstance(data, dict):
         raise InvalidInput({"data": ["Give an object of features and their values."]})
-    return domain.with_derived_features(
-        signature_of(version_id).check(domain.resolve_aliases(data))
-    )
+    return domain.check(signature_of(version_id), data, null_counts=null_counts)
 
 
 def version_name(version_id: UUID) -> str:

@@ -6,12 +6,15 @@ the functions that train.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
 
 from carprice.http.errors import InvalidInput
+from mlmodels.folding import fold, shorten
 from mlmodels.signature import FeatureType, Inputs, OtherUnit, Signature, Value
 
 if TYPE_CHECKING:
@@ -32,6 +35,9 @@ class FeatureSpec:
 
     The fields are those of `mlmodels.signature.Feature`; training adds what the data say. An
     `optional` feature may be missing in the data too. One that is not `scored` is not in the data.
+
+    `other_names` are names under which it may be sent too, beside its label and its name without
+    the unit. `choice_names` has other names of a choice.
     """
 
     name: str
@@ -45,20 +51,33 @@ class FeatureSpec:
     optional: bool = False
     scored: bool = True
     other_units: tuple[OtherUnit, ...] = ()
+    other_names: tuple[str, ...] = ()
+    choice_names: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+
+    @property
+    def names(self) -> list[str]:
+        """All names under which it may be sent, its own first; no two of them fold to the same."""
+        without_unit = self.name.removesuffix(f"({self.unit})").strip()
+        names = (self.name, *self.other_names, without_unit, self.label)
+        by_folded: dict[str, str] = {}
+        for name in names:
+            by_folded.setdefault(fold(name), name)
+        return list(by_folded.values())
 
 
 @dataclass(frozen=True)
 class Alias:
-    """Another name under which a caller may send a text instead of the value of `feature`.
+    """A text that a caller may send instead of the values of `features`, under its `names`.
 
-    `convert` turns the text into the feature's value. `pattern` takes the feature's choices and
-    returns the regular expression, for JSON Schema, of every text that `convert` turns into one
-    of them.
+    `convert` turns the text into the features' values, in their order, or raises ValueError with a
+    sentence for the caller. `pattern` takes the features' signature and returns a regular
+    expression, for JSON Schema, of texts that `convert` turns into what that accepts.
     """
 
-    feature: str
-    convert: Callable[[str], str]
-    pattern: Callable[[Sequence[str]], str]
+    features: tuple[str, ...]
+    names: tuple[str, ...]
+    convert: Callable[[str], tuple[Any, ...]]
+    pattern: Callable[[Signature], str]
 
 
 @dataclass(frozen=True)
@@ -102,6 +121,9 @@ class Domain:
 
     `load` reads the data file and returns the scored features and, as the last column, the target.
 
+    `repairs` have what is done to a text that is sent for a feature, before it is compared with the
+    feature's choices.
+
     Three fields have paragraphs for users: `source` says where the data come from and under what
     license, `faults` what is wrong with the data and what was done about it, and `out_of_scope`
     what the predictors must not be used for.
@@ -122,7 +144,8 @@ class Domain:
     features: tuple[FeatureSpec, ...]
     load: Callable[[Path], pd.DataFrame]
     predictors: tuple[PredictorSpec, ...]
-    aliases: Mapping[str, Alias] = field(default_factory=dict)
+    aliases: tuple[Alias, ...] = ()
+    repairs: Mapping[str, Callable[[str], str]] = field(default_factory=dict)
     source: tuple[str, ...] = ()
     faults: tuple[str, ...] = ()
     out_of_scope: tuple[str, ...] = ()
@@ -144,18 +167,84 @@ class Domain:
         return DATA_DIR / self.data_file
 
     def resolve_aliases(self, data: Mapping[str, Any]) -> dict[str, Any]:
-        """Replace aliases by their features. Raises InvalidInput if both are given."""
-        resolved = dict(data)
-        for name, alias in self.aliases.items():
-            if name not in resolved:
+        """Give features their own names, and replace aliases by their features.
+
+        Names of nothing stay as they are. Raises InvalidInput if a feature is sent twice.
+        """
+        values, errors = self.resolve_names(data)
+        if errors:
+            raise InvalidInput(errors)
+        return values
+
+    def resolve_names(self, data: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, list[str]]]:
+        """The same, with what is wrong by the names that were sent."""
+        values, errors = dict(data), dict[str, list[str]]()
+        if not data.keys() <= self._own_names:
+            values, errors = self._by_own_names(data)
+        for name, repair in self.repairs.items():
+            if isinstance(value := values.get(name), str):
+                values[name] = repair(value)
+        return values, errors
+
+    def _by_own_names(self, data: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, list[str]]]:
+        values: dict[str, Any] = {}
+        names: dict[str, str] = {}  # as sent
+        errors: dict[str, list[str]] = {}
+        for name, value in data.items():
+            try:
+                parts = self._features_of(name, value)
+            except ValueError as error:
+                errors[name] = [str(error)]
                 continue
-            value = resolved.pop(name)
-            if alias.feature in resolved:
-                raise InvalidInput({name: [f"Give either {alias.feature} or {name}, not both."]})
-            if not isinstance(value, str):
-                raise InvalidInput({name: ["Enter a text."]})
-            resolved[alias.feature] = alias.convert(value)
-        return resolved
+            for feature, part in parts.items():
+                if part is not None and values.get(feature) is not None:
+                    other = names[feature] if name == feature else name
+                    errors[other] = [_sent_twice(names[feature], name)]
+                elif part is not None or feature not in values:
+                    values[feature], names[feature] = part, name
+        return values, errors
+
+    def _features_of(self, name: str, value: Any) -> dict[str, Any]:
+        """What is sent under a name, by features. Raises ValueError."""
+        named = name if name in self._own_names else self.by_name.get(fold(name))
+        if not isinstance(named, Alias):
+            return {named or name: value}
+        if value is None:
+            return dict.fromkeys(named.features)
+        if not isinstance(value, str):
+            raise ValueError("Enter a text.")  # noqa: TRY004  # which the caller is told
+        return dict(zip(named.features, named.convert(value), strict=True))
+
+    @cached_property
+    def _own_names(self) -> frozenset[str]:
+        return frozenset(feature.name for feature in self.features)
+
+    @cached_property
+    def by_name(self) -> dict[str, str | Alias]:
+        """The features and aliases by all folded names; what a name stands for is tested."""
+        aliases = {fold(name): alias for alias in self.aliases for name in alias.names}
+        names = {fold(name): each.name for each in self.features for name in each.names}
+        return {**aliases, **names}
+
+    @cached_property
+    def all_names(self) -> tuple[str, ...]:
+        """Every name that a row may have, as it is written."""
+        aliases = [name for alias in self.aliases for name in alias.names]
+        return (*aliases, *(name for feature in self.features for name in feature.names))
+
+    def check(
+        self, signature: Signature, data: Mapping[str, Any], *, null_counts: bool = False
+    ) -> Inputs:
+        """Check one row as a version takes it, and fill in what was left out.
+
+        A row needs a feature that is not null, or with `null_counts` one that may be null. Raises
+        InvalidInput naming every bad feature.
+        """
+        values, errors = self.resolve_names(data)
+        inputs = signature.check(
+            values, name_errors=errors, other_names=self.all_names, null_counts=null_counts
+        )
+        return self.with_derived_features(inputs)
 
     def with_derived_features(self, inputs: Inputs) -> Inputs:
         """Replace the default of a feature that was left out by what follows from its sources.
@@ -176,13 +265,40 @@ class Domain:
         return value - age if isinstance(age, int | float) else None
 
     def input_schema(self, signature: Signature) -> dict[str, Any]:
-        """JSON Schema (2020-12) of one row as a caller may send it, aliases included."""
+        """JSON Schema (2020-12) of rows that a caller may send, under all listed names.
+
+        Other spellings of the names are accepted too, but no schema can say so.
+        """
         schema = signature.json_schema()
-        for name, alias in self.aliases.items():
-            choices = schema["properties"][alias.feature]["enum"]
-            schema["properties"][name] = {"type": "string", "pattern": alias.pattern(choices)}
-        if self.aliases:
-            schema["allOf"] = [
-                {"not": {"required": [alias.feature, name]}} for name, alias in self.aliases.items()
-            ]
+        properties: dict[str, Any] = schema["properties"]
+        names = {each.name: each.names for each in self.features if each.name in properties}
+        for feature, (_, *others) in names.items():
+            properties.update({name: {"$ref": _pointer_to(feature)} for name in others})
+        for alias in self.aliases:
+            text = {"type": ["string", "null"], "pattern": alias.pattern(signature)}
+            properties.update(dict.fromkeys(alias.names, text))
+            for feature in alias.features:
+                names[feature] = [*names[feature], *alias.names]
+        unscored = schema["not"]["properties"]
+        for feature in tuple(unscored):
+            unscored.update(dict.fromkeys(names[feature], True))
+        schema["allOf"] = [_at_most_one_of(group) for group in names.values() if len(group) > 1]
+        schema["description"] = (
+            "Case, blanks, dashes and compatible characters make no difference in names. null is "
+            "the same as leaving a feature out."
+        )
         return schema
+
+
+def _sent_twice(first: str, second: str) -> str:
+    return f"Give either {shorten(first)} or {shorten(second)}, not both."
+
+
+def _pointer_to(feature: str) -> str:
+    """The reference to a feature's schema, in a schema of rows."""
+    return f"#/properties/{quote(feature.replace('~', '~0').replace('/', '~1'), safe='~')}"
+
+
+def _at_most_one_of(names: list[str]) -> dict[str, Any]:
+    none = {"properties": dict.fromkeys(names, False)}
+    return {"oneOf": [none, *({"required": [name]} for name in names)]}

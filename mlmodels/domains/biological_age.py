@@ -15,7 +15,12 @@ from mlmodels.domains.base import (
     paragraphs,
 )
 from mlmodels.domains.people import (
+    CHOLESTEROL_NAMES,
     CHRONOLOGICAL_AGE,
+    DIASTOLIC_NAMES,
+    SEX_NAMES,
+    SYSTOLIC_NAMES,
+    blood_pressure,
     body_mass_index,
     check_blood_pressure,
     check_body_mass_index,
@@ -32,50 +37,125 @@ HEIGHT, WEIGHT, BMI = "Height (cm)", "Weight (kg)", "BMI"
 SYSTOLIC, DIASTOLIC = "BP_Systolic", "BP_Diastolic"
 TARGET = "Age (years)"
 
+NONE = ("no", "none at all", "nothing")  # other names of the category None
+DISEASES = {
+    "None": NONE,
+    "Hypertension": ("high blood pressure",),
+    "Diabetes": ("diabetic", "type 2 diabetes"),
+    "Heart Disease": ("cardiac disease", "heart disorder"),
+}
+LEVELS = {"Low": ("little",), "Moderate": ("medium", "average"), "High": ("much",)}
+ALCOHOL = {
+    "None": (*NONE, "never"),
+    "Occasional": ("occasionally", "sometimes"),
+    "Frequent": ("frequently", "often"),
+}
+MEDICATION = {
+    "None": NONE,
+    "Occasional": ("occasionally", "sometimes"),
+    "Regular": ("regularly", "daily"),
+}
+
 FEATURES = (
-    FeatureSpec("Gender", "Sex", "category"),
+    FeatureSpec(
+        "Gender", "Sex", "category",
+        choice_names={"Male": SEX_NAMES["male"], "Female": SEX_NAMES["female"]},
+    ),
     CHRONOLOGICAL_AGE,
-    FeatureSpec(HEIGHT, "Height", "number", "cm", 50, 272, other_units=units.INCHES),
-    FeatureSpec(WEIGHT, "Weight", "number", "kg", 10, 635, other_units=units.POUNDS),
     FeatureSpec(
-        SYSTOLIC, "Blood pressure, upper", "integer", "mmHg", 40, 300, "Systolic: the larger one."
+        HEIGHT, "Height", "number", "cm", 50, 272, other_units=units.HEIGHTS,
+        other_names=("body height", "stature"),
     ),
     FeatureSpec(
-        DIASTOLIC, "Blood pressure, lower", "integer", "mmHg", 20, 200, "Diastolic: the smaller."
+        WEIGHT, "Weight", "number", "kg", 10, 635, other_units=units.WEIGHTS,
+        other_names=("body weight",),
     ),
     FeatureSpec(
-        "Vision Sharpness", "Vision", "number", None, 0, 3, "1 is sharp, 0.2 the worst measured."
+        SYSTOLIC, "Blood pressure, upper", "integer", "mmHg", 40, 300, "Systolic: the larger one.",
+        other_units=units.PRESSURE, other_names=SYSTOLIC_NAMES,
     ),
     FeatureSpec(
-        "Hearing Ability (dB)", "Hearing threshold", "number", "dB", 0, 130, "Higher is worse."
+        DIASTOLIC, "Blood pressure, lower", "integer", "mmHg", 20, 200, "Diastolic: the smaller.",
+        other_units=units.PRESSURE, other_names=DIASTOLIC_NAMES,
     ),
-    FeatureSpec("Bone Density (g/cm²)", "Bone density", "number", "g/cm²", 0, 5),
     FeatureSpec(
-        "Cognitive Function", "Cognitive score", "number", None, 0, 200, "Higher is better."
+        "Vision Sharpness", "Vision", "number", None, 0, 3, "1 is sharp, 0.2 the worst measured.",
+        other_names=("visual acuity",),
+    ),
+    FeatureSpec(
+        "Hearing Ability (dB)", "Hearing threshold", "number", "dB", 0, 130, "Higher is worse.",
+        other_names=("Hearing",),
+    ),
+    FeatureSpec(
+        "Bone Density (g/cm²)", "Bone density", "number", "g/cm²", 0, 5,
+        other_units=units.BONE_DENSITY, other_names=("BMD", "bone mineral density"),
+    ),
+    FeatureSpec(
+        "Cognitive Function", "Cognitive score", "number", None, 0, 200, "Higher is better.",
+        other_names=("Cognition",),
     ),
     FeatureSpec(
         "Cholesterol Level (mg/dL)", "Cholesterol", "number", "mg/dL", 20, 1500,
-        other_units=units.CHOLESTEROL,
+        other_units=units.CHOLESTEROL, other_names=CHOLESTEROL_NAMES,
     ),
     FeatureSpec(
         "Blood Glucose Level (mg/dL)", "Blood glucose", "number", "mg/dL", 10, 1500,
-        other_units=units.GLUCOSE,
+        other_units=units.GLUCOSE, other_names=("glucose", "blood sugar", "glucose level"),
     ),
     FeatureSpec(BMI, "Body mass index", "number", "kg/m²", 5, 200, "Follows from the others."),
-    FeatureSpec("Physical Activity Level", "Physical activity", "category"),
-    FeatureSpec("Smoking Status", "Smoking", "category"),
-    FeatureSpec("Alcohol Consumption", "Alcohol", "category"),
-    FeatureSpec("Diet", "Diet", "category"),
-    FeatureSpec("Chronic Diseases", "Chronic disease", "category"),
-    FeatureSpec("Medication Use", "Medication", "category"),
-    FeatureSpec("Family History", "Family history", "category"),
-    FeatureSpec("Mental Health Status", "Mental health", "category"),
-    FeatureSpec("Sleep Patterns", "Sleep", "category"),
-    FeatureSpec("Stress Levels", "Stress", "number", None, 0, 10, "From 0 to 10."),
+    FeatureSpec(
+        "Physical Activity Level", "Physical activity", "category", choice_names=LEVELS,
+        other_names=("activity", "activity level"),
+    ),
+    FeatureSpec(
+        "Smoking Status", "Smoking", "category", other_names=("smoker",),
+        choice_names={
+            "Current": ("smoker", "current smoker", "yes", "smokes"),
+            "Former": ("ex-smoker", "former smoker", "past", "quit"),
+            "Never": ("non-smoker", "never smoked", "no"),
+        },
+    ),
+    FeatureSpec(
+        "Alcohol Consumption", "Alcohol", "category", choice_names=ALCOHOL,
+        other_names=("drinking",),
+    ),
+    FeatureSpec(
+        "Diet", "Diet", "category",
+        choice_names={"Vegetarian": ("veggie",), "Balanced": ("mixed",)},
+    ),
+    FeatureSpec(
+        "Chronic Diseases", "Chronic disease", "category", choice_names=DISEASES,
+    ),
+    FeatureSpec("Medication Use", "Medication", "category", choice_names=MEDICATION),
+    FeatureSpec("Family History", "Family history", "category", choice_names=DISEASES),
+    FeatureSpec(
+        "Mental Health Status", "Mental health", "category",
+        choice_names={"Excellent": ("very good",), "Poor": ("bad",)},
+    ),
+    FeatureSpec(
+        "Sleep Patterns", "Sleep", "category", choice_names={"Insomnia": ("sleepless",)},
+        other_names=("sleep pattern",),
+    ),
+    FeatureSpec(
+        "Stress Levels", "Stress", "number", None, 0, 10, "From 0 to 10.",
+        other_names=("stress level",),
+    ),
     FeatureSpec("Pollution Exposure", "Pollution", "number", None, 0, 10, "From 0 to 10."),
-    FeatureSpec("Sun Exposure", "Sun", "number", "hours", 0, 24, "A day."),
-    FeatureSpec("Education Level", "Education", "category"),
-    FeatureSpec("Income Level", "Income", "category"),
+    FeatureSpec(
+        "Sun Exposure", "Sun", "number", "hours", 0, 24, "A day.", other_units=units.MINUTES
+    ),
+    FeatureSpec(
+        "Education Level", "Education", "category",
+        choice_names={
+            "None": NONE,
+            "High School": ("secondary school", "secondary"),
+            "Undergraduate": ("bachelor", "bachelors", "bachelor's", "college"),
+            "Postgraduate": ("master", "masters", "master's", "phd", "doctorate"),
+        },
+    ),
+    FeatureSpec(
+        "Income Level", "Income", "category", choice_names={"Medium": ("middle", "average")}
+    ),
 )  # fmt: skip
 
 CATEGORIES = [feature.name for feature in FEATURES if feature.type == "category"]
@@ -219,6 +299,7 @@ DOMAIN = Domain(
         PlausibilityCheck((SYSTOLIC, DIASTOLIC), check_blood_pressure),
     ),
     age_gap_to=CHRONOLOGICAL_AGE.name,
+    aliases=(blood_pressure(SYSTOLIC, DIASTOLIC),),
     source=SOURCE,
     faults=FAULTS,
     out_of_scope=OUT_OF_SCOPE,

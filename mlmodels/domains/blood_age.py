@@ -15,7 +15,12 @@ from mlmodels.domains.base import (
     paragraphs,
 )
 from mlmodels.domains.people import (
+    CHOLESTEROL_NAMES,
     CHRONOLOGICAL_AGE,
+    DIASTOLIC_NAMES,
+    SEX_NAMES,
+    SYSTOLIC_NAMES,
+    blood_pressure,
     body_mass_index,
     check_blood_pressure,
     check_body_mass_index,
@@ -40,46 +45,156 @@ def _measured(
     minimum: float,
     maximum: float,
     note: str = "",
+    *,
     other_units: tuple[OtherUnit, ...] = (),
+    other_names: tuple[str, ...] = (),
 ) -> FeatureSpec:
     """A number that may be null because it was not measured."""
     return FeatureSpec(
-        name, label, "number", unit, minimum, maximum, note, optional=True, other_units=other_units
+        name,
+        label,
+        "number",
+        unit,
+        minimum,
+        maximum,
+        note,
+        optional=True,
+        other_units=other_units,
+        other_names=other_names,
     )
 
 
+# Other names are those of NHANES, where its unit is the same, and of laboratory sheets.
 FEATURES = (
-    FeatureSpec("gender", "Sex", "category"),
+    FeatureSpec(
+        "gender", "Sex", "category", other_names=("RIAGENDR",),
+        choice_names={
+            "male": ("1", *SEX_NAMES["male"]),  # as NHANES codes it
+            "female": ("2", *SEX_NAMES["female"]),
+        },
+    ),
     CHRONOLOGICAL_AGE,
-    _measured("height", "Height", "cm", 50, 272, other_units=units.INCHES),
-    _measured("weight", "Weight", "kg", 10, 635, other_units=units.POUNDS),
-    _measured("sbp", "Blood pressure, upper", "mmHg", 40, 300, "Systolic: the larger one."),
-    _measured("hba1c", "HbA1c", "%", 1, 25, "Glycated hemoglobin."),
-    _measured("totchol", "Cholesterol", "mg/dL", 20, 1500, other_units=units.CHOLESTEROL),
-    _measured("creat", "Creatinine", "mg/dL", 0.05, 30, other_units=units.CREATININE),
-    _measured("bun", "Urea nitrogen", "mg/dL", 0.5, 300, other_units=units.UREA_NITROGEN),
-    _measured("albumin", "Albumin", "g/dL", 0.5, 10, other_units=units.GRAMS_PER_LITER),
-    _measured("glucose", "Blood glucose", "mg/dL", 10, 1500, other_units=units.GLUCOSE),
-    FeatureSpec("pregnant", "Pregnant", "category", choice_labels={"0": "no", "1": "yes"}),
-    _measured("bmi", "Body mass index", "kg/m²", 5, 200, "Follows from height and weight."),
-    _measured("waist", "Waist", "cm", 20, 350, other_units=units.INCHES),
-    _measured("dbp", "Blood pressure, lower", "mmHg", 1, 200, "Diastolic: the smaller one."),
-    _measured("hdl", "HDL cholesterol", "mg/dL", 1, 300, other_units=units.CHOLESTEROL),
-    _measured("crp", "C-reactive protein", "mg/dL", 0, 100, other_units=units.MILLIGRAMS_PER_LITER),
-    _measured("alp", "Alkaline phosphatase", "U/L", 1, 5000),
-    _measured("ggt", "Gamma-GT", "U/L", 1, 10000),
-    _measured("ttbl", "Bilirubin", "mg/dL", 0, 60, other_units=units.BILIRUBIN),
-    _measured("uap", "Uric acid", "mg/dL", 0.1, 60, other_units=units.URATE),
-    _measured("wbc", "White cells", "1000/µL", 0.1, 500),
-    _measured("lymph", "Lymphocytes", "%", 0, 100),
-    _measured("monopa", "Monocytes", "%", 0, 100),
-    _measured("neut", "Neutrophils", "%", 0, 100),
-    _measured("eosnpa", "Eosinophils", "%", 0, 100),
-    _measured("basopa", "Basophils", "%", 0, 100),
-    _measured("rbc", "Red cells", "million/µL", 0.5, 15),
-    _measured("mcv", "Red cell volume", "fL", 30, 200, "The mean of a red cell."),
-    _measured("rdw", "Red cell width", "%", 5, 60, "How much red cells differ in size."),
-    _measured("phpfast", "Hours since eating", "hours", 0, 100),
+    _measured(
+        "height", "Height", "cm", 50, 272, other_units=units.HEIGHTS,
+        other_names=("BMXHT", "body height", "stature", "height cm"),
+    ),
+    _measured(
+        "weight", "Weight", "kg", 10, 635, other_units=units.WEIGHTS,
+        other_names=("BMXWT", "body weight", "weight kg"),
+    ),
+    _measured(
+        "sbp", "Blood pressure, upper", "mmHg", 40, 300, "Systolic: the larger one.",
+        other_units=units.PRESSURE, other_names=SYSTOLIC_NAMES,
+    ),
+    _measured(
+        "hba1c", "HbA1c", "%", 1, 25, "Glycated hemoglobin.", other_units=units.HBA1C,
+        other_names=("LBXGH", "A1c", "glycated hemoglobin", "glycated haemoglobin",
+                     "glycohemoglobin", "hemoglobin A1c", "haemoglobin A1c"),
+    ),
+    _measured(
+        "totchol", "Cholesterol", "mg/dL", 20, 1500, other_units=units.CHOLESTEROL,
+        other_names=("LBXTC", *CHOLESTEROL_NAMES),
+    ),
+    _measured(
+        "creat", "Creatinine", "mg/dL", 0.05, 30, other_units=units.CREATININE,
+        other_names=("LBXSCR", "serum creatinine", "crea", "krea", "kreatinin"),
+    ),
+    _measured(
+        "bun", "Urea nitrogen", "mg/dL", 0.5, 300, other_units=units.UREA_NITROGEN,
+        other_names=("LBXSBU", "blood urea nitrogen", "serum urea nitrogen"),
+    ),
+    _measured(
+        "albumin", "Albumin", "g/dL", 0.5, 10, other_units=units.GRAMS_PER_LITER,
+        other_names=("LBXSAL", "serum albumin", "alb"),
+    ),
+    _measured(
+        "glucose", "Blood glucose", "mg/dL", 10, 1500, other_units=units.GLUCOSE,
+        other_names=("LBXSGL", "serum glucose", "blood sugar", "fasting glucose", "glu", "gluc"),
+    ),
+    FeatureSpec(
+        "pregnant", "Pregnant", "category", choice_labels={"0": "no", "1": "yes"},
+        choice_names={"0": ("false", "n", "not pregnant"), "1": ("true", "y", "pregnant")},
+        other_names=("pregnancy",),
+    ),
+    _measured(
+        "bmi", "Body mass index", "kg/m²", 5, 200, "Follows from height and weight.",
+        other_names=("BMXBMI",),
+    ),
+    _measured(
+        "waist", "Waist", "cm", 20, 350, other_units=units.GIRTHS,
+        other_names=("BMXWAIST", "waist circumference"),
+    ),
+    _measured(
+        "dbp", "Blood pressure, lower", "mmHg", 1, 200, "Diastolic: the smaller one.",
+        other_units=units.PRESSURE, other_names=DIASTOLIC_NAMES,
+    ),
+    _measured(
+        "hdl", "HDL cholesterol", "mg/dL", 1, 300, other_units=units.CHOLESTEROL,
+        other_names=("LBDHDD", "HDL-C", "HDL chol"),
+    ),
+    _measured(
+        "crp", "C-reactive protein", "mg/dL", 0, 100, other_units=units.C_REACTIVE_PROTEIN,
+        other_names=("LBXCRP", "hs-CRP", "hsCRP", "CRP hs"),
+    ),
+    _measured(
+        "alp", "Alkaline phosphatase", "U/L", 1, 5000, other_units=units.ENZYMES,
+        other_names=("LBXSAPSI", "alk phos", "ALKP", "AP"),
+    ),
+    _measured(
+        "ggt", "Gamma-GT", "U/L", 1, 10000, other_units=units.ENZYMES,
+        other_names=("LBXSGTSI", "GGTP", "γ-GT", "y-GT", "gamma-glutamyl transferase",
+                     "gamma glutamyl transpeptidase"),
+    ),
+    _measured(
+        "ttbl", "Bilirubin", "mg/dL", 0, 60, other_units=units.BILIRUBIN,
+        other_names=("LBXSTB", "total bilirubin", "bilirubin total", "TBIL", "T-Bil", "bili"),
+    ),
+    _measured(
+        "uap", "Uric acid", "mg/dL", 0.1, 60, other_units=units.URATE,
+        other_names=("LBXSUA", "urate"),
+    ),
+    _measured(
+        "wbc", "White cells", "1000/µL", 0.1, 500, other_units=units.WHITE_CELLS,
+        other_names=("LBXWBCSI", "white blood cells", "white blood cell count", "WBC count",
+                     "leukocytes", "leucocytes", "leukozyten"),
+    ),
+    _measured(
+        "lymph", "Lymphocytes", "%", 0, 100, other_units=units.SHARES,
+        other_names=("LBXLYPCT", "lymphocytes %", "lymph %", "lymphs"),
+    ),
+    _measured(
+        "monopa", "Monocytes", "%", 0, 100, other_units=units.SHARES,
+        other_names=("LBXMOPCT", "monocytes %", "mono %", "monos"),
+    ),
+    _measured(
+        "neut", "Neutrophils", "%", 0, 100, other_units=units.SHARES,
+        other_names=("LBXNEPCT", "neutrophils %", "neut %", "segmented neutrophils"),
+    ),
+    _measured(
+        "eosnpa", "Eosinophils", "%", 0, 100, other_units=units.SHARES,
+        other_names=("LBXEOPCT", "eosinophils %", "eos %", "eos"),
+    ),
+    _measured(
+        "basopa", "Basophils", "%", 0, 100, other_units=units.SHARES,
+        other_names=("LBXBAPCT", "basophils %", "baso %", "basos"),
+    ),
+    _measured(
+        "rbc", "Red cells", "million/µL", 0.5, 15, other_units=units.RED_CELLS,
+        other_names=("LBXRBCSI", "red blood cells", "red blood cell count", "RBC count",
+                     "erythrocytes", "erythrozyten"),
+    ),
+    _measured(
+        "mcv", "Red cell volume", "fL", 30, 200, "The mean of a red cell.",
+        other_names=("LBXMCVSI", "mean cell volume", "mean corpuscular volume"),
+    ),
+    _measured(
+        "rdw", "Red cell width", "%", 5, 60, "How much red cells differ in size.",
+        other_names=("LBXRDW", "RDW-CV", "red cell distribution width"),
+    ),
+    _measured(
+        "phpfast", "Hours since eating", "hours", 0, 100, other_units=units.MINUTES,
+        other_names=("fasting hours", "hours fasted"),
+    ),
 )  # fmt: skip
 
 CATEGORIES = [feature.name for feature in FEATURES if feature.type == "category"]
@@ -257,6 +372,7 @@ DOMAIN = Domain(
         PlausibilityCheck(("pregnant", "gender"), _check_pregnancy),
     ),
     age_gap_to=CHRONOLOGICAL_AGE.name,
+    aliases=(blood_pressure("sbp", "dbp"),),
     source=SOURCE,
     faults=FAULTS,
     out_of_scope=OUT_OF_SCOPE,

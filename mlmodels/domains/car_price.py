@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +15,8 @@ from mlmodels.domains.base import (
     paragraphs,
 )
 from mlmodels.domains.stacking import ridge_cv, stacked
+from mlmodels.folding import LONGEST, fold
+from mlmodels.signature import Signature
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -43,6 +44,19 @@ BRAND_LABELS = {"alfa-romero": "Alfa Romeo", "bmw": "BMW", "mercedes-benz": "Mer
         "volkswagen", "volvo",
     )
 }  # fmt: skip
+
+# Other names of makes, misspellings too; `BRAND_REPAIRS` has those of the data.
+BRAND_NAMES = {
+    "alfa-romero": ("Alfa Romeo", "Alfa", "Alpha Romeo"),
+    "chevrolet": ("Chevy", "Chev", "Chevi"),
+    "jaguar": ("Jag",),
+    "mercedes-benz": ("Mercedes", "Benz", "Daimler-Benz", "MB"),
+    "mitsubishi": ("Mitsu",),
+    "nissan": ("Datsun",),
+    "peugeot": ("Peugot",),
+    "porsche": ("Porshe",),
+    "volkswagen": ("Volkswagon",),
+}
 DRIVE_LABELS = {"fwd": "front wheels", "rwd": "rear wheels", "4wd": "all four wheels"}
 ENGINE_LABELS = {
     "dohc": "double overhead camshaft",
@@ -64,92 +78,169 @@ FUEL_SYSTEM_LABELS = {
     "spfi": "single-point injection",
 }
 
+BODY_NAMES = {
+    "sedan": ("saloon", "limousine", "notchback", "berline", "4-door sedan"),
+    "wagon": ("estate", "estate car", "station wagon", "kombi", "combi", "break", "touring"),
+    "hatchback": ("hatch", "liftback", "fastback"),
+    "convertible": ("cabriolet", "cabrio", "roadster", "drophead", "soft top"),
+    "hardtop": ("hard top",),
+}
+FUEL_NAMES = {
+    "gas": ("petrol", "gasoline", "benzin", "benzine", "benzina", "essence", "unleaded"),
+    "diesel": ("gazole", "gasoil", "derv", "gasóleo"),
+}
+ASPIRATION_NAMES = {
+    "std": ("standard", "naturally aspirated", "atmospheric", "non-turbo"),
+    "turbo": ("turbocharger", "turbo charged"),
+}
+# Adverts count the hatch as a door.
+DOOR_NAMES = {
+    "two": ("2", "3", "2-door", "3-door", "two-door", "three-door", "2 doors", "3 doors", "2/3"),
+    "four": ("4", "5", "4-door", "5-door", "four-door", "five-door", "4 doors", "5 doors", "4/5"),
+}
+DRIVE_NAMES = {
+    "fwd": ("front", "front wheel", "front wheel drive"),
+    "rwd": ("rear", "rear wheel", "rear wheel drive"),
+    "4wd": ("awd", "4x4", "all wheel", "all wheel drive", "four wheel drive", "4 wheel drive"),
+}
+ENGINE_NAMES = {
+    "dohc": ("twin cam",),
+    "l": ("l-head", "side valve", "flathead"),
+    "ohc": ("sohc", "single overhead camshaft"),
+    "ohcf": ("boxer", "flat"),
+    "rotor": ("wankel",),
+}
+CYLINDER_NUMBERS = {
+    "two": 2, "three": 3, "four": 4, "five": 5, "six": 6, "eight": 8, "twelve": 12,
+}  # fmt: skip
+CYLINDER_NAMES = {
+    word: (str(number), f"{number} cylinders", f"{number} cyl", f"{word} cylinders",
+           f"inline {number}", f"I{number}", f"R{number}", f"V{number}", f"flat {number}")
+    for word, number in CYLINDER_NUMBERS.items()
+}  # fmt: skip
+FUEL_SYSTEM_NAMES = {
+    "1bbl": ("1-barrel", "one barrel"),
+    "2bbl": ("2-barrel", "two barrel"),
+    "4bbl": ("4-barrel", "four barrel"),
+    "idi": ("indirect injection",),
+    "mfi": ("mechanical fuel injection",),
+    "mpfi": ("mpi", "multipoint fuel injection", "multi-point fuel injection"),
+    "spdi": ("throttle body injection", "tbi"),
+    "spfi": ("spi", "single-point fuel injection"),
+}
+
+# Other names are the headers of the UCI original, and what adverts say.
 FEATURES = (
-    FeatureSpec("brand", "Make", "category", choice_labels=BRAND_LABELS),
-    FeatureSpec("horsepower", "Power", "integer", "hp", 1, 2000, other_units=units.KILOWATTS),
     FeatureSpec(
-        "enginesize",
-        "Engine size",
-        "integer",
-        "cu in",
-        10,
-        1000,
-        "Displacement.",
-        other_units=units.CUBIC_CENTIMETERS,
+        "brand", "Make", "category", choice_labels=BRAND_LABELS, choice_names=BRAND_NAMES,
+        other_names=("manufacturer", "marque"),
     ),
     FeatureSpec(
-        "curbweight",
-        "Weight",
-        "integer",
-        "lb",
-        500,
-        20000,
-        "Of the empty car.",
-        other_units=units.KILOGRAMS,
-    ),
-    FeatureSpec("carbody", "Body", "category"),
-    FeatureSpec("fueltype", "Fuel", "category", choice_labels={"gas": "petrol (gas)"}),
-    FeatureSpec(
-        "aspiration",
-        "Aspiration",
-        "category",
-        choice_labels={"std": "natural", "turbo": "turbocharged"},
-    ),
-    FeatureSpec("doornumber", "Doors", "category"),
-    FeatureSpec("drivewheel", "Driven wheels", "category", choice_labels=DRIVE_LABELS),
-    FeatureSpec(
-        "citympg",
-        "City mileage",
-        "integer",
-        "mpg",
-        1,
-        200,
-        "Miles per US gallon.",
-        other_units=units.LITERS_PER_100_KM,
+        "horsepower", "Power", "integer", "hp", 1, 2000, other_units=units.POWER,
+        other_names=("hp", "bhp", "engine power"),
     ),
     FeatureSpec(
-        "highwaympg",
-        "Highway mileage",
-        "integer",
-        "mpg",
-        1,
-        200,
-        "Miles per US gallon.",
-        other_units=units.LITERS_PER_100_KM,
-    ),
-    FeatureSpec("wheelbase", "Wheelbase", "number", "in", 20, 300, other_units=units.CENTIMETERS),
-    FeatureSpec("carlength", "Length", "number", "in", 40, 500, other_units=units.CENTIMETERS),
-    FeatureSpec("carwidth", "Width", "number", "in", 20, 150, other_units=units.CENTIMETERS),
-    FeatureSpec("carheight", "Height", "number", "in", 20, 150, other_units=units.CENTIMETERS),
-    FeatureSpec("enginelocation", "Engine location", "category"),
-    FeatureSpec("enginetype", "Engine type", "category", choice_labels=ENGINE_LABELS),
-    FeatureSpec("cylindernumber", "Cylinders", "category"),
-    FeatureSpec("fuelsystem", "Fuel system", "category", choice_labels=FUEL_SYSTEM_LABELS),
-    FeatureSpec(
-        "boreratio",
-        "Bore",
-        "number",
-        "in",
-        0.5,
-        10,
-        "Of one cylinder.",
-        other_units=units.CENTIMETERS,
+        "enginesize", "Engine size", "integer", "cu in", 10, 1000, "Displacement.",
+        other_units=units.DISPLACEMENT,
+        other_names=("displacement", "engine displacement", "engine capacity", "cubic capacity"),
     ),
     FeatureSpec(
-        "stroke", "Stroke", "number", "in", 0.5, 10, "Of one piston.", other_units=units.CENTIMETERS
+        "curbweight", "Weight", "integer", "lb", 500, 20000, "Of the empty car.",
+        other_units=units.CAR_WEIGHTS, other_names=("kerb weight", "empty weight"),
     ),
-    FeatureSpec("compressionratio", "Compression ratio", "number", None, 1, 50),
-    FeatureSpec("peakrpm", "Engine speed at peak power", "integer", "rpm", 500, 20000),
     FeatureSpec(
-        "symboling", "Insurance risk", "integer", None, -3, 3, "From -3, safe, to 3, risky."
+        "carbody", "Body", "category", choice_names=BODY_NAMES,
+        other_names=("body-style", "body type"),
     ),
-)
+    FeatureSpec(
+        "fueltype", "Fuel", "category", choice_labels={"gas": "petrol (gas)"},
+        choice_names=FUEL_NAMES,
+    ),
+    FeatureSpec(
+        "aspiration", "Aspiration", "category",
+        choice_labels={"std": "natural", "turbo": "turbocharged"}, choice_names=ASPIRATION_NAMES,
+    ),
+    FeatureSpec(
+        "doornumber", "Doors", "category", choice_names=DOOR_NAMES,
+        other_names=("num-of-doors", "number of doors"),
+    ),
+    FeatureSpec(
+        "drivewheel", "Driven wheels", "category", choice_labels=DRIVE_LABELS,
+        choice_names=DRIVE_NAMES,
+        other_names=("drive-wheels", "drive", "drivetrain", "drive train", "wheel drive"),
+    ),
+    FeatureSpec(
+        "citympg", "City mileage", "integer", "mpg", 1, 200, "Miles per US gallon.",
+        other_units=units.MILEAGE, other_names=("mpg city",),
+    ),
+    FeatureSpec(
+        "highwaympg", "Highway mileage", "integer", "mpg", 1, 200, "Miles per US gallon.",
+        other_units=units.MILEAGE, other_names=("mpg highway", "hwy-mpg"),
+    ),
+    FeatureSpec("wheelbase", "Wheelbase", "number", "in", 20, 300, other_units=units.CAR_LENGTHS),
+    FeatureSpec("carlength", "Length", "number", "in", 40, 500, other_units=units.CAR_LENGTHS),
+    FeatureSpec("carwidth", "Width", "number", "in", 20, 150, other_units=units.CAR_LENGTHS),
+    FeatureSpec("carheight", "Height", "number", "in", 20, 150, other_units=units.CAR_LENGTHS),
+    FeatureSpec(
+        "enginelocation", "Engine location", "category", choice_names={"rear": ("back",)}
+    ),
+    FeatureSpec(
+        "enginetype", "Engine type", "category", choice_labels=ENGINE_LABELS,
+        choice_names=ENGINE_NAMES,
+    ),
+    FeatureSpec(
+        "cylindernumber", "Cylinders", "category", choice_names=CYLINDER_NAMES,
+        other_names=("num-of-cylinders", "number of cylinders", "cyl"),
+    ),
+    FeatureSpec(
+        "fuelsystem", "Fuel system", "category", choice_labels=FUEL_SYSTEM_LABELS,
+        choice_names=FUEL_SYSTEM_NAMES,
+    ),
+    FeatureSpec(
+        "boreratio", "Bore", "number", "in", 0.5, 10, "Of one cylinder.",
+        other_units=units.CYLINDER_LENGTHS,
+    ),
+    FeatureSpec(
+        "stroke", "Stroke", "number", "in", 0.5, 10, "Of one piston.",
+        other_units=units.CYLINDER_LENGTHS,
+    ),
+    FeatureSpec(
+        "compressionratio", "Compression ratio", "number", None, 1, 50,
+        other_names=("compression",),
+    ),
+    FeatureSpec(
+        "peakrpm", "Engine speed at peak power", "integer", "rpm", 500, 20000,
+        other_names=("rpm",),
+    ),
+    FeatureSpec(
+        "symboling", "Insurance risk", "integer", None, -3, 3, "From -3, safe, to 3, risky.",
+    ),
+)  # fmt: skip
+
+# The makes by all their folded names.
+MAKES = {
+    fold(name): brand
+    for brand, label in BRAND_LABELS.items()
+    for name in (brand, label, *BRAND_NAMES.get(brand, ()))
+} | {fold(name): brand for name, brand in BRAND_REPAIRS.items()}
+LONGEST_MAKE = 3  # words
 
 
 def clean_brand(car_name: str) -> str:
-    """The make in a name such as "maxda rx3", spelled right: "mazda"."""
-    words = car_name.lower().split()
-    return BRAND_REPAIRS.get(words[0], words[0]) if words else ""
+    """The make in a name such as "maxda rx3", spelled right: "mazda".
+
+    Of a name that begins with none, its first word.
+    """
+    return _find_make(car_name) or next(iter(car_name[:LONGEST].split()), "")
+
+
+def _find_make(name: str) -> str | None:
+    """The make that a name begins with."""
+    if name in BRAND_LABELS:
+        return name
+    words = name[:LONGEST].split()[:LONGEST_MAKE]
+    beginnings = (fold("".join(words[:count])) for count in range(len(words), 0, -1))
+    return next((MAKES[beginning] for beginning in beginnings if beginning in MAKES), None)
 
 
 def _check_fuel(fuel: str, system: str) -> str:
@@ -164,23 +255,16 @@ def _check_mileage(city: float, highway: float) -> str:
     return "" if city <= highway else "It goes further on a gallon in the city than on a highway."
 
 
-# `name_pattern` has to accept exactly the names that `clean_brand` turns into one of the brands, so
-# it spells out what Python does: which characters `str.split` takes for a space, since \\s in JSON
-# Schema means others, and which characters `str.lower` maps to each letter.
-SPACE = r"[\t-\r\x1c-\x20\x85\xa0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000]"
-
-
-def name_pattern(brands: Sequence[str]) -> str:
-    """The regular expression of the names that `clean_brand` turns into one of `brands`."""
-    spellings = [word for word in {*brands, *BRAND_REPAIRS} if clean_brand(word) in brands]
-    brand = "|".join("".join(map(_any_case, word)) for word in sorted(spellings))
-    return f"^{SPACE}*(?:{brand})(?:{SPACE}[^\\0]*)?$"
+def name_pattern(signature: Signature) -> str:
+    """The regular expression of names of cars that `clean_brand` turns into one of the makes."""
+    makes = next(feature.choices or () for feature in signature.features if feature.name == "brand")
+    names = [*BRAND_REPAIRS, *(name for names in BRAND_NAMES.values() for name in names), *makes]
+    known = sorted({name.lower() for name in names if clean_brand(name) in makes})
+    return f"^(?:{'|'.join(''.join(map(_any_case, name)) for name in known)})(?: [^\\0]*)?$"
 
 
 def _any_case(letter: str) -> str:
-    """The character class of what `str.lower` maps to `letter`; for k, with the Kelvin sign."""
-    cases = {letter, letter.upper(), "\N{KELVIN SIGN}"}
-    return f"[{''.join(sorted(case for case in cases if case.lower() == letter))}]"
+    return f"[{letter.upper()}{letter}]" if letter.isalpha() else letter
 
 
 def load(path: Path) -> pd.DataFrame:
@@ -202,7 +286,7 @@ CATEGORIES = [feature.name for feature in FEATURES if feature.type == "category"
 NUMBERS = [feature.name for feature in FEATURES if feature.type != "category"]
 # Strictly positive measurements; the linear model takes their logarithm.
 MEASUREMENTS = [name for name in NUMBERS if name != "symboling"]
-CYLINDERS = ["two", "three", "four", "five", "six", "eight", "twelve"]
+CYLINDERS = list(CYLINDER_NUMBERS)
 
 
 def _linear_regression() -> Pipeline:
@@ -368,7 +452,15 @@ DOMAIN = Domain(
     data_file="car_price.csv",
     features=FEATURES,
     load=load,
-    aliases={"CarName": Alias("brand", clean_brand, name_pattern)},
+    aliases=(
+        Alias(
+            ("brand",),
+            ("CarName", "car"),
+            lambda name: (clean_brand(name),),
+            name_pattern,
+        ),
+    ),
+    repairs={"brand": lambda name: _find_make(name) or name},
     source=SOURCE,
     faults=FAULTS,
     out_of_scope=OUT_OF_SCOPE,

@@ -1,6 +1,11 @@
 """What domains about people share."""
 
-from mlmodels.domains.base import FeatureSpec
+import re
+import unicodedata
+
+from mlmodels.domains import units
+from mlmodels.domains.base import Alias, FeatureSpec
+from mlmodels.signature import Signature
 
 CHRONOLOGICAL_AGE = FeatureSpec(
     "chronological_age",
@@ -12,7 +17,39 @@ CHRONOLOGICAL_AGE = FeatureSpec(
     "Not used for the estimate: the result is compared with it.",
     optional=True,
     scored=False,
+    other_units=units.MONTHS,
+    other_names=("actual age", "real age"),
 )
+
+SEX_NAMES = {
+    "male": ("m", "man", "men", "boy", "masculine"),
+    "female": ("f", "w", "woman", "women", "girl", "feminine"),
+}
+
+CHOLESTEROL_NAMES = ("total cholesterol", "TC", "chol", "cholesterol level")
+SYSTOLIC_NAMES = ("systolic", "systolic blood pressure", "systolic BP", "SBP", "BP systolic")
+DIASTOLIC_NAMES = ("diastolic", "diastolic blood pressure", "diastolic BP", "DBP", "BP diastolic")
+PRESSURE_NAMES = ("Blood Pressure (s/d)", "Blood Pressure", "BP", "blood_pressure_s_d")
+_PRESSURE = re.compile(r"\s*([0-9]{1,3})\s*/\s*([0-9]{1,3})\s*(?:mm\s*hg)?\s*", re.IGNORECASE)
+
+
+def blood_pressure(systolic: str, diastolic: str) -> Alias:
+    """The alias of two features by which both are sent as one text, such as "120/80"."""
+    return Alias((systolic, diastolic), PRESSURE_NAMES, _split_pressure, _pressure_pattern)
+
+
+def _split_pressure(text: str) -> tuple[int, int]:
+    """Both values, in mmHg. Raises ValueError."""
+    match = _PRESSURE.fullmatch(unicodedata.normalize("NFKC", text[:50]).replace("⁄", "/"))
+    if not match:
+        raise ValueError("Enter the upper and the lower value in mmHg, such as 120/80.")
+    upper, lower = match.groups()
+    return int(upper), int(lower)
+
+
+def _pressure_pattern(_: Signature) -> str:
+    """Of whole numbers within the limits of every domain, which are two or three digits each."""
+    return "^([4-9][0-9]|1[0-9]{2}|2[0-9]{2}|300) ?/ ?([2-9][0-9]|1[0-9]{2}|200)( mmHg)?$"
 
 
 def body_mass_index(height: float, weight: float) -> float:

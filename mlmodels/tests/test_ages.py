@@ -112,13 +112,25 @@ def test_a_value_in_another_unit_is_converted_and_kept_as_sent(blood: Predictor)
 
 
 def test_what_was_not_measured_may_be_left_out_or_null(blood: Predictor) -> None:
-    inputs = check(blood, albumin=4.2, waist=None)
+    inputs = check(blood, albumin=4.2, waist=None, gender=None)
 
     assert inputs.data["waist"] is None
     assert inputs.data["crp"] is None
     assert inputs.data["pregnant"] == "0"
-    assert "crp" in inputs.defaulted
-    assert "waist" not in inputs.defaulted
+    assert inputs.data["gender"] == "female"
+    assert {"crp", "waist", "gender"} <= set(inputs.defaulted)
+
+
+def test_a_body_mass_index_that_is_null_follows_from_height_and_weight(bio: Predictor) -> None:
+    inputs = queries.check_inputs(bio, {"Height (cm)": 180, "Weight (kg)": 81, "BMI": None})
+
+    assert inputs.data["BMI"] == pytest.approx(25.0)
+
+
+def test_an_age_that_is_null_is_compared_with_nothing(blood: Predictor) -> None:
+    inputs = check(blood, albumin=4.2, chronological_age=None)
+
+    assert BLOOD.age_gap_of(52.5, inputs.data) is None
 
 
 def test_the_body_mass_index_follows_from_height_and_weight_if_it_is_left_out(

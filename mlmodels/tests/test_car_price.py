@@ -145,6 +145,18 @@ def test_the_data_is_not_changed_on_disk_by_loading_it() -> None:
         ("alfa-romero Quadrifoglio", "alfa-romero"),
         ("  SAAB   99le  ", "saab"),
         ("audi", "audi"),
+        ("Alfa Romeo Giulia", "alfa-romero"),
+        ("Mercedes-Benz 240D", "mercedes-benz"),
+        ("MERCEDES  BENZ 240D", "mercedes-benz"),
+        ("Benz", "mercedes-benz"),
+        ("VW Golf", "volkswagen"),
+        ("Chevy Nova", "chevrolet"),
+        ("Peugot 504", "peugeot"),
+        ("ｂｍｗ 320i", "bmw"),
+        ("b\u200bmw", "bmw"),
+        ("bmwx", "bmwx"),
+        ("alfax romeo", "alfax"),
+        ("x" * 100_000, "x" * 200),
         ("", ""),
         ("   ", ""),
         ("tesla model s", "tesla"),
@@ -178,7 +190,13 @@ def test_resolving_a_name_leaves_what_was_sent_alone() -> None:
 
 
 @pytest.mark.parametrize(
-    "data", [{"CarName": "bmw x3", "brand": "bmw"}, {"CarName": 7}, {"CarName": None}]
+    "data",
+    [
+        {"CarName": "bmw x3", "brand": "bmw"},
+        {"brand": "bmw", "CarName": "bmw x3"},
+        {"CarName": 7},
+        {"CarName": ["bmw"]},
+    ],
 )
 def test_a_name_that_cannot_be_used_is_refused_by_its_name(data: dict[str, object]) -> None:
     with pytest.raises(InvalidInput) as refused:

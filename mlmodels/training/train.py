@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from mlmodels.catalogue.card import Card
+from mlmodels.domains import units
 from mlmodels.domains.base import Domain, FeatureSpec, PredictorSpec
 from mlmodels.serving import artefacts, explanations
 from mlmodels.serving.artefacts import Artefact
@@ -148,6 +149,8 @@ def _feature_from_data(spec: FeatureSpec, column: pd.Series[Any] | None) -> Feat
         optional=spec.optional,
         scored=spec.scored,
         other_units=spec.other_units,
+        choice_names=spec.choice_names,
+        unit_names=units.names_of(spec.unit),
         **statistics,
     )
 

@@ -28,14 +28,22 @@ LONGEST_DRAFT = 20_000  # characters of JSON
 
 VALUE: dict[str, Any] = {
     "oneOf": [
-        {"type": "number", "nullable": True, "description": "null: not measured."},
-        {"type": "string"},
+        {
+            "type": "number",
+            "nullable": True,
+            "description": "null: not known, as if it were left out.",
+        },
+        {
+            "type": "string",
+            "description": "A choice, by any of its names; case, blanks and dashes do not matter.",
+        },
+        {"type": "boolean", "description": "Of a feature that is yes or no."},
         {
             "type": "object",
             "properties": {"value": {"type": "number"}, "unit": {"type": "string"}},
             "required": ["value", "unit"],
             "additionalProperties": False,
-            "description": "A number in another unit than the feature's own.",
+            "description": "A number in a unit of the feature's, by any of its names.",
         },
     ]
 }
@@ -46,7 +54,11 @@ VALUE: dict[str, Any] = {
         "type": "object",
         "additionalProperties": VALUE,
         "minProperties": 1,
-        "description": "Features and their values, as the predictor's `input_schema` has them.",
+        "description": (
+            "Features and their values, as the predictor's `input_schema` has them. Names of "
+            "features, choices and units are taken in any case, with or without blanks and dashes; "
+            "answers have their own names. A feature that is null counts as left out."
+        ),
     }
 )
 class DataField(serializers.JSONField):
@@ -199,7 +211,9 @@ class Task(serializers.Serializer[Any]):
         help_text="Every feature as used; of a draft, whatever was sent."
     )
     defaulted = serializers.ListField(child=serializers.CharField())
-    entered = serializers.SerializerMethodField(help_text="Values sent in another unit, as sent.")
+    entered = serializers.SerializerMethodField(
+        help_text="Values sent in another unit, with the unit's own name."
+    )
     warnings = serializers.SerializerMethodField()
     validation_errors = serializers.SerializerMethodField()
     position = serializers.SerializerMethodField(

@@ -273,7 +273,7 @@ class EnteredData:
             return cls({}, {"data": data})
         # An alias that cannot be resolved stays in the data, as something that is not shown.
         with suppress(InvalidInput):
-            data = domain.resolve_aliases(data)
+            data = signature.with_own_names(domain.resolve_aliases(data))
         features = {feature.name: feature for feature in signature.features}
         shown = {
             name: value
