@@ -1,6 +1,7 @@
 """Root contract: GET /predictors. And /api/predictors: the catalogue, each line of it in full."""
 
 from typing import Any
+from uuid import UUID
 
 from drf_spectacular.utils import extend_schema, extend_schema_field
 from rest_framework import serializers
@@ -10,7 +11,7 @@ from rest_framework.response import Response
 from carprice.http.queries import OneOfField, QuerySerializer
 from carprice.http.schema import errors
 from carprice.http.views import ApiView
-from mlmodels.catalogue.queries import find_on_sale_with_version, signature_of
+from mlmodels.catalogue.queries import find_on_sale_with_version, input_schema_of, signature_of
 from mlmodels.domains import DOMAINS
 from mlmodels.models import Predictor
 from mlmodels.signature import Feature, Signature
@@ -116,12 +117,16 @@ class PredictorBody(CatalogueLine):
         return _signature(predictor).example()
 
     def get_input_schema(self, predictor: Predictor) -> dict[str, Any]:
-        return DOMAINS[predictor.domain].input_schema(_signature(predictor))
+        return input_schema_of(_version_id(predictor), predictor.domain)
 
 
 def _signature(predictor: Predictor) -> Signature:
+    return signature_of(_version_id(predictor))
+
+
+def _version_id(predictor: Predictor) -> UUID:
     assert predictor.current_version_id is not None  # noqa: S101  # on sale means it has one
-    return signature_of(predictor.current_version_id)
+    return predictor.current_version_id
 
 
 class CatalogueQuery(QuerySerializer):

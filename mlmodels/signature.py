@@ -104,16 +104,19 @@ class Feature:
         return {"value": value["value"], "unit": other.unit} if other else None
 
     def with_own_names(self, value: Any) -> Any:
-        """A value with its choice or unit called by its own name, if that is known."""
+        """A value, right or wrong, with its choice or unit called by its own name if it is known.
+
+        One in the own unit is without it.
+        """
         if self.type == "category":
             return self._find_choice(_category_text(value)) or value
-        if not (isinstance(value, dict) and self.unit and isinstance(value.get("unit"), str)):
+        if not (self.unit and isinstance(value, dict) and set(value) == {"value", "unit"}):
             return value
-        folded = fold(value["unit"])
+        folded = fold(value["unit"]) if isinstance(value["unit"], str) else ""
         if folded not in self._units_by_name:
             return value
         other = self._units_by_name[folded]
-        return {**value, "unit": other.unit if other else self.unit}
+        return {**value, "unit": other.unit} if other else value["value"]
 
     @property
     def units(self) -> list[str]:

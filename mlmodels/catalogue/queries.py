@@ -88,6 +88,12 @@ def signature_of(version_id: UUID) -> Signature:
     return Signature.from_json(version.signature)
 
 
+@lru_cache(maxsize=64)
+def input_schema_of(version_id: UUID, domain: str) -> dict[str, Any]:
+    """JSON Schema of what a version takes; it takes milliseconds to write, so that is done once."""
+    return DOMAINS[domain].input_schema(signature_of(version_id))
+
+
 @dataclass(frozen=True)
 class VersionSummary:
     """What is shown of a version with each of its predictions.

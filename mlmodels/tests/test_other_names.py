@@ -417,3 +417,28 @@ def test_a_version_from_before_there_were_names_still_works() -> None:
     assert (inputs.data["brand"], inputs.data["fueltype"]) == ("mazda", "gas")
     assert inputs.data["horsepower"] == 121
     assert DOMAINS[CAR].input_schema(old)["properties"]["CarName"]
+
+
+# --- As a form shows it --------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("domain", "row", "shown"),
+    [
+        (CAR, {"Make": "Alfa Romeo", "doors": 4}, {"brand": "alfa-romero", "doornumber": "four"}),
+        (CAR, {"brand": "Trabant 601", "wings": None}, {"brand": "Trabant 601", "wings": None}),
+        (CAR, {"stroke": None, "Bore": "3.3"}, {"boreratio": "3.3"}),
+        (BLOOD, {"MCV": {"value": 90, "unit": "fl"}}, {"mcv": 90}),
+        (BLOOD, {"A1c": {"value": "42", "unit": "mmol / mol"}},
+         {"hba1c": {"value": "42", "unit": "mmol/mol"}}),
+        (BLOOD, {"A1c": {"value": 42, "unit": "mol"}}, {"hba1c": {"value": 42, "unit": "mol"}}),
+        (BLOOD, {"A1c": {"value": 42, "unit": 7}}, {"hba1c": {"value": 42, "unit": 7}}),
+        (BLOOD, {"A1c": {"unit": "%"}}, {"hba1c": {"unit": "%"}}),
+    ],
+)  # fmt: skip
+def test_a_draft_is_shown_by_own_names_as_far_as_they_are_known(
+    domain: str, row: dict[str, Any], shown: dict[str, Any]
+) -> None:
+    named = DOMAINS[domain].resolve_aliases(row)
+
+    assert SIGNATURES[domain].with_own_names(named) == shown

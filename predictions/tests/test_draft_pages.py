@@ -235,6 +235,27 @@ def test_a_draft_given_by_the_name_of_a_car_shows_its_make(
     assert "cannot show" not in words(page)
 
 
+def test_a_draft_given_by_other_names_shows_what_they_mean(
+    browser: Client, make_draft: Callable[..., Prediction]
+) -> None:
+    data = {
+        "Make": "Alfa Romeo",
+        "Doors": 4,
+        "Power": {"value": 90, "unit": "KW"},
+        "Weight": {"value": 2600, "unit": "lbs"},
+        "stroke": None,
+    }
+
+    page = browser.get(f"/predictions/{make_draft(data).pk}")
+
+    form = page.context["form"]
+    assert (form["brand"].value(), form["doornumber"].value()) == ("alfa-romero", "four")
+    assert (form["horsepower"].value(), form["horsepower unit"].value()) == ("90", "kW")
+    assert (form["curbweight"].value(), form["curbweight unit"].value()) == ("2600", "lb")
+    assert form["stroke"].value()
+    assert "cannot show" not in words(page)
+
+
 def test_a_select_never_shows_a_choice_that_was_not_made(
     browser: Client, make_draft: Callable[..., Prediction]
 ) -> None:

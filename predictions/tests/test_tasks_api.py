@@ -228,6 +228,38 @@ def test_too_few_credits_is_402_and_changes_nothing(
     assert stored_state(user) == before
 
 
+def test_answers_have_the_features_choices_and_units_own_names(
+    api: APIClient, predictor: Predictor
+) -> None:
+    sent = {
+        "Make": "Alfa Romeo",
+        "num-of-doors": 4,
+        "Fuel": "Petrol",
+        "Power": {"value": 90, "unit": "kw"},
+        "Weight": {"value": 2600, "unit": "lbs"},
+        "stroke": None,
+    }
+
+    body = submit(api, data=sent).json()
+
+    used = {name: value for name, value in body["data"].items() if name not in body["defaulted"]}
+    assert used == {
+        "brand": "alfa-romero",
+        "doornumber": "four",
+        "fueltype": "gas",
+        "horsepower": 121,
+        "curbweight": 2600,
+    }
+    assert body["entered"] == {"horsepower": {"value": 90, "unit": "kW"}}
+    assert "stroke" in body["defaulted"]
+
+
+def test_an_unknown_make_is_refused_with_the_nearest(api: APIClient, predictor: Predictor) -> None:
+    errors = submit(api, data={"brand": "Peugoot"}).json()["errors"]
+
+    assert errors["brand"][0].startswith("Peugoot? Did you mean peugeot? Choose one of: alfa-rom")
+
+
 def test_a_car_name_is_sent_instead_of_a_brand(api: APIClient, predictor: Predictor) -> None:
     body = submit(api, data={"CarName": "vw dasher"}).json()
 

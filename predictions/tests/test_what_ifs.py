@@ -118,6 +118,44 @@ def test_another_unit_and_an_alias_are_taken(
     assert name["changed"] == {"brand": "audi"}
 
 
+def test_null_makes_a_feature_typical_again(
+    api: APIClient, ask_what_if: AskWhatIf, predictor: Predictor, finished: str
+) -> None:
+    typical = task(api, finish(api, predictor, {"brand": "bmw"}))
+
+    body = ask_what_if(finished, Power=None).json()
+
+    assert body["changed"] == {"horsepower": typical["data"]["horsepower"]}
+    assert body["value"] == typical["result"]["value"]
+
+
+def test_null_makes_a_value_unknown_where_the_predictor_imputes_it(
+    api: APIClient, ask_what_if: AskWhatIf, predictors: dict[str, Predictor]
+) -> None:
+    key = finish(api, predictors["bloodage_ridge"], {"glucose": 95, "gender": "male"})
+
+    body = ask_what_if(key, glucose=None, gender=None).json()
+
+    assert body["changed"] == {"glucose": None, "gender": "female"}
+
+
+def test_all_that_was_sent_may_be_made_typical(
+    api: APIClient, ask_what_if: AskWhatIf, finished: str
+) -> None:
+    answer = ask_what_if(finished, CarName=None, horsepower=None)
+
+    assert answer.status_code == 200
+    assert answer.json()["changed"].keys() == {"brand", "horsepower"}
+
+
+def test_other_names_are_taken(ask_what_if: AskWhatIf, finished: str) -> None:
+    body = ask_what_if(
+        finished, **{"Make": "Alfa Romeo", "Engine-Size": {"value": 2, "unit": "litres"}}
+    ).json()
+
+    assert body["changed"] == {"brand": "alfa-romero", "enginesize": 122}
+
+
 def test_warnings_about_the_changed_values_are_returned(
     ask_what_if: AskWhatIf, finished: str
 ) -> None:
@@ -190,6 +228,9 @@ def test_asking_the_same_again_is_answered_again_and_counts_once(
         ({"brand": "tesla"}, "brand"),
         ({"brand": "audi", "CarName": "audi 100"}, "CarName"),
         ({"wings": 2}, "wings"),
+        ({"wings": None}, "wings"),
+        ({"brand": None, "horsepower": -1}, "horsepower"),
+        ({"Power": 1, "POWER": None, "horsepower": 2}, "Power"),
         ({}, "data"),
     ],
 )
