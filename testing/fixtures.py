@@ -156,7 +156,7 @@ def _train_into(kept: Path) -> None:
 def _digest_of_training() -> str:
     """Changes with anything that training depends on."""
     folder = settings.BASE_DIR / "mlmodels"
-    files = [folder / "signature.py"]
+    files = [folder / "signature.py", folder / "folding.py"]
     for pattern in ("serving/*.py", "training/*.py", "domains/*.py", "data/*.csv"):
         files += folder.glob(pattern)
     digest = hashlib.sha256(repr(PLAN).encode())
