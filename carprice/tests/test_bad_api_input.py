@@ -139,8 +139,8 @@ def test_a_bad_value_is_refused_by_its_field(world: World, route: Route) -> None
 
 BAD_NUMBERS = [*NO_INTEGER, b"-1", b"0", b"1" + b"0" * 20, b'"NaN"', b'"inf"', b"[[3]]", LONG]
 BAD_FEATURES = {
-    "horsepower": [value for value in BAD_NUMBERS if value not in (b"1e2", b"5.0")],
-    "brand": [*NO_TEXT, *ODD_TEXT[:4], b'"tesla"', b'"BMW"', b"0", LONG],
+    "horsepower": [value for value in BAD_NUMBERS if value not in (b"1e2", b"5.0", b"null")],
+    "brand": [*NO_TEXT[1:], *ODD_TEXT[:4], b'"tesla"', b'"BMVV"', b"0", LONG],
     "wings": [b"1", b"null", b'"x"'],
     "": [b"1"],
     "__proto__": [b"1"],
@@ -157,6 +157,13 @@ def test_a_bad_feature_is_refused_by_its_bare_name(world: World, feature: str) -
     }
 
     refuse(world, PREDICT, attempts, 400, "invalid_request")
+
+
+@pytest.mark.parametrize("row", [b'{"brand": null}', b'{"CarName": null, "Power": null}'])
+def test_a_row_of_nothing_but_nulls_is_refused_as_a_whole(world: World, row: bytes) -> None:
+    attempt = Attempt(with_field(PREDICT, "data", row), names=["data"])
+
+    refuse(world, PREDICT, {"nulls": attempt}, 400, "invalid_request")
 
 
 @pytest.mark.parametrize("data", [b"null", b"7", b"true", b'"x"', b"[]", b'[{"brand": "bmw"}]'])
