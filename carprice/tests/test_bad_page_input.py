@@ -106,7 +106,7 @@ FORMS = [
         f"/estimate/{MODEL}",
         "user",
         {
-            "brand": [*TEXT, "tesla", "BMW", "<script>"],
+            "brand": [*TEXT, "tesla", "BMVV", "<script>"],
             "horsepower": [*NUMBER, "0", "-1", "2001", "110.5"],
             "stroke": [*NUMBER, "0", "-3"],
         },
@@ -116,7 +116,7 @@ FORMS = [
         "/predictions/{draft}",
         "user",
         {
-            "brand": [*TEXT, "tesla", "BMW", "<script>"],
+            "brand": [*TEXT, "tesla", "BMVV", "<script>"],
             "horsepower": [*NUMBER, "0", "-1", "2001", "110.5"],
         },
     ),
@@ -125,7 +125,7 @@ FORMS = [
         "/predictions/{finished}/what-if",
         "user",
         {
-            "brand": [*TEXT, "tesla", "BMW", "<script>"],
+            "brand": [*TEXT, "tesla", "BMVV", "<script>"],
             "horsepower": [*NUMBER, "0", "-1", "2001", "110.5"],
         },
         features={**CAR, **VARIED},
