@@ -1,0 +1,116 @@
+"""Reads a number as people write it, if it can be read in one way only."""
+
+import re
+import unicodedata
+
+LONGEST_NUMBER = 100  # characters
+LONGEST_SHOWN = 20  # of what stands beside a number
+
+_MINUS_SIGNS = dict.fromkeys(map(ord, "\u2010\u2011\u2012\u2013\u2212"), "-")
+_APOSTROPHES = dict.fromkeys(map(ord, "\u2018\u2019\u02bc\u00b4`"), "'")
+
+# What a number is made of. A group has a first digit other than 0, and three digits in each of the
+# others; "0,234" is thus no group.
+_SIGN, _EXPONENT = r"(?P<sign>[+-]?)", r"(?P<exponent>(?:e[+-]?[0-9]+)?)"
+_PLAIN = r"(?P<whole>[0-9]*)(?:[.,](?P<fraction>[0-9]*))?"
+
+
+def _grouped(separator: str, decimal: str, groups: str = "+") -> str:
+    """A pattern of thousands apart by a separator, and perhaps decimals after another."""
+    whole = rf"(?P<whole>[1-9][0-9]{{0,2}}(?:{separator}[0-9]{{3}}){groups})"
+    return rf"{whole}(?:{decimal}(?P<fraction>[0-9]+))?"
+
+
+_FORMS = [
+    re.compile(f"{_SIGN}{body}{_EXPONENT}", re.IGNORECASE)
+    for body in (
+        _PLAIN,
+        _grouped(" ", "[.,]"),
+        _grouped("'", "[.,]"),
+        _grouped(",", r"\.", "{2,}"),
+        _grouped(r"\.", ",", "{2,}"),
+        r"(?P<whole>[1-9][0-9]{0,2},[0-9]{3})\.(?P<fraction>[0-9]+)",
+        r"(?P<whole>[1-9][0-9]{0,2}\.[0-9]{3}),(?P<fraction>[0-9]+)",
+    )
+]
+_AMBIGUOUS = re.compile(rf"{_SIGN}([1-9][0-9]{{0,2}}),([0-9]{{3}}){_EXPONENT}", re.IGNORECASE)
+_NOT_KNOWN = re.compile(
+    r"n\.?\s*/?\s*[adk]\.?|[-—]+|\?+|\.+|null|none|unknown|missing|(?:not|un)\s?(?:known|measured|done)",
+    re.IGNORECASE,
+)
+_NO_QUANTITY = re.compile(r"[+-]?(?:nan|inf|infinity|∞)", re.IGNORECASE)
+_NUMBER = r"[+-]?[0-9]+(?:[., '][0-9]+)*"
+_SEVERAL = re.compile(rf"{_NUMBER}\s*(?:-|/|\.\.+|…|\bto\b|;|\s|:|x|\*)\s*{_NUMBER}", re.IGNORECASE)
+_WITH_UNIT = re.compile(
+    rf"(?P<before>[^0-9+\-.,]*)(?P<number>{_NUMBER}(?:e[+-]?[0-9]+)?)(?P<after>.*)", re.IGNORECASE
+)
+_LIMIT = re.compile(r"[<>≤≥~≈±]")
+
+
+def read_number(text: str) -> int | float:
+    """The number that a text says; a whole one if it has neither decimals nor an exponent.
+
+    Raises ValueError with a sentence that says how to write it.
+    """
+    if len(text) > LONGEST_NUMBER:
+        raise ValueError(f"Write a number of at most {LONGEST_NUMBER} characters.")
+    # Folding would make 103 of 10³, and 1 of ①.
+    if any(sign.isnumeric() and not sign.isdecimal() for sign in text):
+        raise ValueError("Write the number in plain digits, without ², ½ and the like.")
+    plain = _fold(text)
+    if match := _AMBIGUOUS.fullmatch(plain):
+        raise ValueError(_question(*match.groups()))
+    for form in _FORMS:
+        match = form.fullmatch(plain)
+        if match and (match["whole"] or match["fraction"]):
+            return _value(match)
+    raise ValueError(_refusal(plain))
+
+
+def _fold(text: str) -> str:
+    """Without differences of script that nobody means: wide digits, blanks, signs."""
+    folded = unicodedata.normalize("NFKC", text).translate(_MINUS_SIGNS | _APOSTROPHES)
+    visible = "".join(sign for sign in folded if unicodedata.category(sign) != "Cf")
+    return re.sub(r"\s", " ", visible).strip()
+
+
+def _value(match: re.Match[str]) -> int | float:
+    whole = re.sub("[^0-9]", "", match["whole"]) or "0"
+    fraction, exponent = match["fraction"], match["exponent"]
+    if fraction is None and not exponent:
+        return int(match["sign"] + whole)
+    value = float(f"{match['sign']}{whole}.{fraction or '0'}{exponent}")
+    if value in (float("inf"), float("-inf")):
+        raise ValueError("This number is too large to be read.")
+    return value
+
+
+def _question(sign: str, whole: str, rest: str, exponent: str) -> str:
+    """About a comma that may set thousands apart, or decimals."""
+    numbers = [f"{sign}{whole}{comma}{rest}{exponent}" for comma in ("", ".")]
+    return f"This can be read in two ways: write {' or '.join(numbers)}."
+
+
+def _refusal(text: str) -> str:
+    """How to write what cannot be read."""
+    if not text:
+        return "Write a number."
+    if _NOT_KNOWN.fullmatch(text):
+        return "Leave it empty if it is not known."
+    if _NO_QUANTITY.fullmatch(text):
+        return "Write a finite number."
+    if _LIMIT.match(text):
+        return "This is a limit or a rough figure: write one number, or leave it empty."
+    if "_" in text:
+        return "Write the number without “_”."
+    if _SEVERAL.fullmatch(text):
+        return "These are several numbers: write one."
+    if any(sign.isdecimal() and not sign.isascii() for sign in text):
+        return "Write the number in the digits 0 to 9."
+    match = _WITH_UNIT.fullmatch(text)
+    if match and (beside := f"{match['before'].strip()} {match['after'].strip()}".strip()):
+        shown = beside if len(beside) <= LONGEST_SHOWN else f"{beside[:LONGEST_SHOWN]}…"
+        return f"Write the number alone, without “{shown}”."
+    if match:
+        return "The dots, commas or blanks are not where a number has them; write it without."
+    return "This is no number."

@@ -1,0 +1,161 @@
+"""Numbers as people write them: read if there is one way to read them, else refused by kind."""
+
+import math
+import re
+import time
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from mlmodels.number_text import LONGEST_NUMBER, read_number
+
+NO_BREAK, NARROW, THIN, FIGURE = "\u00a0", "\u202f", "\u2009", "\u2007"
+
+
+@pytest.mark.parametrize(
+    ("text", "number"),
+    [
+        ("5.4", 5.4),
+        ("5,4", 5.4),
+        (" 5.4 ", 5.4),
+        ("\t5.4\n", 5.4),
+        ("1 234", 1234),
+        (f"1{NO_BREAK}234", 1234),
+        (f"1{NARROW}234,5", 1234.5),
+        (f"12{THIN}345{THIN}678", 12345678),
+        (f"1{FIGURE}234", 1234),
+        ("1 234.5", 1234.5),
+        ("1,234.5", 1234.5),
+        ("1.234,5", 1234.5),
+        ("1'234", 1234),
+        ("1’234,50", 1234.5),
+        ("1.234.567", 1234567),
+        ("1,234,567", 1234567),
+        ("1,234,567.8", 1234567.8),
+        ("1.234.567,8", 1234567.8),
+        ("1.234", 1.234),
+        ("0,234", 0.234),
+        ("1234,567", 1234.567),
+        ("1,23", 1.23),
+        (",5", 0.5),
+        (".5", 0.5),
+        ("5.", 5.0),
+        ("007", 7),
+        ("１２３", 123),
+        ("５．４", 5.4),
+        ("１，２３４．５", 1234.5),
+        ("-2", -2),
+        ("−2", -2),
+        ("–2", -2),
+        ("+2", 2),
+        ("1e3", 1000.0),
+        ("1.5E-3", 0.0015),
+        ("\u200b12\ufeff", 12),
+        ("0", 0),
+    ],
+)
+def test_it_reads_what_can_be_read_in_one_way(text: str, number: float) -> None:
+    assert read_number(text) == number
+    assert type(read_number(text)) is type(number)
+
+
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [
+        ("1,234", "This can be read in two ways: write 1234 or 1.234."),
+        ("-12,345", "This can be read in two ways: write -12345 or -12.345."),
+        ("１，２３４", "This can be read in two ways: write 1234 or 1.234."),
+        ("<5", "This is a limit or a rough figure"),
+        (">90", "This is a limit or a rough figure"),
+        ("≥ 3", "This is a limit or a rough figure"),
+        ("~5", "This is a limit or a rough figure"),
+        ("N/A", "Leave it empty if it is not known."),
+        ("n.a.", "Leave it empty if it is not known."),
+        ("n.d.", "Leave it empty if it is not known."),
+        ("-", "Leave it empty if it is not known."),
+        ("—", "Leave it empty if it is not known."),
+        ("not measured", "Leave it empty if it is not known."),
+        ("5.4 %", "Write the number alone, without “%”."),
+        ("121hp", "Write the number alone, without “hp”."),
+        ("$ 13,495.00", "Write the number alone, without “$”."),
+        ("5 " + "x" * 90, "Write the number alone, without “xxxxxxxxxxxxxxxxxxxx…”."),
+        ("5-4", "These are several numbers: write one."),
+        ("5–4", "These are several numbers: write one."),
+        ("5 to 4", "These are several numbers: write one."),
+        ("120/80", "These are several numbers: write one."),
+        ("12 34", "These are several numbers: write one."),
+        ("1,23,456", "The dots, commas or blanks are not where a number has them"),
+        ("1.2.3", "The dots, commas or blanks are not where a number has them"),
+        ("inf", "Write a finite number."),
+        ("-∞", "Write a finite number."),
+        ("NaN", "Write a finite number."),
+        ("1e999", "This number is too large to be read."),
+        ("1_0", "Write the number without “_”."),
+        ("10³", "Write the number in plain digits"),
+        ("5½", "Write the number in plain digits"),
+        ("①", "Write the number in plain digits"),
+        ("٥", "Write the number in the digits 0 to 9."),
+        ("many", "This is no number."),
+        ("", "Write a number."),
+        ("9" * (LONGEST_NUMBER + 1), "Write a number of at most 100 characters."),
+    ],
+)
+def test_what_it_does_not_read_gets_a_sentence_of_its_own(text: str, sentence: str) -> None:
+    with pytest.raises(ValueError, match=f"^{re.escape(sentence)}"):
+        read_number(text)
+
+
+@given(st.text(max_size=2 * LONGEST_NUMBER) | st.text("0123456789.,' +-e/<%_", max_size=12))
+def test_any_text_is_a_finite_number_or_a_sentence(text: str) -> None:
+    try:
+        answer: float | str = read_number(text)
+    except ValueError as refusal:
+        answer = str(refusal)
+
+    if isinstance(answer, str):
+        assert re.fullmatch(r"[A-Z].{5,200}\.", answer, re.DOTALL)
+    else:
+        assert math.isfinite(answer)
+
+
+@given(st.floats(allow_nan=False, allow_infinity=False))
+def test_it_reads_what_python_and_its_tables_write(number: float) -> None:
+    assert read_number(repr(number)) == number
+
+
+@given(st.integers(-(10**30), 10**30))
+def test_whole_numbers_stay_exact(number: int) -> None:
+    assert read_number(str(number)) == number
+
+
+@given(
+    st.integers(1_000_000, 10**15), st.integers(0, 99), st.sampled_from([" ", ",", ".", "'", THIN])
+)
+def test_thousands_may_be_set_apart(whole: int, hundredths: int, separator: str) -> None:
+    decimal = "." if separator == "," else ","
+    text = f"{whole:,}".replace(",", separator) + f"{decimal}{hundredths:02}"
+
+    assert read_number(text) == float(f"{whole}.{hundredths:02}")
+
+
+@given(st.text("0123456789.,'e+- ", max_size=20))
+def test_it_never_reads_a_plain_number_otherwise_than_python(text: str) -> None:
+    try:
+        number = float(text)
+    except ValueError:
+        return
+
+    assert math.isinf(number) or read_number(text) == number
+
+
+@pytest.mark.parametrize("part", ["1 ", "1.", "1,", "-", "1-", "<", "1e", "ﷺ", " ", "n/", "1'1"])
+def test_no_text_takes_long(part: str) -> None:
+    text = (part * LONGEST_NUMBER)[:LONGEST_NUMBER]
+
+    started = time.process_time()
+    for _ in range(10):
+        with pytest.raises(ValueError, match="."):
+            read_number(text)
+
+    assert time.process_time() - started < 0.2
