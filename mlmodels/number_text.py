@@ -7,7 +7,7 @@ LONGEST_NUMBER = 100  # characters
 LONGEST_SHOWN = 20  # of what stands beside a number
 
 _MINUS_SIGNS = dict.fromkeys(map(ord, "\u2010\u2011\u2012\u2013\u2212"), "-")
-_APOSTROPHES = dict.fromkeys(map(ord, "\u2018\u2019\u02bc\u00b4`"), "'")
+_APOSTROPHES = dict.fromkeys(map(ord, "\u2018\u2019\u02bc"), "'")
 
 # What a number is made of. A group has a first digit other than 0, and three digits in each of the
 # others; "0,234" is thus no group.

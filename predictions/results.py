@@ -1,11 +1,13 @@
-"""What is known of a prediction that has ended: its value, range, factors and warnings.
+"""What is known of a prediction: its value, range and factors once it has ended, and warnings.
 
 All but the factors follow from what is stored with the prediction and its version.
 """
 
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
+from carprice.http.errors import InvalidInput
 from mlmodels.catalogue import queries
 from mlmodels.domains import DOMAINS
 from mlmodels.serving import input_warnings
@@ -81,9 +83,26 @@ def factors_of(row: Prediction) -> list[Factor] | None:
 
 
 def warnings_of(row: Prediction) -> list[Warning]:
-    """What is odd about its input, which must have been checked: a draft's has not been."""
+    """What is odd about its input; none of what was canceled before it was checked, or erased."""
+    if row.status == Prediction.Status.DRAFT:
+        return _draft_warnings(row)
     if row.queued_at is None or row.erased_at is not None:
         return []
     signature = queries.signature_of(row.version_id)
     domain = DOMAINS[row.predictor.domain]
     return input_warnings.warnings_of(domain, signature, row.data, row.defaulted)
+
+
+def _draft_warnings(row: Prediction) -> list[Warning]:
+    """Those that it would have if it were run now; if it cannot be, how much would be assumed."""
+    version_id = row.predictor.current_version_id or row.version_id
+    signature, domain = queries.signature_of(version_id), DOMAINS[row.predictor.domain]
+    try:
+        inputs = queries.check_version_inputs(version_id, domain, row.data)
+    except InvalidInput as error:
+        data = row.data if isinstance(row.data, dict) else {}
+        with suppress(InvalidInput):
+            data = domain.resolve_aliases(data)
+        right = {name: value for name, value in data.items() if name not in error.errors}
+        return list(input_warnings.assumption_warnings(domain, signature, right))
+    return input_warnings.warnings_of(domain, signature, inputs.data, inputs.defaulted)

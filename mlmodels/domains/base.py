@@ -129,7 +129,9 @@ class Domain:
     what the predictors must not be used for.
 
     `relative_errors` says that errors grow with the predicted value, so that the width of a range
-    is a fraction of it; otherwise the width is in the target's unit. `age_gap_to` is an unscored
+    is a fraction of it; otherwise the width is in the target's unit. `minimum_given` is how many
+    features should be given: with fewer, the estimate is hardly better than the typical case's, so
+    who gives fewer is warned, and on pages asked once more. `age_gap_to` is an unscored
     feature that a result is compared with. `comparable_by` are the features by which the distance
     of known cases is measured. `group` is a feature whose values are left out in turn, to measure
     the predictors on groups they have not seen.
@@ -151,6 +153,7 @@ class Domain:
     out_of_scope: tuple[str, ...] = ()
     decimals: int = 1  # of a value, wherever a person reads it
     relative_errors: bool = False
+    minimum_given: int = 1
     derivations: tuple[Derivation, ...] = ()
     plausibility_checks: tuple[PlausibilityCheck, ...] = ()
     age_gap_to: str | None = None

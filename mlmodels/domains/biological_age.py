@@ -289,6 +289,8 @@ DOMAIN = Domain(
     title="Biological age",
     target=TARGET,
     unit="years",
+    # The form's first eight bring the mean error from 18 years to 4; with seven it is 11.
+    minimum_given=8,
     caveat="An estimate and no medical advice: the models learned from 3,000 invented people.",
     data_file="biological_age.csv",
     features=FEATURES,

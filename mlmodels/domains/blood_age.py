@@ -360,6 +360,8 @@ DOMAIN = Domain(
     title="Age by blood test",
     target=TARGET,
     unit="years",
+    # The form's first eight bring the mean error from 15.5 years to 12.8; all bring it to 8.4.
+    minimum_given=8,
     caveat="An estimate and no medical advice: it is the age at which such values are typical.",
     data_file="biological_age_nhanes.csv",
     features=FEATURES,

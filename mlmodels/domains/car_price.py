@@ -448,6 +448,8 @@ DOMAIN = Domain(
     target="price",
     unit="USD",
     decimals=0,
+    # Make, power, engine size and weight halve the mean error that the typical car has.
+    minimum_given=4,
     caveat="Dollars of 1985: the models learned from 201 cars sold in the United States that year.",
     data_file="car_price.csv",
     features=FEATURES,

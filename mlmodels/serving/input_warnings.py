@@ -43,7 +43,7 @@ def warnings_of(
     return [
         *chain.from_iterable(by_feature),
         *_combination_warnings(domain, data),
-        *_assumption_warnings(signature, data, defaulted),
+        *assumption_warnings(domain, signature, data, defaulted),
     ]
 
 
@@ -89,13 +89,23 @@ def _combination_warnings(domain: Domain, data: Mapping[str, Value]) -> Iterator
             yield Warning(rule.features[0], IMPLAUSIBLE, detail)
 
 
-def _assumption_warnings(
-    signature: Signature, data: Mapping[str, Value], defaulted: Collection[str]
+def assumption_warnings(
+    domain: Domain,
+    signature: Signature,
+    data: Mapping[str, Value],
+    defaulted: Collection[str] = (),
 ) -> Iterator[Warning]:
     """Accuracy and ranges were measured on rows in which nearly all features are known."""
     names = [feature.name for feature in signature.scored]
     assumed = [name for name in names if name in defaulted or data.get(name) is None]
-    if len(assumed) > MAX_ASSUMED_SHARE * len(names):
+    given = len(names) - len(assumed)
+    if given < min(domain.minimum_given, len(names)):
+        detail = (
+            f"{given} of {len(names)} features were given, and {len(assumed)} taken for typical. "
+            f"With fewer than {domain.minimum_given} the estimate says little of this very case."
+        )
+        yield Warning(ALL_FEATURES, MOSTLY_ASSUMED, detail)
+    elif len(assumed) > MAX_ASSUMED_SHARE * len(names):
         detail = (
             f"{len(assumed)} of {len(names)} features were left out and taken for typical. Ranges "
             "were measured where nearly all are known; this one may hold less often."

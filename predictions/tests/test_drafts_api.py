@@ -86,6 +86,44 @@ def test_a_draft_keeps_data_as_given_and_tells_what_is_wrong(
     assert LedgerEntry.objects.count() == 1
 
 
+@pytest.mark.parametrize(
+    ("data", "given"),
+    [
+        ({}, 0),
+        (None, 0),
+        ("bmw", 0),
+        ({"horsepower": 121}, 1),
+        ({"CarName": "bmw x3", "stroke": 3}, 2),
+        ({"horsepower": "5-4", "brand": "tesla", "stroke": 3}, 1),
+    ],
+    ids=str,
+)
+def test_a_draft_says_before_it_is_paid_that_most_would_be_assumed(
+    api: APIClient, predictor: Predictor, data: Any, given: int
+) -> None:
+    body = {"model_name": predictor.name, "data": data}
+
+    created = api.post("/api/tasks", body, format="json").json()
+
+    [warning] = created["warnings"]
+    assert (warning["feature"], warning["code"]) == ("data", "mostly_assumed")
+    assert warning["detail"].startswith(f"{given} of 24 features were given, and {24 - given} ")
+    assert read(api, created["task_id"]).json()["warnings"] == [warning]
+
+
+def test_a_draft_has_the_warnings_that_it_will_have_as_a_task(
+    api: APIClient, predictor: Predictor
+) -> None:
+    signature = predictor.current_version.signature if predictor.current_version else []
+    example = {item["name"]: item["default"] for item in signature}
+    key = create_draft(api, data={**example, "horsepower": 999}).json()["task_id"]
+
+    draft = read(api, key).json()["warnings"]
+
+    assert draft[0]["code"] == "outside_training_range"
+    assert run(api, key).json()["warnings"] == draft
+
+
 def test_an_edit_keeps_data_as_given_too(api: APIClient, make_task: Make) -> None:
     key = make_task("draft")
 

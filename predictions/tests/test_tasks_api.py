@@ -74,7 +74,7 @@ def test_what_is_not_so_yet_is_null(
     assert body["charged"] == (predictor.price if status == "finished" else 0)
     assert body["price"] == predictor.price
     assert body["validation_errors"] == {}
-    assert [each["code"] for each in body["warnings"]] == ["mostly_assumed"] * (status != "draft")
+    assert [each["code"] for each in body["warnings"]] == ["mostly_assumed"]
 
 
 def test_a_task_shows_what_was_requested(
