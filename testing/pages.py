@@ -64,13 +64,14 @@ def fail(row: Prediction, failure: str) -> None:
     settlement.settle(claim, [Outcome(claim.rows[0], failure=failure)])
 
 
-def names_of(form: Any) -> list[str]:
-    """Of the features, without the fields for their units."""
-    return [feature.name for feature in form.signature.features]
+def filled_in(form: Any) -> dict[str, str]:
+    """What is in the features' fields that are not empty, without their units."""
+    names = [feature.name for feature in form.signature.features]
+    return {name: form[name].value() for name in names if form[name].value()}
 
 
 def typed(predictor: Predictor, **changes: str) -> dict[str, str]:
-    """The form as it comes, with some fields changed."""
+    """Every field filled in, with its typical value or another."""
     assert predictor.current_version
     defaults = {item["name"]: str(item["default"]) for item in predictor.current_version.signature}
     return {**defaults, **changes}

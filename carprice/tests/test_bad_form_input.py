@@ -24,7 +24,7 @@ def browser(user: User) -> Client:
 
 
 def typed(predictor: Predictor, **changes: str) -> dict[str, str]:
-    """The estimate form as it comes, with some fields changed."""
+    """Every field of the estimate form filled in, with its typical value or another."""
     assert predictor.current_version
     defaults = {item["name"]: str(item["default"]) for item in predictor.current_version.signature}
     return {**defaults, **changes}
@@ -37,7 +37,7 @@ def field_error(response: Any, field: str) -> str:
     return message[1].strip()
 
 
-def test_the_estimate_form_as_it_comes_is_accepted(
+def test_the_estimate_form_filled_in_is_accepted(
     browser: Client, user: User, predictor: Predictor
 ) -> None:
     response = browser.post("/estimate/random_forest", typed(predictor))
@@ -50,25 +50,25 @@ def test_the_estimate_form_as_it_comes_is_accepted(
 @pytest.mark.parametrize(
     ("field", "value"),
     [
-        ("brand", ""),
         ("brand", "tesla"),
         ("brand", "<script>"),
         ("brand", "bmw\x00"),
-        ("horsepower", ""),
         ("horsepower", "0"),
         ("horsepower", "2001"),
         ("horsepower", "110.5"),
         ("horsepower", "many"),
         ("horsepower", "9" * 5_000),
         ("horsepower", "-1"),
-        ("stroke", ""),
         ("stroke", "NaN"),
         ("stroke", "inf"),
         ("stroke", "-inf"),
         ("stroke", "1e999"),
         ("stroke", "0"),
         ("stroke", "11"),
-        ("stroke", "3,2"),
+        ("stroke", "3-2"),
+        ("stroke", "<3"),
+        ("stroke", "3.2 in"),
+        ("curbweight", "2,548"),
         ("stroke", "3.2\x00"),
         ("symboling", "4"),
     ],
@@ -85,7 +85,7 @@ def test_the_estimate_form_says_at_the_field_what_is_wrong(
     assert state(user) == before
 
 
-def test_an_empty_estimate_form_has_a_message_at_each_field(
+def test_an_empty_estimate_form_is_refused(
     browser: Client, user: User, predictor: Predictor
 ) -> None:
     before = state(user)
@@ -93,7 +93,7 @@ def test_an_empty_estimate_form_has_a_message_at_each_field(
     response = browser.post("/estimate/random_forest", {})
 
     assert response.status_code == 422
-    assert all(field_error(response, field) for field in typed(predictor))
+    assert "Fill in at least one value" in response.content.decode()
     assert state(user) == before
 
 

@@ -137,7 +137,8 @@ def visits(user: User, make_user: Callable[..., User], rows: dict[str, Predictio
     ]:
         visits.visit(customer, path)
     visits.visit(customer, "/predictions", **HTMX)
-    visits.visit(customer, "/estimate/random_forest", form={"horsepower": "x"})
+    for power in ("x", "121"):
+        visits.visit(customer, "/estimate/random_forest", form={"horsepower": power})
     for row in rows.values():
         for part in ["", "/status", "/what-if", "/delete"]:
             visits.visit(customer, f"/predictions/{row.pk}{part}")

@@ -214,16 +214,19 @@ def test_a_catalogue_entry_leads_to_its_form(
     assert f"{predictors[name].price} credits" in text(response)
 
 
-def test_the_form_comes_filled_in_with_the_defaults_of_the_signature(
+def test_the_form_comes_empty_and_says_what_is_typical(
     client: Client, user: User, predictor: Predictor
 ) -> None:
     client.force_login(user)
 
-    form = client.get("/estimate/random_forest").context["form"]
+    page = client.get("/estimate/random_forest")
 
+    form = page.context["form"]
     assert predictor.current_version
     for item in predictor.current_version.signature:
-        assert form[item["name"]].value() == item["default"]
+        assert not form[item["name"]].value()
+    assert 'placeholder="typical: 95 hp"' in page.content.decode()
+    assert "0 of 24 features are yours, 24 are typical values." in text(page)
 
 
 def test_the_form_offers_every_choice_of_the_signature(
@@ -237,7 +240,7 @@ def test_the_form_offers_every_choice_of_the_signature(
     for item in predictor.current_version.signature:
         if item["type"] == "category":
             offered = [value for value, _ in form.fields[item["name"]].choices]
-            assert offered == item["choices"]
+            assert offered == ["", *item["choices"]]
 
 
 def test_the_form_shows_the_unit_of_a_measurement(
@@ -248,4 +251,4 @@ def test_the_form_shows_the_unit_of_a_measurement(
     page = client.get("/estimate/random_forest")
 
     assert "Engine speed at peak power (rpm)" in text(page)
-    assert '<option value="kW">kW</option>' in page.content.decode()
+    assert '<option value="kW" data-factor="1.3410220' in page.content.decode()

@@ -1,7 +1,9 @@
 """What pages about one prediction share."""
 
 from collections.abc import Callable
+from contextlib import suppress
 from functools import wraps
+from typing import Any
 from uuid import UUID
 
 from django.contrib.auth.mixins import LoginRequiredMixin
@@ -17,10 +19,50 @@ from mlmodels.domains import DOMAINS
 from mlmodels.domains.base import Domain
 from predictions import queue, services
 from predictions.models import Prediction
+from predictions.pages.forms import FeaturesForm
 
 SAVED = "Saved as a draft. Nothing is held or charged for it."
 
 View = Callable[[HttpRequest, UUID], HttpResponse]
+
+
+class SaleView(LoginRequiredMixin, ServiceFormView):
+    """A form of features that is checked, saved as it is, or sold.
+
+    Its first button, which Enter presses, only checks. If fewer features are filled in than the
+    domain wants, it asks once more before it sells.
+    """
+
+    throttle_scope = "submit"
+
+    def save(self, form: FeaturesForm) -> HttpResponse:
+        raise NotImplementedError
+
+    def sell(self, form: FeaturesForm) -> HttpResponse:
+        raise NotImplementedError
+
+    def submit(self, form: FeaturesForm) -> HttpResponse:
+        if "save" in self.request.POST:
+            return self.save(form)
+        is_check = "check" in self.request.POST
+        if form.given or not is_check:
+            form.check()
+        if form.errors:
+            return self.form_invalid(form)
+        if is_check:
+            return self._show_again(form, is_checked=True)
+        if form.given < form.minimum_given and self._confirmed() < form.assumed:
+            return self._show_again(form, asks=True)
+        return self.sell(form)
+
+    def _confirmed(self) -> int:
+        """How many typical values the person has agreed to."""
+        with suppress(ValueError):
+            return int(self.request.POST.get("confirm", "0")[:9])
+        return 0
+
+    def _show_again(self, form: FeaturesForm, **context: Any) -> HttpResponse:
+        return self.render_to_response(self.get_context_data(form=form, **context))
 
 
 class OwnPredictionView(LoginRequiredMixin, ServiceFormView):

@@ -1,9 +1,8 @@
 """Forms drawn from a signature: fields, defaults, limits and help are the predictor's own."""
 
 import json
-import math
 import re
-from collections.abc import Container, Mapping
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from itertools import groupby
@@ -18,31 +17,30 @@ from carprice.pages.forms import StrictForm, add_errors
 from mlmodels.domains import DOMAINS
 from mlmodels.domains.base import Domain
 from mlmodels.models import Predictor
+from mlmodels.number_text import read_number
 from mlmodels.signature import Feature, Signature
 from predictions.models import Prediction
 
-MAIN_FEATURES = 9  # shown first; the others are folded away, with typical values filled in
+MAIN_FEATURES = 9  # shown first; the others are folded away
 LONGEST_TEXT = 100  # characters in one field
 LONGEST_NOT_SHOWN = 80  # characters listed of a value that no field can show
 UNKNOWN_CHOICE = "Choose one of the list."
+NOTHING_GIVEN = "Fill in at least one value: with none, this would be the typical case."
 
 _CHECKS = (MaxLengthValidator(LONGEST_TEXT), ProhibitNullCharactersValidator())
 
 
 class NumberField(forms.Field):
-    """Reads a number. Text that is not one stays text, so that a draft can keep it."""
+    """Reads a number as people write it. Other text stays text, so that a draft can keep it."""
 
-    widget = forms.NumberInput
+    widget = forms.TextInput
 
     def clean(self, value: Any) -> float | int | str:
         text = _text(value)
         try:
-            number = float(text) if text.isascii() and "_" not in text else math.nan
+            return read_number(text)
         except ValueError:
             return text
-        if not math.isfinite(number):
-            return text
-        return int(number) if number.is_integer() else number
 
 
 class CategoryField(forms.ChoiceField):
@@ -53,29 +51,28 @@ class CategoryField(forms.ChoiceField):
 
 
 def _text(value: Any) -> str:
-    """The text of a field. Raises ValidationError if it could not be stored."""
+    """The text of a field, empty if blank. Raises ValidationError if it could not be stored."""
     text = "" if value is None else str(value)
     for check in _CHECKS:
         check(text)
-    return text
+    return text if text.strip() else ""
 
 
 class FeaturesForm(StrictForm):
     """A field for each feature, and one for its unit if it has several.
 
-    It reads numbers and texts; the signature decides whether they are allowed. A field that still
-    has its typical value was not filled in, unless its feature is one of `entered_before`.
+    What is in a field is the person's; an empty one leaves its feature out, and says what is then
+    taken instead. The form reads numbers and texts; the signature decides whether they are allowed.
     """
 
-    def __init__(
-        self, signature: Signature, *args: Any, entered_before: Container[str] = (), **kwargs: Any
-    ) -> None:
+    def __init__(self, domain: Domain, signature: Signature, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.signature = signature
-        self.entered_before = entered_before
+        self.minimum_given = min(domain.minimum_given, self.total)
+        derived = {derivation.feature for derivation in domain.derivations}
         for feature in signature.features:
-            text = self.data.get(self.add_prefix(feature.name)) if self.is_bound else None
-            self.fields[feature.name] = _field(feature, text if self.is_bound else feature.default)
+            text = str(self.data.get(self.add_prefix(feature.name), "")) if self.is_bound else ""
+            self.fields[feature.name] = _field(feature, text, feature.name in derived)
             if feature.other_units:
                 self.fields[_unit_name(feature)] = _unit_field(feature)
 
@@ -84,24 +81,19 @@ class FeaturesForm(StrictForm):
         return _NOT_IN_NAMES.sub("_", field_name).strip("_")
 
     @classmethod
-    def prefilled(cls, signature: Signature, entered: "EnteredData") -> Self:
-        """The form as it was filled in, with typical values where it was not.
-
-        The field of a value that cannot be shown is empty.
-        """
+    def prefilled(cls, domain: Domain, signature: Signature, entered: "EnteredData") -> Self:
+        """The form as it was filled in. The field of a value that cannot be shown is empty."""
         texts: dict[str, str] = {}
         for feature in signature.features:
-            value, unit = entered.shown.get(feature.name, feature.default), feature.unit
-            if feature.name in entered.not_shown:
-                value = None
-            elif isinstance(value, dict):
+            value, unit = entered.shown.get(feature.name), feature.unit
+            if isinstance(value, dict):
                 value, unit = value["value"], value["unit"]
-            texts[feature.name] = _field_text(value)
+            texts[feature.name] = "" if value is None else str(value)
             if feature.other_units:
                 texts[_unit_name(feature)] = unit or ""
-        unbound = cls(signature)
+        unbound = cls(domain, signature)
         data = {unbound.add_prefix(name): text for name, text in texts.items()}
-        return cls(signature, data, entered_before=entered.shown)
+        return cls(domain, signature, data)
 
     @property
     def main_features(self) -> list["FeatureFields"]:
@@ -110,12 +102,6 @@ class FeaturesForm(StrictForm):
     @property
     def more_features(self) -> list["FeatureFields"]:
         return self._feature_fields[MAIN_FEATURES:]
-
-    @property
-    def may_stay_empty(self) -> bool:
-        """Whether most features may be left empty, so that no typical value stands for them."""
-        optional = [feature.optional for feature in self.signature.scored]
-        return 2 * sum(optional) > len(optional)
 
     @property
     def _feature_fields(self) -> list["FeatureFields"]:
@@ -128,52 +114,58 @@ class FeaturesForm(StrictForm):
 
     @property
     def more_is_open(self) -> bool:
-        """Whether a field that is folded away has an error, or a value that is not typical."""
-        typical = {
-            feature.name: _field_text(feature.default) for feature in self.signature.features
-        }
-        return any(
-            field.errors or _field_text(field.value()) != typical[field.name]
-            for field in (feature.value for feature in self.more_features)
-        )
+        """Whether a field that is folded away has an error or a value."""
+        return any(field.value.errors or _is_filled(field.value) for field in self.more_features)
+
+    @property
+    def total(self) -> int:
+        """How many features are passed to the predictor."""
+        return len(self.signature.scored)
+
+    @property
+    def given(self) -> int:
+        """How many of them are filled in."""
+        return sum(_is_filled(self[feature.name]) for feature in self.signature.scored)
+
+    @property
+    def assumed(self) -> int:
+        """How many of them are taken for typical."""
+        return self.total - self.given
 
     @property
     def submitted_data(self) -> dict[str, Any]:
-        """What the person filled in, now or before; if that is nothing, the typical case."""
-        values = self.values
-        changed = {
-            feature.name: values[feature.name]
-            for feature in self.signature.features
-            if feature.name in values
-            and (feature.name in self.entered_before or values[feature.name] != feature.default)
-        }
-        return changed or values
-
-    @property
-    def values(self) -> dict[str, Any]:
-        """The value of every field that could be read, typical or not."""
+        """The value of every field that is filled in and could be stored."""
         return {
             feature.name: self._value_of(feature)
             for feature in self.signature.features
-            if feature.name in self.cleaned_data
+            if self.cleaned_data.get(feature.name, "") != ""
         }
 
     def _value_of(self, feature: Feature) -> Any:
         value = self.cleaned_data[feature.name]
-        if value == "" and feature.optional:
-            return None
         unit = self.cleaned_data.get(_unit_name(feature)) or feature.unit
         return value if unit == feature.unit else {"value": value, "unit": unit}
 
     def add_error(self, field: str | None, error: Any) -> None:
-        # The signature's message lists all choices by their codes; the select shows them.
-        if isinstance(error, str) and isinstance(self.fields.get(field or ""), CategoryField):
-            error = UNKNOWN_CHOICE
+        if field and isinstance(error, str):
+            error = self._own_sentence(field) or error
         super().add_error(field, error)
 
+    def _own_sentence(self, field: str) -> str:
+        """What the form says better than the signature, which knows neither texts nor lists."""
+        if isinstance(self.fields[field], CategoryField):
+            return UNKNOWN_CHOICE
+        value = self.cleaned_data.get(field)
+        if isinstance(self.fields[field], NumberField) and isinstance(value, str):
+            return _why_unreadable(value)
+        return ""
+
     def check(self) -> None:
-        """Add the signature's errors to their fields."""
-        self.full_clean()
+        """Add what keeps it from being sold: the signature's errors, or that nothing is given."""
+        if not self.given:
+            self.add_error(None, NOTHING_GIVEN)
+            return
+        self.errors  # noqa: B018  # cleans it, if that has not been done yet
         try:
             self.signature.check(self.submitted_data)
         except InvalidInput as error:
@@ -186,6 +178,44 @@ class FeatureFields:
 
     value: forms.BoundField
     unit: forms.BoundField | None
+
+
+def _is_filled(field: forms.BoundField) -> bool:
+    return bool(str(field.value() or "").strip())
+
+
+def _why_unreadable(text: str) -> str:
+    try:
+        read_number(text)
+    except ValueError as refusal:
+        return str(refusal)
+    return ""
+
+
+class UnitSelect(forms.Select):
+    """A list of units that carries how to convert from each, for `static/features.js`."""
+
+    def __init__(self, feature: Feature) -> None:
+        attributes = {"autocomplete": "off"}
+        if feature.type == "integer":
+            attributes["data-whole"] = ""
+        if feature.training_range:
+            low, high = feature.training_range
+            attributes |= {"data-low": repr(low), "data-high": repr(high)}
+        super().__init__(attributes)
+        self._others = {other.unit: other for other in feature.other_units}
+
+    def create_option(self, name: str, value: Any, *args: Any, **kwargs: Any) -> dict[str, Any]:
+        option = super().create_option(name, value, *args, **kwargs)
+        if other := self._others.get(str(value)):
+            offset = 0.0 if other.reciprocal else other.to_own(0)
+            option["attrs"] |= {
+                "data-factor": repr(other.to_own(1) - offset),
+                "data-offset": repr(offset),
+            }
+            if other.reciprocal:
+                option["attrs"]["data-reciprocal"] = ""
+        return option
 
 
 _NOT_IN_NAMES = re.compile(r"[^A-Za-z0-9-]+")
@@ -202,36 +232,50 @@ def _unit_field(feature: Feature) -> forms.Field:
         label=f"Unit of {feature.label}",
         initial=feature.unit,
         required=False,
+        widget=UnitSelect(feature),
         error_messages={"invalid_choice": UNKNOWN_CHOICE},
     )
 
 
-def _field_text(value: Any) -> str:
-    """A value as a field shows it: nothing for a feature that was not measured."""
-    return "" if value is None else str(value)
-
-
-def _field(feature: Feature, value: Any) -> forms.Field:
+def _field(feature: Feature, text: str, is_derived: bool) -> forms.Field:
     names_unit = feature.unit and not feature.other_units  # several have a field of their own
     label = f"{feature.label} ({feature.unit})" if names_unit else feature.label
+    counted = {"data-counted": ""} if feature.scored else {}
     if feature.type == "category":
         choices = [(choice, feature.display(choice)) for choice in feature.choices or ()]
-        # Where no option is selected, browsers show the first one as if it were chosen.
-        if value not in dict(choices):
-            choices.insert(0, ("", "Choose one"))
+        if text.strip() and text not in dict(choices):
+            choices.append((text, text))  # it is kept beside its error
+        choices.insert(0, ("", _if_empty(feature, is_derived)))
+        widget = forms.Select(counted)
         return CategoryField(
-            choices=choices, label=label, initial=feature.default, help_text=feature.help
+            choices=choices, required=False, label=label, help_text=feature.help, widget=widget
         )
-    # Limits are in the feature's own unit, so they would be wrong for a value in another.
-    limits = {} if feature.other_units else {"min": feature.minimum, "max": feature.maximum}
-    step = "1" if feature.type == "integer" and not feature.other_units else "any"
+    # The decimal keyboards of some phones have no minus sign.
+    is_positive = feature.minimum is not None and feature.minimum >= 0
+    attributes = {
+        **counted,
+        "inputmode": "decimal" if is_positive else "text",
+        "autocomplete": "off",
+        "placeholder": _if_empty(feature, is_derived),
+    }
     return NumberField(
-        required=not feature.optional,
+        required=False,
         label=label,
-        initial=feature.default,
         help_text=_help(feature),
-        widget=forms.NumberInput({**limits, "step": step}),
+        widget=forms.TextInput(attributes),
     )
+
+
+def _if_empty(feature: Feature, is_derived: bool) -> str:
+    """What a field that is left empty says."""
+    if not feature.scored:
+        return ""
+    if is_derived:
+        return "worked out, or typical"
+    if feature.default is None:
+        return "typical if empty"
+    unit = f" {feature.unit}" if feature.other_units else ""
+    return f"typical: {feature.display(feature.default)}{unit}"
 
 
 def _help(feature: Feature) -> str:
@@ -240,8 +284,6 @@ def _help(feature: Feature) -> str:
         low, high = feature.training_range
         unit = f" {feature.unit}" if feature.other_units else ""
         sentences.append(f"Known cases: {low:g} to {high:g}{unit}.")
-    if feature.optional:
-        sentences.append("May stay empty.")
     return " ".join(sentences)
 
 
@@ -292,8 +334,10 @@ class EnteredData:
 
 def _can_show(feature: Feature, value: Any) -> bool:
     """Whether the feature's field can show a value, allowed or not."""
-    if value == "" or (value is None and feature.optional):
+    if value is None:
         return True
+    if isinstance(value, str):  # whatever was typed
+        return len(value) <= LONGEST_TEXT
     if isinstance(value, dict) and feature.other_units:
         return (
             set(value) == {"value", "unit"}
@@ -301,7 +345,7 @@ def _can_show(feature: Feature, value: Any) -> bool:
             and _can_show(feature, value["value"])
         )
     if feature.type == "category":
-        return isinstance(value, str) and value in (feature.choices or ())
+        return False
     return isinstance(value, int | float) and not isinstance(value, bool)
 
 

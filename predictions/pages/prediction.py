@@ -21,7 +21,7 @@ from mlmodels.catalogue.queries import signature_of
 from mlmodels.signature import Signature
 from predictions import services
 from predictions.models import Prediction
-from predictions.pages.common import SAVED, OwnPredictionView, buy_once, owner_required
+from predictions.pages.common import SAVED, OwnPredictionView, SaleView, buy_once, owner_required
 from predictions.pages.forms import EnteredData, FeaturesForm
 from predictions.pages.presentation import details_of
 
@@ -29,7 +29,7 @@ Status = Prediction.Status
 
 
 @method_decorator(missing_is_404, name="dispatch")
-class PredictionPage(OwnPredictionView):
+class PredictionPage(OwnPredictionView, SaleView):
     """One prediction: its state and its result, or while it is a draft, its form."""
 
     template_name = "predictions/draft.html"
@@ -65,10 +65,8 @@ class PredictionPage(OwnPredictionView):
 
     def get_form(self, form_class: Any = None) -> FeaturesForm:
         if self.request.method == "POST":
-            return FeaturesForm(
-                self.signature, entered_before=self.entered.shown, **self.get_form_kwargs()
-            )
-        form = FeaturesForm.prefilled(self.signature, self.entered)
+            return FeaturesForm(self.domain, self.signature, **self.get_form_kwargs())
+        form = FeaturesForm.prefilled(self.domain, self.signature, self.entered)
         form.check()
         return form
 
@@ -81,21 +79,22 @@ class PredictionPage(OwnPredictionView):
             **kwargs,
         )
 
-    def submit(self, form: FeaturesForm) -> HttpResponse:
-        try:
-            if "save" in self.request.POST:
-                self._save(form.submitted_data)
-            else:
-                buy_once(self.request, lambda: self._run(form.submitted_data))
-        except WrongState:  # it was run in another tab, or by the first of two clicks
-            return self._no_longer_a_draft()
-        return redirect("prediction", self.row.pk)
+    def save(self, form: FeaturesForm) -> HttpResponse:
+        changes = {"data": form.submitted_data}
+        with suppress(WrongState):  # it was run in another tab
+            services.edit_draft(
+                user=signed_in(self.request), prediction_id=self.row.pk, changes=changes
+            )
+            messages.success(self.request, SAVED)
+            return redirect("prediction", self.row.pk)
+        return self._no_longer_a_draft()
 
-    def _save(self, data: dict[str, Any]) -> None:
-        services.edit_draft(
-            user=signed_in(self.request), prediction_id=self.row.pk, changes={"data": data}
-        )
-        messages.success(self.request, SAVED)
+    def sell(self, form: FeaturesForm) -> HttpResponse:
+        data = form.submitted_data
+        with suppress(WrongState):  # it was run in another tab, or by the first of two clicks
+            buy_once(self.request, lambda: self._run(data))
+            return redirect("prediction", self.row.pk)
+        return self._no_longer_a_draft()
 
     def _run(self, data: dict[str, Any]) -> str:
         user = signed_in(self.request)

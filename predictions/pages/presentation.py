@@ -17,6 +17,7 @@ from predictions.models import Prediction, WhatIf
 from predictions.pages.forms import EnteredData
 from predictions.results import Factor
 
+TYPICAL, WORKED_OUT = "typical", "worked out"
 FACTORS_SHOWN = 6  # the others are folded away
 BAR = 50  # the width of the longest bar to either side, in units of its drawing
 
@@ -27,11 +28,14 @@ Features = Mapping[str, Feature]
 
 @dataclass(frozen=True)
 class Input:
-    """A feature as it was used, and as it was entered if that was in another unit."""
+    """A feature as it was used, and as it was entered if that was in another unit.
+
+    `origin` says where a value comes from that the person did not give; empty for one they gave.
+    """
 
     feature: Feature
     text: str
-    is_typical: bool
+    origin: str
     entered: Mapping[str, Any] | None
 
 
@@ -47,6 +51,7 @@ class FactorBar:
 
     label: str
     text: str
+    origin: str  # as of an Input
     unit: str | None
     direction: str
     contribution: float
@@ -82,12 +87,17 @@ class Reasons:
 
 @dataclass(frozen=True)
 class PredictionDetails:
-    """A prediction that is no draft. `not_measured` are labels of features without a value."""
+    """A prediction that is no draft.
+
+    `inputs` are what the person gave, `assumed` the values that were taken for the rest, and
+    `not_measured` the labels of features that have no value; the predictor takes typical ones.
+    """
 
     domain: Domain
     scale: Scale
     typical_error: float | None  # only once there is a value
     inputs: list[Input]
+    assumed: list[Input]
     not_measured: list[str]
     interval: Interval | None
     age_gap: float | None
@@ -127,11 +137,13 @@ def details_of(row: Prediction) -> PredictionDetails:
     signature, domain = signature_of(row.version_id), DOMAINS[row.predictor.domain]
     # A draft that was canceled was never checked, so its data may be anything.
     data = row.data if row.queued_at else EnteredData.of_prediction(row, signature).shown
+    inputs = _inputs(row, signature, data)
     return PredictionDetails(
         domain=domain,
         scale=scale_of(row),
         typical_error=None if row.value is None else summary_of(row.version_id).typical_error,
-        inputs=_inputs(row, signature, data),
+        inputs=[item for item in inputs if not item.origin],
+        assumed=[item for item in inputs if item.origin],
         not_measured=[
             feature.label
             for feature in signature.scored
@@ -164,12 +176,22 @@ def _inputs(row: Prediction, signature: Signature, data: Mapping[str, Any]) -> l
         Input(
             feature,
             feature.display(data[feature.name]),
-            feature.name in row.defaulted,
+            _origin(row, feature, data[feature.name]),
             (row.entered or {}).get(feature.name),
         )
         for feature in signature.features
         if data.get(feature.name) is not None
     ]
+
+
+def _origin(row: Prediction, feature: Feature, value: Any) -> str:
+    """Where a value comes from: an empty text if the person gave it."""
+    if feature.name not in row.defaulted:
+        return TYPICAL if value is None else ""
+    derivations = DOMAINS[row.predictor.domain].derivations
+    sources = [set(each.sources) for each in derivations if each.feature == feature.name]
+    is_derived = any(of - set(row.defaulted) for of in sources)
+    return WORKED_OUT if is_derived else TYPICAL
 
 
 def _warnings(row: Prediction, signature: Signature) -> list[WarningLine]:
@@ -188,7 +210,7 @@ def _reasons(row: Prediction, signature: Signature) -> Reasons | None:
         return None
     features = {feature.name: feature for feature in signature.features}
     longest = abs(factors[0].contribution) or 1.0
-    bars = [_bar(factor, features[factor.feature], longest) for factor in factors]
+    bars = [_bar(row, factor, features[factor.feature], longest) for factor in factors]
     return Reasons(
         baseline=row.explanation["baseline"],
         factors=bars[:FACTORS_SHOWN],
@@ -197,11 +219,12 @@ def _reasons(row: Prediction, signature: Signature) -> Reasons | None:
     )
 
 
-def _bar(factor: Factor, feature: Feature, longest: float) -> FactorBar:
+def _bar(row: Prediction, factor: Factor, feature: Feature, longest: float) -> FactorBar:
     width = BAR * factor.contribution / longest
     return FactorBar(
         label=feature.label,
         text=feature.display(factor.value),
+        origin=_origin(row, feature, factor.value),
         unit=None if factor.value is None else feature.unit,
         direction=factor.direction,
         contribution=factor.contribution,

@@ -1,6 +1,5 @@
 """Change a finished prediction's features, and see the new result beside the old one."""
 
-from collections.abc import Mapping
 from typing import Any
 
 from django.http import HttpRequest, HttpResponse
@@ -29,10 +28,8 @@ class WhatIfPage(OwnPredictionView):
     template_name = "predictions/what_if.html"
 
     @cached_property
-    def shown(self) -> Mapping[str, Any]:
-        """The value of every feature that the form can show, in the unit it was entered in."""
-        data = {**self.row.data, **(self.row.entered or {})}
-        return EnteredData.of(self.domain, self.signature, data).shown
+    def entered(self) -> EnteredData:
+        return EnteredData.of_prediction(self.row, self.signature)
 
     @cached_property
     def signature(self) -> Signature:
@@ -45,8 +42,8 @@ class WhatIfPage(OwnPredictionView):
 
     def get_form(self, form_class: Any = None) -> FeaturesForm:
         if self.request.method == "POST":
-            return FeaturesForm(self.signature, entered_before=self.shown, **self.get_form_kwargs())
-        return FeaturesForm.prefilled(self.signature, EnteredData(self.shown, {}))
+            return FeaturesForm(self.domain, self.signature, **self.get_form_kwargs())
+        return FeaturesForm.prefilled(self.domain, self.signature, self.entered)
 
     def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
         features = {feature.name: feature for feature in self.signature.features}
@@ -62,9 +59,10 @@ class WhatIfPage(OwnPredictionView):
         )
 
     def submit(self, form: FeaturesForm) -> HttpResponse:
-        changes = {
-            name: value for name, value in form.values.items() if value != self.shown.get(name)
-        }
+        before, now = self.entered.shown, form.submitted_data
+        # What is emptied is changed too: to what it would be if it were not known.
+        names = [feature.name for feature in self.signature.features]
+        changes = {name: now.get(name) for name in names if now.get(name) != before.get(name)}
         if not changes:
             form.add_error(None, "Change at least one value.")
             return self.form_invalid(form)

@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 import pytest
 from playwright.sync_api import Browser, Locator, Page, Route, expect, sync_playwright
 
+from mlmodels.number_text import read_number
 from testing.processes import PASSWORD, Process, Service, Trained
 
 pytestmark = [pytest.mark.processes, pytest.mark.browser]
@@ -115,9 +116,8 @@ def test_a_person_buys_an_estimate(page: Page, worker: Process, live: bool) -> N
     price = int(re.findall(r"(\d+) credits", offer.inner_text())[0])
     offer.get_by_role("link", name="Estimate").click()
 
-    for field in page.locator("form.card input:not([type=hidden]), form.card select").all():
-        expect(field).not_to_have_value("")
-    page.get_by_label("Power", exact=True).fill("121")
+    expect(page.locator("#given")).to_contain_text("0 of 24 features are yours")
+    describe(page, power=121)
     with worker.frozen():
         page.get_by_role("button", name=f"Estimate for {price} credits").click()
         expect(page).to_have_url(re.compile(r"/predictions/[0-9a-f-]{36}$"))
@@ -155,10 +155,17 @@ def join(page: Page, credit: int) -> None:
     expect(available(page)).to_have_text(f"{credit} credits available")
 
 
-def estimate(page: Page, power: int = 121) -> None:
+def describe(page: Page, power: int) -> None:
+    """Fill in as much as it takes to be sold an estimate without being asked again."""
+    page.get_by_label("Make").select_option("bmw")
+    for label, value in {"Power": power, "Engine size": 130, "Weight": 2500}.items():
+        page.get_by_label(label, exact=True).fill(str(value))
+
+
+def estimate(page: Page) -> None:
     """Ask the random forest, and land on the prediction's page."""
     page.goto("/estimate/random_forest")
-    page.get_by_label("Power", exact=True).fill(str(power))
+    describe(page, power=121)
     page.get_by_role("button", name="Estimate for").click()
     expect(page.locator("#status")).to_be_visible()
 
@@ -169,18 +176,17 @@ def test_a_person_saves_a_draft_mends_it_and_runs_it(
 ) -> None:
     join(page, 200)
     page.goto("/estimate/random_forest")
-    page.get_by_label("Power", exact=True).fill("")
+    page.get_by_label("Power", exact=True).fill("12o")
     page.get_by_role("button", name="Save as draft").click()
     expect(page.get_by_text("Nothing is held or charged for it.")).to_be_visible()
 
     page.get_by_role("link", name="Predictions", exact=True).click()
     page.get_by_role("row").filter(has_text="Draft").get_by_role("link").click()
     power = page.get_by_label("Power", exact=True)
-    expect(power).to_have_value("")
-    expect(power).to_have_accessible_description(re.compile("Enter a number from 1 to 2000"))
+    expect(power).to_have_value("12o")
+    expect(power).to_have_accessible_description(re.compile("Write the number alone, without “o”"))
 
-    power.fill("150")
-    page.get_by_label("Make").select_option("bmw")
+    describe(page, power=150)
     page.get_by_role("button", name="Save", exact=True).click()
     expect(power).to_have_value("150")
     expect(page.get_by_label("Make")).to_have_value("bmw")
@@ -273,6 +279,8 @@ def test_a_form_sent_again_while_the_answer_is_under_way_buys_nothing(
     page.set_default_timeout(15_000)
     join(page, 200)
     page.goto(path)
+    if path != "/wallet":
+        describe(page, power=121)
     answered: list[int] = []
 
     def keep_the_first_answer_back(route: Route) -> None:
@@ -296,6 +304,137 @@ def test_a_form_sent_again_while_the_answer_is_under_way_buys_nothing(
     added = page.get_by_role("row").filter(has_text="Top-up").count()
     assert (bought, added) == ((0, 2) if path == "/wallet" else (1, 1))
     context.close()
+
+
+# --- The form ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("live", [True, False], ids=["live", "without-script"])
+def test_enter_in_a_field_buys_nothing(page: Page, live: bool) -> None:
+    join(page, 200)
+    page.goto("/estimate/random_forest")
+    describe(page, power=121)
+
+    page.get_by_label("Weight", exact=True).press("Enter")
+
+    expect(page.locator("#given")).to_contain_text("4 of 24 features are yours, 20 are typical")
+    expect(page.get_by_text("Nothing has been bought.")).to_be_visible()
+    expect(page.get_by_label("Power", exact=True)).to_have_value("121")
+    expect(available(page)).to_have_text("200 credits available")
+
+
+@pytest.mark.parametrize("live", [True, False], ids=["live", "without-script"])
+def test_another_predictor_keeps_what_is_filled_in(page: Page, live: bool) -> None:
+    join(page, 200)
+    page.goto("/estimate/random_forest")
+    describe(page, power=150)
+    page.get_by_label("Unit of Weight").select_option("kg")
+    weight = page.get_by_label("Weight", exact=True).input_value()
+
+    page.get_by_role("button", name="Linear regression").click()
+
+    expect(page).to_have_url(re.compile("/estimate/linear_regression$"))
+    expect(page.get_by_label("Power", exact=True)).to_have_value("150")
+    expect(page.get_by_label("Make")).to_have_value("bmw")
+    expect(page.get_by_label("Weight", exact=True)).to_have_value(weight)
+    expect(page.get_by_label("Unit of Weight")).to_have_value("kg")
+
+
+@pytest.mark.parametrize("live", [True, False], ids=["live", "without-script"])
+def test_who_fills_in_little_is_asked_and_buys_once(
+    page: Page, worker: Process, live: bool
+) -> None:
+    join(page, 200)
+    page.goto("/estimate/random_forest")
+    page.get_by_label("Power", exact=True).fill("121")
+
+    page.get_by_role("button", name="Estimate for").dblclick()
+    expect(page.get_by_text("Only 1 of 24 features is yours")).to_be_visible()
+    expect(available(page)).to_have_text("200 credits available")
+    button = page.get_by_role("button", name="Estimate with 23 typical values for")
+    button.dblclick()
+
+    expect(page).to_have_url(re.compile(r"/predictions/[0-9a-f-]{36}$"))
+    page.wait_for_load_state()
+    see_result(page, live=live)
+    expect(page.get_by_text("typical", exact=True).first).to_be_visible()
+    page.get_by_role("link", name="Wallet").click()
+    expect(page.get_by_role("row").filter(has_text="Prediction")).to_have_count(1)
+
+
+def test_a_number_stays_what_it_is_when_its_unit_is_changed(page: Page) -> None:
+    join(page, 200)
+    page.goto("/estimate/random_forest")
+    power, unit = page.get_by_label("Power", exact=True), page.get_by_label("Unit of Power")
+    size, size_unit = (
+        page.get_by_label("Engine size", exact=True),
+        page.get_by_label("Unit of Engine size"),
+    )
+    mileage = page.get_by_label("City mileage", exact=True)
+    page.get_by_text("15 more features").click()
+
+    power.fill("121")
+    unit.select_option("kW")
+    expect(power).to_have_value("90.2297")
+    unit.select_option("hp")
+    expect(power).to_have_value("121")
+    unit.select_option("kW")
+    power.fill("1 00,5")
+    unit.select_option("hp")
+    expect(power).to_have_value("1 00,5")  # nobody can read it, and the server says so
+    power.fill("５５")
+    unit.select_option("kW")
+    unit.select_option("hp")
+    expect(power).to_have_value("５５")
+    mileage.fill("20")
+    page.get_by_label("Unit of City mileage").select_option("l/100 km")
+    expect(mileage).to_have_value("11.7607")
+
+    # No engine has 2000 cubic inches: the number was typed before its unit was chosen.
+    size.fill("2000")
+    size_unit.select_option("cc")
+    expect(size).to_have_value("2000")
+    size.fill("2500")
+    size_unit.select_option("cu in")
+    expect(size).to_have_value("153")
+
+
+def test_the_line_at_the_button_counts_what_is_filled_in(page: Page) -> None:
+    join(page, 200)
+    page.goto("/estimate/random_forest")
+    given = page.locator("#given")
+
+    page.get_by_label("Power", exact=True).fill("121")
+    expect(given).to_have_text("1 of 24 features is yours, 23 are typical values.")
+    page.get_by_label("Make").select_option("bmw")
+    expect(given).to_have_text("2 of 24 features are yours, 22 are typical values.")
+    page.get_by_label("Power", exact=True).fill(" ")
+    expect(given).to_have_text("1 of 24 features is yours, 23 are typical values.")
+
+
+NUMBERS = """5.4|5,4| 5.4 |1 234|1\u00a0234,5|1,234.5|1.234,5|1'234|1’234|1.234.567|1,234,567.8
+1.234|0,234|1234,567|１２３|−2|–2|1e3|5.|.5|,5|007|1,234|-1,234|<5|N/A|5.4 %|5-4|12 34|1,23,456
+1.2.3|inf|NaN|1e999|1_0|10³|①|٥|many||-|1'234,5|1,234 567|\u200b12|0x1F|e5|+3
+1,234e3|1.5E-3|--5|5 000"""
+
+
+def test_the_script_reads_numbers_as_the_server_does(page: Page) -> None:
+    join(page, 200)
+    page.goto("/estimate/random_forest")
+    texts = re.split(r"[|\n]", NUMBERS)
+
+    read = page.evaluate("texts => texts.map(readNumber)", texts)
+
+    assert dict(zip(texts, read, strict=True)) == {
+        text: as_the_server_reads(text) for text in texts
+    }
+
+
+def as_the_server_reads(text: str) -> float | None:
+    try:
+        return read_number(text)
+    except ValueError:
+        return None
 
 
 def available(page: Page) -> Locator:
