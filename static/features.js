@@ -34,16 +34,15 @@ function readNumber(text) {
 }
 
 function toOwn(value, from) {
-  return from.reciprocal === undefined
-    ? value * Number(from.factor ?? 1) + Number(from.offset ?? 0)
-    : Number(from.factor) / value;
+  const factor = Number(from.factor ?? 1);
+  const share = from.reciprocal === undefined ? factor * value : factor / value;
+  return share + Number(from.offset ?? 0);
 }
 
 function convert(value, from, to) {
-  const own = toOwn(value, from);
-  return to.reciprocal === undefined
-    ? (own - Number(to.offset ?? 0)) / Number(to.factor ?? 1)
-    : Number(to.factor) / own;
+  const share = toOwn(value, from) - Number(to.offset ?? 0);
+  const factor = Number(to.factor ?? 1);
+  return to.reciprocal === undefined ? share / factor : factor / share;
 }
 
 // Whether a number was typed before its unit was chosen: 2000 is no engine size in cubic inches, but

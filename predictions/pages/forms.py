@@ -208,10 +208,9 @@ class UnitSelect(forms.Select):
     def create_option(self, name: str, value: Any, *args: Any, **kwargs: Any) -> dict[str, Any]:
         option = super().create_option(name, value, *args, **kwargs)
         if other := self._others.get(str(value)):
-            offset = 0.0 if other.reciprocal else other.to_own(0)
             option["attrs"] |= {
-                "data-factor": repr(other.to_own(1) - offset),
-                "data-offset": repr(offset),
+                "data-factor": repr(other.factor),
+                "data-offset": repr(other.to_own(1) - other.factor),
             }
             if other.reciprocal:
                 option["attrs"]["data-reciprocal"] = ""

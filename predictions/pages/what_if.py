@@ -65,6 +65,9 @@ class WhatIfPage(OwnPredictionView):
         changes = {name: now.get(name) for name in names if now.get(name) != before.get(name)}
         if not changes:
             form.add_error(None, "Change at least one value.")
+        else:
+            form.check()
+        if form.errors:
             return self.form_invalid(form)
         what_ifs.ask(user=signed_in(self.request), prediction_id=self.row.pk, changes=changes)
         return redirect("what-if", self.row.pk)

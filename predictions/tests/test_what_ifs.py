@@ -484,6 +484,33 @@ def test_the_page_asks_for_a_change(ask_what_if: AskWhatIf, browser: Client, fin
     assert not WhatIf.objects.exists()
 
 
+@pytest.mark.parametrize(
+    ("fields", "sentence"),
+    [
+        ({"horsepower": "5-4"}, "These are several numbers: write one."),
+        ({"horsepower": "1,234"}, "write 1234 or 1.234."),
+        ({"horsepower": "2001"}, "Enter a number from 1 to 2000 hp."),
+        ({"brand": "", "horsepower": ""}, "Fill in at least one value"),
+    ],
+    ids=str,
+)
+def test_what_the_page_cannot_read_is_not_asked(
+    ask_what_if: AskWhatIf,
+    browser: Client,
+    finished: str,
+    fields: dict[str, str],
+    sentence: str,
+) -> None:
+    sent = browser.post(
+        f"/predictions/{finished}/what-if", {**filled_in(browser, finished), **fields}
+    )
+
+    assert sent.status_code == 422
+    assert sentence in sent.content.decode()
+    assert sent.context["form"]["horsepower"].value() == fields["horsepower"]
+    assert not WhatIf.objects.exists()
+
+
 def test_only_a_finished_prediction_leads_to_the_page(
     browser: Client, api: APIClient, predictor: Predictor, finished: str
 ) -> None:
