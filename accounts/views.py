@@ -10,6 +10,7 @@ from django.views.decorators.http import require_POST
 
 from accounts import services
 from accounts.forms import SignInForm, SignUpForm
+from accounts.models import User
 from carprice.http import throttling
 from carprice.pages.views import ServiceFormView, safe_next
 
@@ -34,9 +35,25 @@ class SignUpPage(AccountFormView):
     throttle_scope = "sign_up"
 
     def submit(self, form: SignUpForm) -> HttpResponse:
-        user = services.sign_up(**form.cleaned_data)
-        login(self.request, user, backend=BACKEND)
+        login(self.request, self._account_of(form), backend=BACKEND)
         return redirect(safe_next(self.request, reverse("wallet")))
+
+    def _account_of(self, form: SignUpForm) -> User:
+        """A new account, or the one of whoever presses the button twice.
+
+        To take a password for an address that has an account is to sign in, and is counted so.
+        Whoever has not the right one learns what they always did: that there is an account.
+        """
+        try:
+            return services.sign_up(**form.cleaned_data)
+        except services.EmailTaken as taken:
+            email, password = form.cleaned_data["email"], form.cleaned_data["password"]
+            address = throttling.address(self.request)
+            try:
+                throttling.count_request(self.request, "sign_in")
+                return services.check_credentials(email=email, password=password, address=address)
+            except (services.InvalidCredentials, throttling.TooManyRequests):
+                raise taken from None
 
 
 class SignInPage(AccountFormView):

@@ -231,7 +231,10 @@ def test_the_sign_up_page_shows_a_message_at_each_missing_field(client: Client) 
 
 
 def test_the_sign_up_page_refuses_a_taken_address(client: Client, user: User) -> None:
-    response = client.post("/account/sign-up", {**ACCOUNT, "email": "ADA@example.com"})
+    response = client.post(
+        "/account/sign-up",
+        {**ACCOUNT, "email": "ADA@example.com", "password": "another battery horse"},
+    )
 
     assert response.status_code == 422
     assert "An account with this e-mail address exists." in response.content.decode()
