@@ -1,18 +1,35 @@
-"""The pages' adapter: a key in a hidden field, a new one for each form that is shown."""
+"""The pages' adapter: a key in a hidden field, a new one for each form that is shown.
 
-import hashlib
+A template writes the field with `{% include "forms/key.html" %}`.
+"""
+
 import json
 from collections.abc import Callable
-from uuid import UUID
+from typing import Any
+from urllib.parse import urlsplit
+from uuid import UUID, uuid4
 
+from django.contrib import messages
 from django.core.exceptions import BadRequest
 from django.db import transaction
 from django.http import HttpRequest
+from django.http.response import HttpResponseBase
+from django.shortcuts import redirect
+from django.utils.crypto import salted_hmac
 
 from carprice.idempotency import keys
+from carprice.idempotency.models import LONGEST_LOCATION
 
 FORM_KEY = "form_key"
 _NOT_IN_FINGERPRINT = {FORM_KEY, "csrfmiddlewaretoken"}
+
+
+SENT_TWICE = "This form was sent twice; it was done once."
+
+
+def form_key(request: HttpRequest) -> dict[str, Any]:
+    """A context processor: the key of the forms on this page."""
+    return {FORM_KEY: uuid4()}
 
 
 def submit_once(
@@ -20,10 +37,10 @@ def submit_once(
 ) -> tuple[str, bool]:
     """Do what a signed-in person's form asks for, unless the same form was sent before.
 
-    `work` returns the address to redirect to. Returned are that address, now or as it was the first
-    time, and whether this was the first time. Two forms are the same if their keys and their values
-    are: somebody who goes back and changes a value asks for something else. A form without a key
-    is always new. `admit` is as in `headers.respond_once`.
+    `work` returns the address to redirect to, or "" if it did nothing. Returned are that address,
+    now or as it was the first time, and whether this was the first time. Two forms are the same if
+    their keys and their values are: somebody who goes back and changes a value asks for something
+    else. A form without a key is always new. `admit` is as in `headers.respond_once`.
     """
     form_key = request.POST.get(FORM_KEY)
     if not form_key:
@@ -38,8 +55,36 @@ def submit_once(
             return keys.find(user_id, key).location, False
         admit()
         address = work()
-        keys.store_answer(user_id, key, status=302, location=address)
+        if address:
+            keys.store_answer(user_id, key, status=302, location=_short(address))
+        else:
+            keys.release(user_id, key)
     return address, True
+
+
+def respond_once(request: HttpRequest, respond: Callable[[], HttpResponseBase]) -> HttpResponseBase:
+    """The answer of a view that redirects when it has done its work, and else shows the form again.
+
+    A form that was sent before is answered with the same redirect, and with a message.
+    """
+    if request.method != "POST" or FORM_KEY not in request.POST:
+        return respond()
+    responses: list[HttpResponseBase] = []
+
+    def work() -> str:
+        responses.append(respond())
+        return responses[0].get("Location", "")
+
+    address, is_first = submit_once(request, work)
+    if is_first:
+        return responses[0]
+    messages.info(request, SENT_TWICE)
+    return redirect(address)
+
+
+def _short(address: str) -> str:
+    """An address that can be stored, without its query if need be."""
+    return address if len(address) <= LONGEST_LOCATION else urlsplit(address).path
 
 
 def _parse(form_key: str) -> UUID:
@@ -50,7 +95,11 @@ def _parse(form_key: str) -> UUID:
 
 
 def _fingerprint(request: HttpRequest) -> str:
-    """Equal for forms of one page with equal values."""
+    """Equal for forms of one page with equal values.
+
+    Among the values may be a password, so nobody without the secret key can compute it.
+    """
     fields = sorted(set(request.POST) - _NOT_IN_FINGERPRINT)
     values = [(name, request.POST.getlist(name)) for name in fields]
-    return hashlib.sha256(json.dumps([request.path, values]).encode()).hexdigest()
+    text = json.dumps([request.path, values])
+    return salted_hmac("carprice.idempotency.forms", text, algorithm="sha256").hexdigest()

@@ -60,6 +60,11 @@ def store_answer(
     )
 
 
+def release(user_id: UUID, key: str) -> None:
+    """Give back a key that this transaction has taken and did nothing with."""
+    IdempotencyKey.objects.filter(user_id=user_id, key=key).delete()
+
+
 def redact(subject_id: UUID, replacements: Mapping[str, Any]) -> None:
     """Replace members of the stored bodies that repeat an object's data."""
     for row in IdempotencyKey.objects.filter(subject_id=subject_id):

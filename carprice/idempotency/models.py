@@ -2,6 +2,8 @@ from django.conf import settings
 from django.db import models
 from django.db.models.functions import Now
 
+LONGEST_LOCATION = 200
+
 
 class IdempotencyKey(models.Model):
     """A key that a request has named, with the answer to that request.
@@ -16,7 +18,7 @@ class IdempotencyKey(models.Model):
     fingerprint = models.CharField(max_length=64, help_text="SHA-256 of method, path and body.")
     status = models.PositiveSmallIntegerField(default=0)
     body = models.TextField(blank=True)
-    location = models.CharField(max_length=200, blank=True)
+    location = models.CharField(max_length=LONGEST_LOCATION, blank=True)
     subject_id = models.UUIDField(null=True, help_text="The object whose data the body repeats.")
     created_at = models.DateTimeField(db_default=Now())
 
