@@ -1,5 +1,6 @@
 from typing import Any
 
+from django.conf import settings
 from django.contrib.auth import login, logout
 from django.contrib.auth.views import redirect_to_login
 from django.core.exceptions import PermissionDenied
@@ -12,6 +13,8 @@ from accounts import services
 from accounts.forms import SignInForm, SignUpForm
 from accounts.models import User
 from carprice.http import throttling
+from carprice.pages import kept_forms
+from carprice.pages.kept_forms import KeptForm
 from carprice.pages.views import ServiceFormView, safe_next
 
 BACKEND = "django.contrib.auth.backends.ModelBackend"
@@ -22,11 +25,22 @@ class AccountFormView(ServiceFormView):
 
     def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
         if request.user.is_authenticated:
-            return redirect(safe_next(request, reverse("home")))
+            return self.go_on(reverse("home"))
         return super().dispatch(request, *args, **kwargs)  # type: ignore[return-value]
 
     def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
-        return super().get_context_data(next=safe_next(self.request, ""), **kwargs)
+        carried = {
+            "next": safe_next(self.request, ""),
+            "kept_form": kept_forms.carried(self.request),
+        }
+        return super().get_context_data(**{**carried, **kwargs})
+
+    def go_on(self, default: str) -> HttpResponse:
+        """To the page that asked to sign in, with what was typed there."""
+        address, fields = safe_next(self.request, ""), kept_forms.carried(self.request)
+        if address and fields:
+            address = kept_forms.store(self.request, KeptForm(address, fields))
+        return redirect(address or default)
 
 
 class SignUpPage(AccountFormView):
@@ -36,7 +50,7 @@ class SignUpPage(AccountFormView):
 
     def submit(self, form: SignUpForm) -> HttpResponse:
         login(self.request, self._account_of(form), backend=BACKEND)
-        return redirect(safe_next(self.request, reverse("wallet")))
+        return self.go_on(reverse("wallet"))
 
     def _account_of(self, form: SignUpForm) -> User:
         """A new account, or the one of whoever presses the button twice.
@@ -66,7 +80,26 @@ class SignInPage(AccountFormView):
             **form.cleaned_data, address=throttling.address(self.request)
         )
         login(self.request, user, backend=BACKEND)
-        return redirect(safe_next(self.request, reverse("home")))
+        return self.go_on(reverse("home"))
+
+    def ask_first(self, form: KeptForm) -> HttpResponse:
+        """The page as an answer to a form whose sender is not signed in."""
+        context = self.get_context_data(
+            form=SignInForm(),
+            next=form.address,
+            kept_form=form.fields,
+            is_asked_first=True,
+            is_too_long=form.is_too_long,
+            has_cookie=settings.CSRF_COOKIE_NAME in self.request.COOKIES,
+        )
+        return self.render_to_response(context, status=403)
+
+
+def sign_in_first(request: HttpRequest, form: KeptForm) -> HttpResponse:
+    """Ask whoever sent a form to sign in, and keep what they typed."""
+    page = SignInPage()
+    page.setup(request)
+    return page.ask_first(form)
 
 
 def admin_sign_in(request: HttpRequest) -> HttpResponse:

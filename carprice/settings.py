@@ -75,6 +75,7 @@ AUTH_PASSWORD_VALIDATORS = [
     {"NAME": "accounts.normalization.NormalizedPasswordValidator"},
 ]
 LOGIN_URL = "sign-in"
+SIGN_IN_FIRST_VIEW = "accounts.views.sign_in_first"  # asks whoever sent a form to sign in
 LOGIN_REDIRECT_URL = "home"
 ADMIN_PATH = env.url_path("ADMIN_PATH", "admin")
 

@@ -144,12 +144,18 @@ def test_extra_fields_change_no_other_account(
     assert CreditAccount.objects.get(pk=other.pk).balance == 0
 
 
-@pytest.mark.parametrize("method", ["get", "post"])
-def test_the_wallet_asks_a_stranger_to_sign_in(method: str) -> None:
-    response = getattr(Client(), method)("/wallet", {"amount": "250"} if method == "post" else {})
+def test_the_wallet_asks_a_stranger_to_sign_in() -> None:
+    response = Client().get("/wallet")
 
     assert response.status_code == 302
     assert response["Location"] == "/account/sign-in?next=/wallet"
+
+
+def test_a_strangers_top_up_asks_to_sign_in_and_adds_nothing() -> None:
+    response = Client().post("/wallet", {"amount": "250"})
+
+    assert response.status_code == 403
+    assert "You are not signed in, so nothing was done." in text(response)
     assert not LedgerEntry.objects.exists()
 
 

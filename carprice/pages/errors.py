@@ -1,10 +1,14 @@
 """Answers to errors that no view handles: a page for a browser, else the API's error body."""
 
 import sys
+from urllib.parse import urlsplit
 
 from django.core.exceptions import RequestDataTooBig
 from django.db import InterfaceError, OperationalError
 from django.http import HttpRequest, HttpResponse, JsonResponse
+from django.http.response import HttpResponseBase
+from django.middleware.csrf import REASON_NO_CSRF_COOKIE
+from django.shortcuts import render
 from django.template.loader import render_to_string
 
 from carprice.http.exceptions import (
@@ -18,6 +22,15 @@ from carprice.http.exceptions import (
     Refusal,
     error_body,
 )
+from carprice.pages.views import ServiceFormView, is_htmx, mark_unconfirmed
+
+FOREIGN = "This form was sent from another site, so nothing was done."
+NO_COOKIES = (
+    "Your browser sent no cookies, and signing in needs them, so nothing was done. "
+    "Allow cookies for this site and send the form again."
+)
+TOO_OLD = "This page was too old, so nothing was done. Check what you typed and send it again."
+TOO_OLD_PAGE = "That page was too old, so nothing was done."
 
 
 def bad_request(request: HttpRequest, exception: Exception) -> HttpResponse:
@@ -33,9 +46,27 @@ def not_found(request: HttpRequest, exception: Exception) -> HttpResponse:
     return _answer(request, NOT_FOUND)
 
 
-def csrf_failure(request: HttpRequest, reason: str = "") -> HttpResponse:
-    sentence = "The form has expired; go back, reload and try again."
-    return _answer(request, Refusal(PERMISSION_DENIED.code, PERMISSION_DENIED.status, sentence))
+def csrf_failure(request: HttpRequest, reason: str = "") -> HttpResponseBase:
+    """A form whose token is not good: shown again as it was typed, with a fresh token.
+
+    Not so a form that another site has sent: of that nothing is shown.
+    """
+    if reason.startswith(("Origin checking failed", "Referer checking failed")):
+        return _forbidden(request, FOREIGN)
+    has_cookie = reason != REASON_NO_CSRF_COOKIE
+    match = request.resolver_match
+    view_class = getattr(match.func, "view_class", None) if match else None
+    if match and view_class and issubclass(view_class, ServiceFormView):
+        mark_unconfirmed(request, TOO_OLD if has_cookie else NO_COOKIES)
+        return match.func(request, *match.args, **match.kwargs)  # type: ignore[no-any-return]
+    if not _wants_page(request) or is_htmx(request):
+        return _forbidden(request, TOO_OLD_PAGE)
+    _ = request.user.is_authenticated  # read here, so that the template runs no query
+    context = {
+        "sentence": TOO_OLD_PAGE if has_cookie else NO_COOKIES,
+        "address": _page_of_form(request),
+    }
+    return render(request, "expired.html", context, status=403)
 
 
 def server_error(request: HttpRequest) -> HttpResponse:
@@ -47,8 +78,26 @@ def server_error(request: HttpRequest) -> HttpResponse:
     return _answer(request, INTERNAL_ERROR)
 
 
+def _forbidden(request: HttpRequest, sentence: str) -> HttpResponse:
+    return _answer(request, Refusal(PERMISSION_DENIED.code, PERMISSION_DENIED.status, sentence))
+
+
+def _page_of_form(request: HttpRequest) -> str:
+    """The path of the page that a form was sent from, if it is one of this site."""
+    try:
+        page = urlsplit(request.META.get("HTTP_REFERER", ""))
+    except ValueError:
+        return ""
+    is_ours = page.netloc == request.get_host() and page.path.startswith("/")
+    return page.path if is_ours and not page.path.startswith("//") else ""
+
+
+def _wants_page(request: HttpRequest) -> bool:
+    return "text/html" in request.META.get("HTTP_ACCEPT", "")
+
+
 def _answer(request: HttpRequest, refusal: Refusal) -> HttpResponse:
-    if "text/html" in request.META.get("HTTP_ACCEPT", ""):
+    if _wants_page(request):
         # Rendered without the request, whose context processors may need the failed database.
         context = {"status": refusal.status, "sentence": refusal.sentence}
         return HttpResponse(render_to_string("error.html", context), status=refusal.status)

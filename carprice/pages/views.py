@@ -1,40 +1,81 @@
 """Base views of pages: forms whose service may refuse, fragments, redirects within the site."""
 
 from collections.abc import Callable
+from contextlib import suppress
 from functools import wraps
 from typing import Any, TypeVar
-from uuid import uuid4
+from uuid import UUID
 
+from django.conf import settings
+from django.contrib import messages
 from django.contrib.auth.decorators import login_required
+from django.contrib.auth.mixins import AccessMixin
 from django.http import Http404, HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
 from django.utils.encoding import iri_to_uri
 from django.utils.http import url_has_allowed_host_and_scheme
+from django.utils.module_loading import import_string
 from django.views.generic import FormView
 from django_htmx.http import HttpResponseClientRefresh
 
 from carprice.http import throttling
 from carprice.http.errors import InvalidInput, NotFound, RetryLater, ServiceError
+from carprice.pages import kept_forms
 from carprice.pages.forms import add_errors
 
 R = TypeVar("R", bound=HttpResponseBase)
 
+AS_TYPED = "This is the form as you typed it. Nothing has been done with it yet."
 MAX_NEXT_LENGTH = 2000  # Django raises for a redirect to an address of more than 2048 characters
 
 
-class ServiceFormView(FormView):  # type: ignore[type-arg]  # generic only in the stubs
-    """Calls `submit` with the cleaned form; what the service refuses is shown in the form."""
+class ServiceFormView(AccessMixin, FormView):  # type: ignore[type-arg]  # generic only in the stubs
+    """Calls `submit` with the cleaned form; what the service refuses is shown in the form.
+
+    A form outlives its session. Sent with a token that is no longer good, it is shown as it was
+    typed; sent by somebody who must sign in first, it is shown so once they have. Neither comes
+    to `post`, so nothing is done.
+    """
 
     http_method_names = ["get", "head", "post", "options"]
     throttle_scope = "other"
 
-    def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
-        return super().get_context_data(form_key=uuid4(), **kwargs)
+    def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
+        sentence = unconfirmed(request)
+        if sentence and request.method == "POST":
+            return self.show_again(status=403, sentence=sentence)
+        fields = kept_forms.find(request)
+        if fields is not None:
+            self.request = kept_forms.as_sent(request, fields)
+            return self.show_again(status=200)
+        return super().dispatch(request, *args, **kwargs)
+
+    def handle_no_permission(self) -> HttpResponse:  # type: ignore[override]  # no mere redirect
+        """Ask to sign in; what was typed into a form comes back after that."""
+        if self.request.method != "POST":
+            return super().handle_no_permission()
+        if is_htmx(self.request):
+            return HttpResponseClientRefresh()
+        sign_in_first = import_string(settings.SIGN_IN_FIRST_VIEW)
+        return sign_in_first(self.request, kept_forms.KeptForm.of(self.request))  # type: ignore[no-any-return]
+
+    def show_again(self, *, status: int, sentence: str = "") -> HttpResponse:
+        """The form as it was typed; with the key it had, so that it is done once in all."""
+        form = self.get_form()
+        if sentence:
+            form.add_error(None, sentence)
+        else:
+            messages.info(self.request, AS_TYPED)
+        context = self.get_context_data(form=form)
+        with suppress(ValueError):
+            context["form_key"] = UUID(self.request.POST.get("form_key", ""))
+        return self.render_to_response(context, status=status)
 
     def submit(self, form: Any) -> HttpResponse:
         raise NotImplementedError
 
     def post(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
+        kept_forms.drop(request)
         form = self.get_form()
         try:
             throttling.count_request(request, self.throttle_scope)
@@ -53,6 +94,16 @@ class ServiceFormView(FormView):  # type: ignore[type-arg]  # generic only in th
 
     def form_invalid(self, form: Any, status: int = 422) -> HttpResponse:
         return self.render_to_response(self.get_context_data(form=form), status=status)
+
+
+def mark_unconfirmed(request: HttpRequest, sentence: str) -> None:
+    """Say of a form that nobody is known to have sent it on purpose, so that nothing is done."""
+    request.unconfirmed = sentence  # type: ignore[attr-defined]  # read below
+
+
+def unconfirmed(request: HttpRequest) -> str:
+    """Why nothing may be done for this form; empty if it may."""
+    return getattr(request, "unconfirmed", "")
 
 
 def is_htmx(request: HttpRequest) -> bool:

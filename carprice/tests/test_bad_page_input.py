@@ -311,10 +311,14 @@ def test_a_form_of_another_site_is_403(world: World, form: Form) -> None:
 
     for token in ("", "b" * 32, "x", "\x00", "é", LONG):
         fields = {**good, "csrfmiddlewaretoken": token}
-        response = send(browser, form, world, fields, HTTP_ACCEPT="text/html")
+        answers = [
+            send(browser, form, world, fields, HTTP_ACCEPT="text/html", **headers)
+            for headers in ({}, {"HTTP_ORIGIN": "https://evil.example"})
+        ]
 
-        assert response.status_code == 403
-        assert "Error 403" in response.content.decode()
+        assert {answer.status_code for answer in answers} == {403}
+        assert all("so nothing was done." in answer.content.decode() for answer in answers)
+        assert "Error 403" in answers[1].content.decode()  # and not the form
     assert not changed(before)
 
 

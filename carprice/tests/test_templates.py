@@ -150,6 +150,9 @@ def visits(user: User, make_user: Callable[..., User], rows: dict[str, Predictio
         visits.visit(customer, f"/predictions/{row.pk}/status", **HTMX)
     visits.visit(operator, "/admin/audit/", form={})
     visits.visit(operator, "/admin/password_change/")
+    stale = Client(enforce_csrf_checks=True)
+    stale.force_login(user)
+    visits.visit(stale, f"/predictions/{rows['queued'].pk}/cancel", form={})
     return visits
 
 

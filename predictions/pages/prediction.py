@@ -63,6 +63,11 @@ class PredictionPage(OwnPredictionView, SaleView):
             return self._no_longer_a_draft()
         return super().post(request, *args, **kwargs)
 
+    def show_again(self, *, status: int, sentence: str = "") -> HttpResponse:
+        if self.row.status != Status.DRAFT:
+            return self._no_longer_a_draft()
+        return super().show_again(status=status, sentence=sentence)
+
     def get_form(self, form_class: Any = None) -> FeaturesForm:
         if self.request.method == "POST":
             return FeaturesForm(self.domain, self.signature, **self.get_form_kwargs())
