@@ -57,3 +57,19 @@ def test_a_signed_in_browser_logs_out_by_the_browsable_api(page: Page, user: Use
     expect(page.locator(".response-info")).to_contain_text("HTTP 204 No Content")
     page.goto("/wallet")
     expect(page).to_have_url(re.compile("/account/sign-in"))
+
+
+def test_a_double_click_in_the_browsable_api_adds_credits_once(page: Page, user: User) -> None:
+    page.goto("/account/sign-in")
+    page.get_by_label("E-mail").fill("ada@example.com")
+    page.get_by_label("Password").fill(PASSWORD)
+    page.get_by_role("button", name="Sign in").click()
+
+    for _ in range(2):  # each page has a key of its own
+        page.goto("/api/wallet/topup")
+        page.locator("#id__content").fill('{"amount": 5}')
+        page.get_by_role("button", name="POST").dblclick()
+        expect(page.locator(".response-info")).to_contain_text("HTTP 201 Created")
+
+    page.goto("/wallet")
+    expect(page.locator("#wallet-available")).to_have_text("1,010 credits available")
