@@ -480,3 +480,82 @@ def test_the_api_documentation_needs_no_other_host(page: Page) -> None:
     page.goto("/api/docs", wait_until="networkidle")
 
     expect(page).to_have_title(re.compile("Carprice"))
+
+
+# --- Forms that outlive their session -------------------------------------------------------------
+
+
+@pytest.fixture
+def visitor(browser: Browser, address: str) -> Iterator[Page]:
+    """A page whose refusals are part of the test."""
+    context = browser.new_context(base_url=address)
+    page = context.new_page()
+    page.set_default_timeout(15_000)
+    yield page
+    context.close()
+
+
+def fill_in_sign_in(page: Page, email: str) -> None:
+    page.get_by_label("E-mail").fill(email)
+    page.get_by_label("Password").fill(PASSWORD)
+    page.get_by_role("button", name="Sign in").click()
+
+
+@pytest.mark.parametrize("lost", ["sessionid", None], ids=["session", "all-cookies"])
+def test_what_was_typed_is_there_after_signing_in_again(visitor: Page, lost: str | None) -> None:
+    page = visitor
+    join(page, 200)
+    email = page.locator(".account .name").get_attribute("title") or ""
+    page.goto("/estimate/random_forest")
+    power = page.get_by_label("Power", exact=True)
+    power.fill("177")
+    page.context.clear_cookies(name=lost) if lost else page.context.clear_cookies()
+
+    page.get_by_role("button", name="Estimate for").click()
+    expect(page.get_by_text("You are not signed in, so nothing was done.")).to_be_visible()
+    expect(page.get_by_text("Your browser sent no cookies")).to_have_count(0 if lost else 1)
+    fill_in_sign_in(page, email)
+
+    expect(power).to_have_value("177")
+    expect(available(page)).to_have_text("200 credits available")
+    page.reload()
+    expect(power).to_have_value("177")
+    page.get_by_role("button", name="Save as draft").click()
+    expect(page.get_by_text("Saved as a draft.")).to_be_visible()
+    expect(power).to_have_value("177")
+
+
+def test_a_form_is_sent_again_after_signing_in_in_another_tab(visitor: Page) -> None:
+    page = visitor
+    join(page, 200)
+    email = page.locator(".account .name").get_attribute("title") or ""
+    page.goto("/estimate/random_forest")
+    power = page.get_by_label("Power", exact=True)
+    power.fill("177")
+    other = page.context.new_page()
+    other.goto("/wallet")
+    other.get_by_role("button", name="Sign out").click()
+    other.goto("/account/sign-in")
+    fill_in_sign_in(other, email)
+    expect(available(other)).to_be_visible()
+
+    page.get_by_role("button", name="Estimate for").click()
+    expect(page.get_by_text("This page was too old, so nothing was done.")).to_be_visible()
+    expect(power).to_have_value("177")
+    page.get_by_role("button", name="Save as draft").click()
+
+    expect(page.get_by_text("Saved as a draft.")).to_be_visible()
+    expect(power).to_have_value("177")
+
+
+def test_a_double_click_on_sign_up_ends_signed_in(visitor: Page) -> None:
+    page = visitor
+    page.goto("/account/sign-up")
+    page.get_by_label("Name").fill("Ada")
+    page.get_by_label("E-mail").fill(f"{uuid.uuid4().hex}@example.com")
+    page.get_by_label("Password").fill(PASSWORD)
+
+    page.get_by_role("button", name="Sign up").dblclick()
+
+    expect(page.get_by_role("heading", name="Wallet")).to_be_visible()
+    expect(page.locator(".account .name")).to_have_text("Ada")
