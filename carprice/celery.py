@@ -4,10 +4,11 @@ import os
 from typing import Any
 
 from celery import Celery
-from celery.signals import task_postrun, task_prerun, worker_init, worker_process_init
+from celery.signals import task_postrun, task_prerun, worker_init, worker_process_init, worker_ready
 from celery.states import SUCCESS
 
 from carprice.broker import register_transports
+from carprice.readiness import report_ready
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "carprice.settings")
 
@@ -30,6 +31,11 @@ def start_pool_process(**_: Any) -> None:
     from predictions import worker
 
     worker.start_process()
+
+
+@worker_ready.connect
+def report_worker_ready(**_: Any) -> None:
+    report_ready("worker")
 
 
 @task_prerun.connect

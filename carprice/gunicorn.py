@@ -7,6 +7,7 @@ import os
 # Threads share a pool of database connections; the settings are read after this.
 os.environ.setdefault("DATABASE_POOL", "true")
 
+from carprice.readiness import report_ready
 from carprice.settings import PORT, WEB_PROCESSES, WEB_THREADS, WEB_WAITERS
 
 bind = f"{os.environ.get('BIND_HOST', '127.0.0.1')}:{PORT}"
@@ -42,7 +43,11 @@ give_large_blocks_back()
 
 
 def post_worker_init(worker: object) -> None:
-    """Keep the garbage collector from looking at what is loaded now, which stays forever."""
+    """Keep the garbage collector from looking at what is loaded now, which stays forever.
+
+    Gunicorn calls this when the application is loaded, right before requests are answered.
+    """
     gc.collect()
     gc.freeze()
     gc.set_threshold(10_000, 20, 20)
+    report_ready("web")

@@ -1,8 +1,11 @@
+import contextlib
 import os
 import signal
 import socket
 import subprocess
 import sys
+import time
+from collections.abc import Callable
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -13,34 +16,11 @@ from django.core.management import call_command
 from django.core.management.base import BaseCommand
 
 from accounts.demo import DEMO_EMAIL, OPERATOR_EMAIL, demo_password
+from carprice.readiness import DIRECTORY
 
-SUPERVISOR = """
-[supervisord]
-nodaemon=true
-loglevel=warn
-logfile=/dev/null
-logfile_maxbytes=0
-pidfile={var}/supervisord.pid
-{user}
-
-[program:web]
-command={python} -m gunicorn -c python:carprice.gunicorn carprice.wsgi
-directory={base}
-{common}
-
-[program:worker]
-command=nice -n 5 {python} -m celery --quiet -A carprice worker --loglevel WARNING
-directory={base}
-{common}
-"""
-COMMON = """autorestart=true
-startsecs=1
-startretries=1000
-stopwaitsecs=35
-killasgroup=true
-redirect_stderr=true
-stdout_logfile=/dev/fd/1
-stdout_logfile_maxbytes=0"""
+PROCESSES = ("web", "worker")
+READY_POLL_SECONDS = 0.1
+STILL_STARTING_SECONDS = 30
 
 
 class Command(BaseCommand):
@@ -49,13 +29,19 @@ class Command(BaseCommand):
     def handle(self, *args: Any, **options: Any) -> None:
         check_port()
         call_command("setup", demo=True, stdout=self.stdout)
-        self.stdout.write(
+        sys.exit(supervise(self.announce, self.say))
+
+    def announce(self) -> None:
+        """Say where it answers, which only now it does."""
+        self.say(
             f"\nCarprice answers at http://localhost:{settings.PORT} (Ctrl-C stops it).\n"
             f"Sign in as {DEMO_EMAIL}, or for the admin (/{settings.ADMIN_PATH}/) as "
             f"{OPERATOR_EMAIL};\nthe password of both is {demo_password()}\n"
         )
+
+    def say(self, text: str) -> None:
+        self.stdout.write(text)
         self.stdout.flush()
-        sys.exit(supervise())
 
 
 def check_port() -> None:
@@ -70,20 +56,22 @@ def check_port() -> None:
             ) from error
 
 
-def supervise() -> int:
-    """Run the processes until a signal ends them; returns the supervisor's exit status.
+def supervise(announce: Callable[[], None], tell: Callable[[str], object]) -> int:
+    """Run the processes until a signal ends them, or one keeps dying; returns the exit status.
 
     The supervisor is in a session of its own, so that it gets one signal, from here, whether this
     process was interrupted, terminated or lost its terminal.
     """
-    config = Path(settings.VAR_DIR) / "supervisord.conf"
-    paths = {"var": settings.VAR_DIR, "base": settings.BASE_DIR, "python": sys.executable}
-    user = "user=root" if os.geteuid() == 0 else ""  # supervisor warns root if this is left out
-    config.write_text(SUPERVISOR.format(**paths, user=user, common=COMMON))
+    ready_directory = Path(settings.VAR_DIR) / "run"
+    ready_directory.mkdir(exist_ok=True)
+    for name in PROCESSES:
+        (ready_directory / name).unlink(missing_ok=True)
     signals = {signal.SIGINT, signal.SIGTERM, signal.SIGHUP}
     signal.pthread_sigmask(signal.SIG_BLOCK, signals)  # until there are handlers
     process = subprocess.Popen(
-        [sys.executable, "-m", "supervisor.supervisord", "-c", config],
+        [sys.executable, "-m", "carprice.management.supervision"],
+        cwd=settings.BASE_DIR,
+        env={**os.environ, "SERVE_PYTHON": sys.executable, DIRECTORY: str(ready_directory)},
         start_new_session=True,
         preexec_fn=lambda: signal.pthread_sigmask(signal.SIG_UNBLOCK, signals) and None,
     )
@@ -94,4 +82,23 @@ def supervise() -> int:
     for number in signals:
         signal.signal(number, stop)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, signals)
+    with contextlib.suppress(BrokenPipeError):  # nobody reads it, which stops no service
+        if wait_until_ready(process, ready_directory, tell):
+            announce()
     return process.wait()
+
+
+def wait_until_ready(
+    process: "subprocess.Popen[bytes]", directory: Path, tell: Callable[[str], object]
+) -> bool:
+    """Whether web and worker became ready; False if the supervisor ended before."""
+    next_word = time.monotonic() + STILL_STARTING_SECONDS
+    while process.poll() is None:
+        missing = [name for name in PROCESSES if not (directory / name).exists()]
+        if not missing:
+            return True
+        if time.monotonic() >= next_word:
+            tell(f"Still starting: {' and '.join(missing)}. What is logged above may say why.")
+            next_word += STILL_STARTING_SECONDS
+        time.sleep(READY_POLL_SECONDS)
+    return False
