@@ -1,5 +1,8 @@
 """Reading the environment: every value is checked, and a bad one is named in one sentence."""
 
+import errno
+import io
+import ipaddress
 import os
 import re
 import secrets
@@ -26,6 +29,18 @@ BROKER_KINDS = {
     "amqp": "amqp",
     "amqps": "amqp",
 }
+
+
+def read_file(path: Path) -> None:
+    """Add what an env file sets to the environment, which wins over it. The file may be absent."""
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+    except FileNotFoundError:
+        return
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8"
+        raise ImproperlyConfigured(f"{path} cannot be read: {reason}.") from error
+    environ.Env.read_env(io.StringIO(text))
 
 
 # --- Plain values --------------------------------------------------------------------------------
@@ -93,6 +108,21 @@ def url_path(name: str, default: str) -> str:
     return matching(name, default, pattern, 'a path such as "back/office"').strip("/")
 
 
+def listen_host(name: str, default: str) -> str:
+    """An address or a host name to listen at; IPv6 with or without brackets."""
+
+    def convert(text: str) -> str:
+        host = text.strip()
+        bare = host[1:-1] if host.startswith("[") and host.endswith("]") else host
+        if ":" in bare:
+            ipaddress.IPv6Address(bare)
+        elif not re.fullmatch(r"[\w.-]+", bare, re.ASCII):
+            raise ValueError(bare)
+        return bare
+
+    return read(name, default, convert, "an address or a host name, without a port")
+
+
 def throttle_storage(name: str, default: str) -> str:
     return matching(name, default, "(redis|rediss|memory)://.*", "a redis:// URL or memory://")
 
@@ -109,13 +139,37 @@ def rate(name: str, default: str) -> str:
 def writable_directory(name: str, default: Path) -> Path:
     path = Path(os.environ.get(name) or default).expanduser().absolute()
     try:
+        str(path).encode()
+    except UnicodeEncodeError as error:  # SQLite, for one, takes no such path
+        raise ImproperlyConfigured(
+            f"{name} must be a directory whose path is UTF-8, not {os.fsencode(path)!r}."
+        ) from error
+    try:
         path.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=path):
-            return path
+        try_writing(path)
     except OSError as error:
         raise ImproperlyConfigured(
-            f"{name} must be a directory that can be written to; {path}: {error.strerror}."
+            f"{name} must be a directory that can be written to, which {path} is not "
+            f"({error.strerror}): {cure(name, error)}."
         ) from error
+    return path
+
+
+def try_writing(directory: Path) -> None:
+    """Raises OSError if no file can be made there, or nothing be written to it."""
+    with tempfile.TemporaryFile(dir=directory) as file:
+        file.write(bytes(4096))
+
+
+def cure(name: str, error: OSError) -> str:
+    """What to do about an error of the directory that the setting `name` is about."""
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return f"free some space there, or set {name} to a directory on another disk"
+    if error.errno == errno.EROFS:
+        return f"set {name} to a directory on a disk that is not read-only"
+    if error.errno in (errno.EACCES, errno.EPERM):
+        return f"make it yours with all that is in it, or set {name} to a directory of yours"
+    return f"set {name} to a directory of yours"
 
 
 def secret(name: str, directory: Path, *, characters: int = 64) -> str:
@@ -126,10 +180,27 @@ def secret(name: str, directory: Path, *, characters: int = 64) -> str:
             raise ImproperlyConfigured(f"{name} must have at least {characters // 2} characters.")
         return value
     path = directory / name.lower()
-    if not path.exists():
-        directory.mkdir(mode=0o700, exist_ok=True)
+    try:
+        value = _read_or_create(path, characters)
+    except OSError as error:
+        raise ImproperlyConfigured(
+            f"{name} cannot be kept in {path} ({error.strerror}): {cure('VAR_DIR', error)}."
+        ) from error
+    if len(value) < characters // 2:
+        raise ImproperlyConfigured(
+            f"{name} must have at least {characters // 2} characters, which {path} does not: "
+            "delete the file, and a new one is made."
+        )
+    return value
+
+
+def _read_or_create(path: Path, characters: int) -> str:
+    try:
+        return path.read_text(errors="replace")
+    except FileNotFoundError:
+        path.parent.mkdir(mode=0o700, exist_ok=True)
         _create_once(path, secrets.token_urlsafe(characters)[:characters])
-    return path.read_text()
+        return path.read_text()
 
 
 def _create_once(path: Path, text: str) -> None:
@@ -147,7 +218,9 @@ def _create_once(path: Path, text: str) -> None:
 
 def database(name: str, default: Path) -> dict[str, Any]:
     """Django's settings for the database at the URL `name`, or for SQLite in the file `default`."""
-    url = os.environ.get(name) or f"sqlite:///{default}"
+    url = os.environ.get(name)
+    if not url:
+        return {"ENGINE": environ.Env.DB_SCHEMES["sqlite"], "NAME": str(default), "HOST": ""}
     scheme = url.partition(":")[0]
     # The URL may hold a password, so no message repeats it.
     if scheme not in DATABASE_SCHEMES:
@@ -160,8 +233,16 @@ def database(name: str, default: Path) -> dict[str, Any]:
         raise ImproperlyConfigured(f"{name} is not a database URL.") from error
     if not config["NAME"]:
         raise ImproperlyConfigured(f"{name} names no database after the last slash.")
+    if scheme == "sqlite":
+        return {**config, "NAME": _sqlite_path(url) or config["NAME"]}
     # The directory of a socket is a host written with %2F, which django-environ leaves as it is.
     return {**config, "HOST": unquote(config["HOST"])}
+
+
+def _sqlite_path(url: str) -> str:
+    """The path in the URL of a file, which may hold what has a meaning in other URLs: # and +."""
+    path = url.partition(":///")[2].partition("?")[0]
+    return unquote(path)
 
 
 def broker(name: str) -> str:

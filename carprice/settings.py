@@ -6,17 +6,17 @@ from pathlib import Path
 from typing import Any
 from uuid import UUID
 
-import environ
-
 from carprice import env
 from carprice.env import flag, integer, rate, seconds, words
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 VERSION: str = tomllib.loads((BASE_DIR / "pyproject.toml").read_text())["project"]["version"]
-environ.Env.read_env(BASE_DIR / ".env")
+env.read_file(BASE_DIR / ".env")
 
 VAR_DIR = env.writable_directory("VAR_DIR", BASE_DIR / "var")
 PORT = integer("PORT", 8000, low=1, high=65535)
+RUN_DIR = VAR_DIR / "run"  # where `manage.py serve` learns which of its processes are ready
+BIND_HOST = env.listen_host("BIND_HOST", "127.0.0.1")
 
 # --- Security ------------------------------------------------------------------------------------
 

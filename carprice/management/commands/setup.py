@@ -5,10 +5,11 @@ from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
 from django.core.management import call_command
 from django.core.management.base import BaseCommand
-from django.db import DatabaseError, connection
+from django.db import DatabaseError, connection, transaction
 
 from accounts.demo import make_demo_users
 from carprice.db.snapshots import lift_statement_timeout
+from carprice.management.places import check_places, explain_disk_faults, sqlite_fault
 
 
 class Command(BaseCommand):
@@ -17,7 +18,9 @@ class Command(BaseCommand):
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("--demo", action="store_true", help="make demo users as well")
 
+    @explain_disk_faults
     def handle(self, *args: Any, **options: Any) -> None:
+        check_places()
         check_database()
         lift_statement_timeout()
         call_command("migrate", verbosity=0)
@@ -29,8 +32,14 @@ class Command(BaseCommand):
 
 def check_database() -> None:
     try:
-        connection.ensure_connection()
+        with transaction.atomic():
+            connection.ensure_connection()
+            if not settings.ON_POSTGRESQL:  # whose file may be another owner's
+                connection.cursor().execute("CREATE TABLE write_check (id)")
+            transaction.set_rollback(True)
     except DatabaseError as error:
+        if not settings.ON_POSTGRESQL and (reason := sqlite_fault(error)):
+            raise ImproperlyConfigured(reason) from None
         database = settings.DATABASES["default"]
         where = database["HOST"] or database["NAME"]
         reason = str(error).strip().splitlines()[0]
