@@ -8,6 +8,9 @@ PYTHON ?= $(firstword $(foreach p,python3.13 python3.12 python3.11 python3,$(she
 	command -v $(p) >/dev/null 2>&1 && $(p) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
 	2>/dev/null && echo $(p))))
 BIN := .venv/bin
+# Programs are started as modules: the first line of a script names the interpreter by its path,
+# which may hold spaces or quotes, or be longer than a system allows there.
+IMPORT_LINTER := $(BIN)/python -c 'from importlinter.cli import lint_imports_command as run; run()'
 
 run: .venv/run.stamp ## serve the program at PORT (8000), after setting up what is missing
 	@$(BIN)/python manage.py serve
@@ -21,21 +24,21 @@ test: .venv/dev.stamp ## run every test this machine allows; ARGS goes to pytest
 	@$(BIN)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder $(ARGS)
 
 lint: .venv/dev.stamp ## check style, types, imports, migrations and the CI script
-	$(BIN)/ruff check .
-	$(BIN)/ruff format --check .
-	$(BIN)/mypy .
-	$(BIN)/lint-imports --no-logo
+	$(BIN)/python -m ruff check .
+	$(BIN)/python -m ruff format --check .
+	$(BIN)/python -m mypy .
+	$(IMPORT_LINTER) --no-logo
 	DATABASE_URL=sqlite:///:memory: $(BIN)/python manage.py makemigrations --check --dry-run
 	$(BIN)/shellcheck .ci/run
 
 format: .venv/dev.stamp ## let ruff format the code and mend what it can
-	$(BIN)/ruff check --fix .
-	$(BIN)/ruff format .
+	$(BIN)/python -m ruff check --fix .
+	$(BIN)/python -m ruff format .
 
 # Fails if a vulnerability is known. The data come from pypi.org: without a network, or behind a
 # mirror that has none of them, this says what was left out, and passes.
 audit-packages: .venv/dev.stamp ## look for known vulnerabilities of the locked packages
-	@report=$$($(BIN)/uv tool run --quiet --from 'pip-audit>=2.10,<3' pip-audit \
+	@report=$$($(BIN)/python -m uv tool run --quiet --from 'pip-audit>=2.10,<3' pip-audit \
 		--requirement requirements.lock --disable-pip --require-hashes --progress-spinner off); \
 	status=$$?; \
 	if [ $$status -ne 0 ] && [ -n "$$report" ]; then echo "$$report"; exit 1; fi; \
@@ -73,6 +76,8 @@ audit: .venv/run.stamp ## check every invariant of money and predictions
 
 .venv/run.stamp: requirements.lock
 	@test -n "$(PYTHON)" || { echo "carprice: Python 3.11 or later is needed." >&2; exit 1; }
+	@case "$$(pwd)" in *:*) echo "carprice: Python makes no virtual environment in a folder with a" \
+		"colon in its path; rename it." >&2; exit 1;; esac
 	@$(BIN)/python -m pip --version >/dev/null 2>&1 || $(PYTHON) -m venv --clear .venv || { \
 		rm -rf .venv; echo "carprice: this Python has no working venv module (python3-venv)." >&2; \
 		exit 1; }
@@ -85,7 +90,7 @@ audit: .venv/run.stamp ## check every invariant of money and predictions
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r $<
 	@touch $@
 
-COMPILE = $(BIN)/uv pip compile --quiet --upgrade --universal --python-version 3.11 \
+COMPILE = $(BIN)/python -m uv pip compile --quiet --upgrade --universal --python-version 3.11 \
 	--generate-hashes --no-header --no-annotate --no-emit-index-url --no-emit-find-links
 lock: .venv/dev.stamp ## lock the newest versions of everything, with hashes for every platform
 	$(COMPILE) requirements.in -o requirements.lock
