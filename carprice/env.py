@@ -85,10 +85,18 @@ def seconds(name: str, default: float, *, low: float) -> float:
 
 
 def words(name: str, default: list[str]) -> list[str]:
-    def split(text: str) -> list[str]:
-        return [word.strip() for word in text.split(",") if word.strip()]
+    return read(name, default, _split, "a comma-separated list")
 
-    return read(name, default, split, "a comma-separated list")
+
+def _split(text: str) -> list[str]:
+    return [word.strip() for word in text.split(",") if word.strip()]
+
+
+def hosts(name: str, default: list[str]) -> list[str]:
+    """Host names as requests have them, `.example.com` for all below, or `*` for any."""
+    host = re.compile(r"\*|\.?[\w-][\w.-]*|\[[0-9A-Fa-f:.]+\]", re.ASCII)
+    allowed = "a comma-separated list of host names, without http:// and port"
+    return read(name, default, _split, allowed, lambda names: all(map(host.fullmatch, names)))
 
 
 def one_of(name: str, default: str, choices: Collection[str]) -> str:

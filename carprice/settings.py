@@ -23,8 +23,10 @@ BIND_HOST = env.listen_host("BIND_HOST", "127.0.0.1")
 SECRET_KEY = env.secret("SECRET_KEY", VAR_DIR / "secrets")
 JWT_SIGNING_KEY = env.secret("JWT_SIGNING_KEY", VAR_DIR / "secrets")
 DEBUG = flag("DEBUG", default=False)
-ALLOWED_HOSTS = words("ALLOWED_HOSTS", ["localhost", "127.0.0.1", "[::1]"])
+ALLOWED_HOSTS = env.hosts("ALLOWED_HOSTS", ["localhost", "127.0.0.1", "[::1]"])
 CSRF_TRUSTED_ORIGINS = words("CSRF_TRUSTED_ORIGINS", [])
+
+PROBE_PATHS = ["/healthz", "/readyz"]  # answered whatever host is asked for
 
 # With HTTPS the site redirects http to https; without, it is meant for localhost.
 HTTPS = flag("HTTPS", default=False)
@@ -103,6 +105,7 @@ INSTALLED_APPS = [
 ]
 MIDDLEWARE = [
     "carprice.http.head.HeadWithoutBody",
+    "carprice.http.hosts.ProbesOfAnyHost",
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "carprice.pages.security_headers.ContentSecurityPolicy",
@@ -354,6 +357,7 @@ LOGGING = {
     "version": 1,
     "disable_existing_loggers": False,
     "formatters": {"line": {"format": "%(asctime)s %(levelname)s %(name)s %(message)s"}},
+    "filters": {"refused_hosts": {"()": "carprice.http.hosts.RefusedHosts"}},
     "handlers": {"console": {"class": "logging.StreamHandler", "formatter": "line"}},
     "root": {"handlers": ["console"], "level": "WARNING"},
     "loggers": {
@@ -361,6 +365,7 @@ LOGGING = {
             name: {"level": LOG_LEVEL}
             for name in ("carprice", "accounts", "billing", "mlmodels", "predictions")
         },
+        "django.security.DisallowedHost": {"filters": ["refused_hosts"]},
         "django.request": {"level": "ERROR"},  # without a warning for every 4xx
     },
 }

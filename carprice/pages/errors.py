@@ -1,9 +1,10 @@
 """Answers to errors that no view handles: a page for a browser, else the API's error body."""
 
 import sys
+from typing import Any
 from urllib.parse import urlsplit
 
-from django.core.exceptions import RequestDataTooBig
+from django.core.exceptions import DisallowedHost, RequestDataTooBig
 from django.db import InterfaceError, OperationalError
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.http.response import HttpResponseBase
@@ -11,6 +12,7 @@ from django.middleware.csrf import REASON_NO_CSRF_COOKIE
 from django.shortcuts import render
 from django.template.loader import render_to_string
 
+from carprice.http import hosts
 from carprice.http.exceptions import (
     BODY_TOO_LARGE,
     INTERNAL_ERROR,
@@ -34,6 +36,10 @@ TOO_OLD_PAGE = "That page was too old, so nothing was done."
 
 
 def bad_request(request: HttpRequest, exception: Exception) -> HttpResponse:
+    if isinstance(exception, DisallowedHost):
+        sentence = hosts.refusal(request)
+        refusal = Refusal(INVALID_REQUEST.code, INVALID_REQUEST.status, sentence)
+        return _answer(request, refusal, errors={"Host": [sentence]})
     too_large = isinstance(exception, RequestDataTooBig)
     return _answer(request, BODY_TOO_LARGE if too_large else INVALID_REQUEST)
 
@@ -96,9 +102,10 @@ def _wants_page(request: HttpRequest) -> bool:
     return "text/html" in request.META.get("HTTP_ACCEPT", "")
 
 
-def _answer(request: HttpRequest, refusal: Refusal) -> HttpResponse:
+def _answer(request: HttpRequest, refusal: Refusal, **extra: Any) -> HttpResponse:
     if _wants_page(request):
         # Rendered without the request, whose context processors may need the failed database.
         context = {"status": refusal.status, "sentence": refusal.sentence}
         return HttpResponse(render_to_string("error.html", context), status=refusal.status)
-    return JsonResponse(error_body(refusal.code, refusal.sentence), status=refusal.status)
+    body = error_body(refusal.code, refusal.sentence, **extra)
+    return JsonResponse(body, status=refusal.status)

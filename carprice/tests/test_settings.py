@@ -92,6 +92,11 @@ def assert_one_sentence(ended: "subprocess.CompletedProcess[str]", name: str) ->
     [
         ("PORT", "abc"),
         ("PORT", "0"),
+        ("BIND_HOST", "0.0.0.0:8000"),
+        ("BIND_HOST", "http://localhost"),
+        ("BIND_HOST", "::g"),
+        ("ALLOWED_HOSTS", "http://shop.example"),
+        ("ALLOWED_HOSTS", "localhost,shop.example:8000"),
         ("WORKER_CONCURRENCY", "0"),
         ("WEB_PROCESSES", "0"),
         ("WEB_THREADS", "many"),
@@ -143,6 +148,7 @@ def test_an_empty_setting_counts_as_unset(manage: Run) -> None:
         "PORT",
         "SECRET_KEY",
         "ALLOWED_HOSTS",
+        "BIND_HOST",
         "HTTPS",
         "DEBUG",
         "ADMIN_PATH",
@@ -225,6 +231,30 @@ def test_a_refused_password_is_named_but_not_shown(manage: Run) -> None:
     ended = manage("setup", DATABASE_URL=url)
 
     assert_one_sentence(ended, "DATABASE_URL")
+
+
+@pytest.mark.parametrize("host", ["no-such-host.invalid", "203.0.113.7", "2001:db8::7"])
+def test_an_address_of_another_machine_is_named(manage: Run, host: str, tmp_path: Path) -> None:
+    ended = manage("serve", BIND_HOST=host)
+
+    assert f"BIND_HOST {host} is " in assert_one_sentence(ended, "BIND_HOST")
+    assert not (tmp_path / "var" / "carprice.sqlite3").exists()
+
+
+@pytest.mark.parametrize(
+    ("host", "bind"),
+    [
+        ("", "127.0.0.1:8000"),
+        ("0.0.0.0", "0.0.0.0:8000"),
+        ("::", "[::]:8000"),
+        ("[::1]", "[::1]:8000"),
+        ("localhost", "localhost:8000"),
+    ],
+)
+def test_the_web_process_listens_where_it_is_told(run: Run, host: str, bind: str) -> None:
+    ended = run("-c", "from carprice import gunicorn; print(gunicorn.bind)", BIND_HOST=host)
+
+    assert ended.stdout.strip() == bind
 
 
 def test_a_taken_port_is_named_before_anything_is_set_up(
