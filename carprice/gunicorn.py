@@ -8,9 +8,9 @@ import os
 os.environ.setdefault("DATABASE_POOL", "true")
 
 from carprice.readiness import report_ready
-from carprice.settings import PORT, WEB_PROCESSES, WEB_THREADS, WEB_WAITERS
+from carprice.settings import BIND_HOST, PORT, WEB_PROCESSES, WEB_THREADS, WEB_WAITERS
 
-bind = f"{os.environ.get('BIND_HOST', '127.0.0.1')}:{PORT}"
+bind = f"[{BIND_HOST}]:{PORT}" if ":" in BIND_HOST else f"{BIND_HOST}:{PORT}"
 worker_class = "gthread"
 workers = WEB_PROCESSES
 threads = WEB_THREADS + WEB_WAITERS  # those that work at a time, and those that wait

@@ -1,7 +1,6 @@
 import contextlib
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -11,11 +10,12 @@ from types import FrameType
 from typing import Any
 
 from django.conf import settings
-from django.core.exceptions import ImproperlyConfigured
 from django.core.management import call_command
 from django.core.management.base import BaseCommand
 
 from accounts.demo import DEMO_EMAIL, OPERATOR_EMAIL, demo_password
+from carprice.management import addresses
+from carprice.management.places import explain_disk_faults
 from carprice.readiness import DIRECTORY
 
 PROCESSES = ("web", "worker")
@@ -26,15 +26,16 @@ STILL_STARTING_SECONDS = 30
 class Command(BaseCommand):
     help = "Set up, then run web and worker together until Ctrl-C."
 
+    @explain_disk_faults
     def handle(self, *args: Any, **options: Any) -> None:
-        check_port()
+        addresses.check_port()
         call_command("setup", demo=True, stdout=self.stdout)
         sys.exit(supervise(self.announce, self.say))
 
     def announce(self) -> None:
         """Say where it answers, which only now it does."""
         self.say(
-            f"\nCarprice answers at http://localhost:{settings.PORT} (Ctrl-C stops it).\n"
+            f"\n{addresses.describe()}"
             f"Sign in as {DEMO_EMAIL}, or for the admin (/{settings.ADMIN_PATH}/) as "
             f"{OPERATOR_EMAIL};\nthe password of both is {demo_password()}\n"
         )
@@ -44,25 +45,13 @@ class Command(BaseCommand):
         self.stdout.flush()
 
 
-def check_port() -> None:
-    with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind(("127.0.0.1", settings.PORT))
-        except OSError as error:
-            raise ImproperlyConfigured(
-                f"PORT {settings.PORT} cannot be used: {error.strerror}. "
-                "Set PORT to a free one, such as `make run PORT=8001`."
-            ) from error
-
-
 def supervise(announce: Callable[[], None], tell: Callable[[str], object]) -> int:
     """Run the processes until a signal ends them, or one keeps dying; returns the exit status.
 
     The supervisor is in a session of its own, so that it gets one signal, from here, whether this
     process was interrupted, terminated or lost its terminal.
     """
-    ready_directory = Path(settings.VAR_DIR) / "run"
+    ready_directory = Path(settings.RUN_DIR)
     ready_directory.mkdir(exist_ok=True)
     for name in PROCESSES:
         (ready_directory / name).unlink(missing_ok=True)
