@@ -34,7 +34,7 @@ def check_places() -> None:
             try_writing(directory)
         except OSError as error:
             raise _refusal(directory, error) from error
-    for path in _files():
+    for path in Path(settings.MODELS_DIR).glob(".*.lock"):  # written to after it was made
         if not os.access(path, os.R_OK | os.W_OK):
             raise _refusal(path, PermissionError(errno.EACCES, os.strerror(errno.EACCES)))
     needed = NEEDED_LATER if Path(settings.STATIC_ROOT).exists() else NEEDED_AT_FIRST
@@ -50,15 +50,11 @@ def check_places() -> None:
 def _directories() -> Iterator[Path]:
     """Those of VAR_DIR, as far as they exist. What else lies there is not the service's."""
     yield settings.VAR_DIR
-    for top in (settings.MODELS_DIR, settings.STATIC_ROOT, settings.BROKER_DIR, settings.RUN_DIR):
+    if Path(settings.RUN_DIR).exists():
+        yield settings.RUN_DIR
+    for top in (settings.MODELS_DIR, settings.STATIC_ROOT, settings.BROKER_DIR):
         for directory, _, _ in os.walk(top):
             yield Path(directory)
-
-
-def _files() -> Iterator[Path]:
-    """Those that are written to after they were made, as far as they exist."""
-    yield from Path(settings.MODELS_DIR).glob(".*.lock")
-    yield from (path for path in Path(settings.RUN_DIR).glob("*") if path.is_file())
 
 
 def _refusal(path: Path, error: OSError) -> ImproperlyConfigured:

@@ -2,6 +2,7 @@
 
 import errno
 import os
+import re
 import shutil
 import sqlite3
 import subprocess
@@ -121,7 +122,7 @@ def test_an_env_file_that_cannot_be_read_is_named(tmp_path: Path, content: bytes
     file = tmp_path / ".env"
     file.write_bytes(content) if content else file.mkdir()
 
-    with pytest.raises(ImproperlyConfigured, match=str(file)):
+    with pytest.raises(ImproperlyConfigured, match=re.escape(str(file))):
         env.read_file(file)
 
 
@@ -250,7 +251,7 @@ def test_a_disk_that_fills_up_during_the_set_up_is_named(tmp_path: Path) -> None
     def work() -> NoReturn:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(tmp_path / "model"))
 
-    with pytest.raises(ImproperlyConfigured, match=rf"{tmp_path}/model .*: free some space"):
+    with pytest.raises(ImproperlyConfigured, match=re.escape(f"{tmp_path}/model cannot be")):
         work()
 
 

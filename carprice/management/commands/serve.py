@@ -3,6 +3,7 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -51,10 +52,18 @@ def supervise(announce: Callable[[], None], tell: Callable[[str], object]) -> in
     The supervisor is in a session of its own, so that it gets one signal, from here, whether this
     process was interrupted, terminated or lost its terminal.
     """
-    ready_directory = Path(settings.RUN_DIR)
-    ready_directory.mkdir(exist_ok=True)
-    for name in PROCESSES:
-        (ready_directory / name).unlink(missing_ok=True)
+    run_directory = Path(settings.RUN_DIR)
+    run_directory.mkdir(exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=run_directory) as name:
+        process = start(Path(name))
+        with contextlib.suppress(BrokenPipeError):  # nobody reads it, which stops no service
+            if wait_until_ready(process, Path(name), tell):
+                announce()
+        return process.wait()
+
+
+def start(ready_directory: Path) -> "subprocess.Popen[bytes]":
+    """Start the supervisor, and pass signals on to it from now on."""
     signals = {signal.SIGINT, signal.SIGTERM, signal.SIGHUP}
     signal.pthread_sigmask(signal.SIG_BLOCK, signals)  # until there are handlers
     process = subprocess.Popen(
@@ -71,10 +80,7 @@ def supervise(announce: Callable[[], None], tell: Callable[[str], object]) -> in
     for number in signals:
         signal.signal(number, stop)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, signals)
-    with contextlib.suppress(BrokenPipeError):  # nobody reads it, which stops no service
-        if wait_until_ready(process, ready_directory, tell):
-            announce()
-    return process.wait()
+    return process
 
 
 def wait_until_ready(
