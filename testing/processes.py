@@ -209,7 +209,8 @@ class Service:
 
     def __init__(self, servers: Servers | None = None) -> None:
         self.servers = servers or Servers()
-        self._directory = tempfile.TemporaryDirectory(prefix="carprice-processes-")
+        # A name in which each character could mean something to somebody.
+        self._directory = tempfile.TemporaryDirectory(prefix="carprice 100% #1 'é';-")
         self.var = Path(self._directory.name)
         self.environment = {
             **os.environ,

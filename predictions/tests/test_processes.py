@@ -11,6 +11,7 @@ import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from typing import Any
+from urllib.parse import urlsplit
 
 import psutil
 import pytest
@@ -205,6 +206,41 @@ def finished(customer: Customer) -> tuple[str, float]:
     return task, customer.job(task)["result"]
 
 
+# --- Probes --------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("path", ["/healthz", "/readyz"])
+@pytest.mark.parametrize("host", ["Host: evil.example", "Host: 10.0.0.7:80", "Host: <>", "X: y"])
+def test_a_probe_may_ask_for_any_host_or_none(address: str, path: str, host: str) -> None:
+    answer = exchange(address, f"GET {path} HTTP/1.1\r\n{host}\r\nConnection: close\r\n\r\n")
+
+    assert b'"invalid_request"' not in answer
+    assert b'"status":"ok"' in answer or b'"database":"ok"' in answer
+
+
+@pytest.mark.parametrize("path", ["/", "/healthz", "/predictors", "/no/such/path", "/history"])
+def test_what_follows_the_headers_for_head_is_the_next_answer(address: str, path: str) -> None:
+    host = "Host: localhost\r\n"
+
+    answer = exchange(
+        address,
+        f"HEAD {path} HTTP/1.1\r\n{host}\r\n"
+        f"GET /healthz HTTP/1.1\r\n{host}Connection: close\r\n\r\n",
+    )
+
+    first, _, rest = answer.partition(b"\r\n\r\n")
+    assert b"Content-Length: " in first
+    assert rest.startswith(b"HTTP/1.1 200 OK")
+
+
+def exchange(address: str, request: str) -> bytes:
+    """What a server sends for some bytes, until it closes the connection."""
+    port = urlsplit(address).port
+    with socket.create_connection(("127.0.0.1", port or 80), timeout=20) as client:
+        client.sendall(request.encode())
+        return b"".join(iter(lambda: client.recv(65536), b""))
+
+
 # --- A lost broker -------------------------------------------------------------------------------
 
 
@@ -359,7 +395,8 @@ def test_serve_runs_everything_until_interrupted_and_leaves_nothing(trained: Tra
         service.set_up(trained)
         serve = service.start("manage.py", "serve")
         address = f"http://localhost:{service.environment['PORT']}"
-        eventually(lambda: answers(address))
+        eventually(lambda: "the password of both" in serve.output)
+        assert answers(address)
         ada = Customer(address)
         job_id = ada.predict("random_forest", horsepower=121)
         eventually(lambda: ada.job(job_id)["status"] == "finished")
@@ -372,3 +409,20 @@ def test_serve_runs_everything_until_interrupted_and_leaves_nothing(trained: Tra
         assert service.processes() == []
         assert (status, sign_in[0]) == (0, 200)
         assert address in serve.output
+
+
+def test_serve_ends_with_the_words_of_a_process_that_cannot_start(trained: Trained) -> None:
+    """The worker cannot; until it is known, nothing says that the service answers."""
+    with Service() as service:
+        service.set_up(trained)
+        broken = 'import sys; "celery" in sys.orig_argv and sys.exit("no libgomp.so.1")'
+        (service.var / "sitecustomize.py").write_text(broken)
+
+        serve = service.start("manage.py", "serve", PYTHONPATH=str(service.var))
+        status = serve.wait(within=120)
+
+        assert service.processes() == []
+        assert status == 1
+        assert "answers at" not in serve.output
+        assert "carprice: the worker process could not start in 3 attempts" in serve.output
+        assert serve.output.rstrip().endswith("no libgomp.so.1")
