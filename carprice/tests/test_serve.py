@@ -3,11 +3,13 @@
 import os
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from django.conf import settings
 
+from carprice.management.commands import serve
 from carprice.management.supervision import MAX_ENDS, MAX_FAILED_STARTS, WITHIN_SECONDS, Deaths
 
 # Python runs this first, in every process. The worker meets a fault that only it can meet, such as
@@ -58,6 +60,38 @@ def test_a_start_that_succeeds_makes_earlier_failures_forgotten() -> None:
         deaths.record(was_ready=outcome, now=100.0 * n) for n, outcome in enumerate(outcomes)
     ]
     assert not any(reasons)
+
+
+@pytest.fixture
+def supervisor() -> Iterator["subprocess.Popen[bytes]"]:
+    """A process in the place of the supervisor, which runs until it is stopped."""
+    with subprocess.Popen(["sleep", "100"]) as process:
+        yield process
+        process.kill()
+
+
+def test_it_is_ready_when_web_and_worker_are(
+    supervisor: "subprocess.Popen[bytes]", tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(serve, "STILL_STARTING_SECONDS", 0)
+    (tmp_path / "web").touch()
+    told: list[str] = []
+
+    def tell(text: str) -> None:
+        told.append(text)
+        (tmp_path / "worker").touch()
+
+    assert serve.wait_until_ready(supervisor, tmp_path, tell)
+    assert told == ["Still starting: worker. What is logged above may say why.\n"]
+
+
+def test_it_is_not_ready_when_the_supervisor_has_ended(
+    supervisor: "subprocess.Popen[bytes]", tmp_path: Path
+) -> None:
+    (tmp_path / "web").touch()
+    supervisor.kill()
+
+    assert not serve.wait_until_ready(supervisor, tmp_path, pytest.fail)
 
 
 @pytest.mark.processes

@@ -31,11 +31,11 @@ class Command(BaseCommand):
     def handle(self, *args: Any, **options: Any) -> None:
         addresses.check_port()
         call_command("setup", demo=True, stdout=self.stdout)
-        sys.exit(supervise(self.announce, self.say))
+        sys.exit(supervise(self.announcement(), self.say))
 
-    def announce(self) -> None:
-        """Say where it answers, which only now it does."""
-        self.say(
+    def announcement(self) -> str:
+        """What to say when it answers. Nothing may fail any more when processes run."""
+        return (
             f"\n{addresses.describe()}"
             f"Sign in as {DEMO_EMAIL}, or for the admin (/{settings.ADMIN_PATH}/) as "
             f"{OPERATOR_EMAIL};\nthe password of both is {demo_password()}\n"
@@ -46,8 +46,10 @@ class Command(BaseCommand):
         self.stdout.flush()
 
 
-def supervise(announce: Callable[[], None], tell: Callable[[str], object]) -> int:
+def supervise(announcement: str, tell: Callable[[str], object]) -> int:
     """Run the processes until a signal ends them, or one keeps dying; returns the exit status.
+
+    Tells the announcement when web and worker are ready.
 
     The supervisor is in a session of its own, so that it gets one signal, from here, whether this
     process was interrupted, terminated or lost its terminal.
@@ -56,9 +58,9 @@ def supervise(announce: Callable[[], None], tell: Callable[[str], object]) -> in
     run_directory.mkdir(exist_ok=True)
     with tempfile.TemporaryDirectory(dir=run_directory) as name:
         process = start(Path(name))
-        with contextlib.suppress(BrokenPipeError):  # nobody reads it, which stops no service
+        with contextlib.suppress(OSError):  # nobody reads it any more, which stops no service
             if wait_until_ready(process, Path(name), tell):
-                announce()
+                tell(announcement)
         return process.wait()
 
 
@@ -93,7 +95,7 @@ def wait_until_ready(
         if not missing:
             return True
         if time.monotonic() >= next_word:
-            tell(f"Still starting: {' and '.join(missing)}. What is logged above may say why.")
+            tell(f"Still starting: {' and '.join(missing)}. What is logged above may say why.\n")
             next_word += STILL_STARTING_SECONDS
         time.sleep(READY_POLL_SECONDS)
     return False
