@@ -154,19 +154,14 @@ def writable_directory(name: str, default: Path) -> Path:
         ) from error
     try:
         path.mkdir(parents=True, exist_ok=True)
-        try_writing(path)
+        # Its disk may be full: that need not end a web process whose database is elsewhere.
+        with tempfile.TemporaryFile(dir=path):
+            return path
     except OSError as error:
         raise ImproperlyConfigured(
             f"{name} must be a directory that can be written to, which {path} is not "
             f"({error.strerror}): {cure(name, error)}."
         ) from error
-    return path
-
-
-def try_writing(directory: Path) -> None:
-    """Raises OSError if no file can be made there, or nothing be written to it."""
-    with tempfile.TemporaryFile(dir=directory) as file:
-        file.write(bytes(4096))
 
 
 def cure(name: str, error: OSError) -> str:

@@ -3,6 +3,7 @@
 import errno
 import os
 import shutil
+import tempfile
 from collections.abc import Callable, Iterator
 from functools import wraps
 from pathlib import Path
@@ -12,7 +13,7 @@ from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
 from django.db import OperationalError
 
-from carprice.env import cure, try_writing
+from carprice.env import cure
 
 R = TypeVar("R")
 
@@ -31,7 +32,7 @@ def check_places() -> None:
     """Raises ImproperlyConfigured, naming the path and a cure."""
     for directory in _directories():
         try:
-            try_writing(directory)
+            _try_writing(directory)
         except OSError as error:
             raise _refusal(directory, error) from error
     for path in Path(settings.MODELS_DIR).glob(".*.lock"):  # written to after it was made
@@ -55,6 +56,12 @@ def _directories() -> Iterator[Path]:
     for top in (settings.MODELS_DIR, settings.STATIC_ROOT, settings.BROKER_DIR):
         for directory, _, _ in os.walk(top):
             yield Path(directory)
+
+
+def _try_writing(directory: Path) -> None:
+    """Raises OSError if no file can be made there, or nothing be written to it."""
+    with tempfile.TemporaryFile(dir=directory) as file:
+        file.write(bytes(4096))
 
 
 def _refusal(path: Path, error: OSError) -> ImproperlyConfigured:

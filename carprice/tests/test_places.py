@@ -80,6 +80,32 @@ def test_a_var_dir_may_be_called_anything(tmp_path: Path) -> None:
         assert database.execute("SELECT count(*) FROM accounts_user").fetchone() == (0,)
 
 
+def test_make_works_in_a_folder_of_any_name(tmp_path: Path) -> None:
+    """With a program of its own in the place of ours, which would take minutes."""
+    folder = tmp_path / ODD
+    (folder / ".venv" / "bin").mkdir(parents=True)
+    shutil.copy(settings.BASE_DIR / "Makefile", folder)
+    (folder / "manage.py").write_text("import os, sys; print(sys.argv, os.getcwd())")
+    (folder / ".venv" / "bin" / "python").symlink_to(sys.executable)
+    for name in ("requirements.lock", ".venv/run.stamp"):
+        (folder / name).touch()
+
+    ended = subprocess.run(
+        ["make", "run"], cwd=folder, capture_output=True, text=True, check=False, timeout=60
+    )
+
+    assert ended.stdout == f"['manage.py', 'serve'] {folder}\n"
+    assert ended.returncode == 0
+
+
+def test_make_starts_no_script_whose_first_line_names_a_path() -> None:
+    makefile = (settings.BASE_DIR / "Makefile").read_text()
+
+    started = set(re.findall(r"\$\(BIN\)/([\w-]+)", makefile))
+
+    assert started == {"python", "shellcheck"}  # the second is no script
+
+
 @pytest.mark.parametrize(
     ("url", "path"),
     [
@@ -152,16 +178,36 @@ def test_a_directory_that_takes_nothing_is_named_with_a_cure(
     assert UNABLE[number] in sentence
 
 
-def test_a_file_that_can_be_made_but_not_written_is_not_enough(tmp_path: Path) -> None:
-    fill = f"{{ yes 2>/dev/null >'{tmp_path}/x' || true; }}"
-    prefix = mount(f"mount -t tmpfs -o size=64k none '{tmp_path}' && {fill}")
+KEYS = {"SECRET_KEY": "k" * 64, "JWT_SIGNING_KEY": "j" * 64}
 
-    sentence = one_sentence(manage("check", prefix=prefix, VAR_DIR=str(tmp_path)))
 
-    assert (
-        f"VAR_DIR must be a directory that can be written to, which {tmp_path} is not" in sentence
+def full_disk(place: Path) -> list[str]:
+    fill = f"{{ yes 2>/dev/null >'{place}/x' || true; }}"
+    return mount(f"mount -t tmpfs -o size=64k none '{place}' && {fill}")
+
+
+@pytest.mark.parametrize("command", ["setup", "serve"])
+def test_a_full_disk_is_named_before_anything_is_set_up(tmp_path: Path, command: str) -> None:
+    prefix = full_disk(tmp_path)
+
+    ended = manage(command, prefix=prefix, VAR_DIR=str(tmp_path), PORT="54321", **KEYS)
+
+    assert one_sentence(ended) == (
+        f"carprice: VAR_DIR: {tmp_path} cannot be written to (No space left on device): free some "
+        "space there, or set VAR_DIR to a directory on another disk."
     )
-    assert "(No space left on device): free some space there" in sentence
+
+
+def test_a_secret_that_a_full_disk_does_not_take_is_named(tmp_path: Path) -> None:
+    sentence = one_sentence(manage("check", prefix=full_disk(tmp_path), VAR_DIR=str(tmp_path)))
+
+    assert f"SECRET_KEY cannot be kept in {tmp_path}/secrets/secret_key (No space" in sentence
+
+
+def test_a_full_disk_ends_no_process_that_has_its_keys(tmp_path: Path) -> None:
+    ended = manage("check", prefix=full_disk(tmp_path), VAR_DIR=str(tmp_path), **KEYS)
+
+    assert ended.returncode == 0
 
 
 @pytest.mark.parametrize("command", ["setup", "serve"])
