@@ -65,6 +65,8 @@ DATA_UPLOAD_MAX_NUMBER_FIELDS = 500
 
 AUTH_USER_MODEL = "accounts.User"
 PASSWORD_HASHERS = ["accounts.hashers.Argon2Hasher"]
+# How many passwords one process hashes at a time; whoever comes then is asked to try again.
+PASSWORD_HASHES_AT_ONCE = integer("PASSWORD_HASHES_AT_ONCE", 2, low=1, high=64)
 _VALIDATORS = "django.contrib.auth.password_validation"
 AUTH_PASSWORD_VALIDATORS = [
     {
@@ -116,6 +118,7 @@ MIDDLEWARE = [
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "django_htmx.middleware.HtmxMiddleware",
+    "carprice.pages.errors.ServiceErrorAnswers",
 ]
 ROOT_URLCONF = "carprice.urls"
 WSGI_APPLICATION = "carprice.wsgi.application"

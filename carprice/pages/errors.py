@@ -1,6 +1,7 @@
 """Answers to errors that no view handles: a page for a browser, else the API's error body."""
 
 import sys
+from collections.abc import Callable
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -13,6 +14,7 @@ from django.shortcuts import render
 from django.template.loader import render_to_string
 
 from carprice.http import hosts
+from carprice.http.errors import RetryLater, ServiceError
 from carprice.http.exceptions import (
     BODY_TOO_LARGE,
     INTERNAL_ERROR,
@@ -33,6 +35,27 @@ NO_COOKIES = (
 )
 TOO_OLD = "This page was too old, so nothing was done. Check what you typed and send it again."
 TOO_OLD_PAGE = "That page was too old, so nothing was done."
+
+
+class ServiceErrorAnswers:
+    """Middleware that answers a refusal of which a view knows nothing, such as one of the admin.
+
+    There a password is hashed too, and for that the process may be too busy.
+    """
+
+    def __init__(self, get_response: Callable[[HttpRequest], HttpResponseBase]) -> None:
+        self._get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponseBase:
+        return self._get_response(request)
+
+    def process_exception(self, request: HttpRequest, error: Exception) -> HttpResponse | None:
+        if not isinstance(error, ServiceError):
+            return None
+        response = _answer(request, Refusal(error.code, error.status, error.detail))
+        if isinstance(error, RetryLater):
+            response["Retry-After"] = str(error.retry_after)
+        return response
 
 
 def bad_request(request: HttpRequest, exception: Exception) -> HttpResponse:
