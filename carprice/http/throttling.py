@@ -1,29 +1,34 @@
 """Throttles, by account and by address.
 
 The `limits` library counts requests in fixed windows: in Redis where several processes share the
-counters, otherwise in the memory of the one web process. If the store fails, nothing is throttled;
-an outage of the store is no outage of the service.
+counters, otherwise in the memory of the one web process. While the store is away, or refuses to
+write, each process counts on its own; an outage of the store is no outage of the service, and no
+way around a limit.
 """
 
 import logging
+import re
 import threading
 import time
 from collections.abc import Callable
 from functools import cache
-from typing import Any
+from ipaddress import IPv4Address, ip_address, ip_network
+from typing import Any, NoReturn
 
 from django.conf import settings
 from django.http import HttpRequest
 from limits import RateLimitItem, parse
 from limits.errors import StorageError
-from limits.storage import storage_from_string
+from limits.storage import MemoryStorage, storage_from_string
 from limits.strategies import FixedWindowRateLimiter
 
 from carprice.http.errors import RetryLater
 
 logger = logging.getLogger(__name__)
 
-OUTAGE_SECONDS = 5  # how long counting pauses after the store has failed
+Allows = Callable[[FixedWindowRateLimiter, RateLimitItem, str, str], bool]  # `hit` or `test`
+
+OUTAGE_SECONDS = 5  # how long the store is left alone after it has failed
 STORE_TIMEOUT_SECONDS = 0.3
 
 
@@ -37,7 +42,7 @@ class TooManyRequests(RetryLater):
 def count(scope: str, *keys: str) -> None:
     """Count one request of `scope` for each key. Raises TooManyRequests past the limit."""
     for key in keys:
-        _refuse_unless(_limiter().hit, scope, key)
+        _refuse_unless(FixedWindowRateLimiter.hit, scope, key)
 
 
 def count_request(request: HttpRequest, scope: str) -> None:
@@ -50,31 +55,80 @@ def count_request(request: HttpRequest, scope: str) -> None:
 
 def check(scope: str, key: str) -> None:
     """Raise TooManyRequests if `key` has used up its limit, without counting."""
-    _refuse_unless(_limiter().test, scope, key)
+    _refuse_unless(FixedWindowRateLimiter.test, scope, key)
 
 
 def address(request: HttpRequest) -> str:
-    """The client's address, as the outermost trusted proxy saw it."""
+    """Whom a request counts for by its address: an IPv4 address, or the /64 network of an IPv6 one.
+
+    It is the client as the outermost trusted proxy saw it. Where the proxies named none, or what
+    is no address, it is the peer, so that strangers cannot make themselves counters at will.
+    """
     forwarded = request.META.get("HTTP_X_FORWARDED_FOR", "").split(",")
+    named = ""
     if settings.TRUSTED_PROXIES and len(forwarded) >= settings.TRUSTED_PROXIES:
-        return str(forwarded[-settings.TRUSTED_PROXIES].strip())
-    return str(request.META.get("REMOTE_ADDR", ""))
+        named = forwarded[-settings.TRUSTED_PROXIES]
+    peer = str(request.META.get("REMOTE_ADDR", ""))  # empty behind a socket of Unix
+    return _network(named) or _network(peer) or peer
 
 
 def reset() -> None:
     """Set all counters to zero."""
-    _limiter().storage.reset()
+    for limiter in (_limiter(), _own_limiter()):
+        limiter.storage.reset()
 
 
-def _refuse_unless(allows: Callable[..., bool], scope: str, key: str) -> None:
-    limit = _limit(scope)
+# One address, perhaps with a port, as proxies write it: 192.0.2.1:443, [2001:db8::1]:443,
+# fe80::1%eth0. An IPv6 address with a port has brackets.
+_WITH_PORT = re.compile(r"\[([^\]]*)\](?::\d{1,5})?|([\d.]+):\d{1,5}", re.ASCII)
+MAX_ADDRESS_LENGTH = 100
+
+
+def _network(text: str) -> str:
+    """Whom a written address counts for; empty if it is none."""
+    text = text.strip()
+    if len(text) > MAX_ADDRESS_LENGTH:
+        return ""
+    if match := _WITH_PORT.fullmatch(text):
+        text = match[1] or match[2] or ""
     try:
-        if _outage.is_over() and not allows(limit, scope, key):
-            window = _limiter().get_window_stats(limit, scope, key)
-            raise TooManyRequests(max(1, round(window.reset_time - time.time())))
-    except StorageError as error:
-        _outage.begin()
-        logger.warning("Throttling pauses for %s s: %s", OUTAGE_SECONDS, error)
+        parsed = ip_address(text.partition("%")[0])  # the zone names an interface of the proxy
+    except ValueError:
+        return ""
+    if isinstance(parsed, IPv4Address):
+        return str(parsed)
+    if parsed.ipv4_mapped:
+        return str(parsed.ipv4_mapped)
+    # Whoever has one address of a /64 has all of them (RFC 6177).
+    return str(ip_network((parsed.packed, 64), strict=False))
+
+
+def _refuse_unless(allows: Allows, scope: str, key: str) -> None:
+    """Raise TooManyRequests unless the limit allows another request.
+
+    What this process has counted during an outage of the store stays in force when that is over.
+    """
+    own, limit = _own_limiter(), _limit(scope)
+    if not own.test(limit, scope, key):
+        _refuse(own, limit, scope, key)
+    if _outage.is_over():
+        try:
+            if not allows(_limiter(), limit, scope, key):
+                _refuse(_limiter(), limit, scope, key)
+        except StorageError as error:
+            _outage.begin()
+            logger.warning("Each process counts on its own for %s s: %s", OUTAGE_SECONDS, error)
+        else:
+            return
+    if not allows(own, limit, scope, key):
+        _refuse(own, limit, scope, key)
+
+
+def _refuse(
+    limiter: FixedWindowRateLimiter, limit: RateLimitItem, scope: str, key: str
+) -> NoReturn:
+    window = limiter.get_window_stats(limit, scope, key)
+    raise TooManyRequests(max(1, round(window.reset_time - time.time())))
 
 
 class _Outage:
@@ -111,6 +165,17 @@ def _make_limiter() -> FixedWindowRateLimiter:
             "socket_connect_timeout": STORE_TIMEOUT_SECONDS,
         }
     return FixedWindowRateLimiter(storage_from_string(url, wrap_exceptions=True, **options))
+
+
+def _own_limiter() -> FixedWindowRateLimiter:
+    """What counts in this process alone while the store is away."""
+    with _limiter_lock:
+        return _make_own_limiter()
+
+
+@cache
+def _make_own_limiter() -> FixedWindowRateLimiter:
+    return FixedWindowRateLimiter(MemoryStorage())
 
 
 @cache
