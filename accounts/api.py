@@ -133,4 +133,4 @@ def _read_credentials(request: Request) -> tuple[str, str]:
 
 
 def _token_pair_response(session: TokenSession) -> Response:
-    return Response(TokenPair(Grant(session)).data, headers={"Cache-Control": "no-store"})
+    return Response(TokenPair(Grant(session)).data)

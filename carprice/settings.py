@@ -106,6 +106,7 @@ INSTALLED_APPS = [
     "django.contrib.staticfiles",
 ]
 MIDDLEWARE = [
+    "carprice.pages.security_headers.PrivateAnswers",  # first, for answers of the others as well
     "carprice.http.head.HeadWithoutBody",
     "carprice.http.hosts.ProbesOfAnyHost",
     "django.middleware.security.SecurityMiddleware",

@@ -96,6 +96,6 @@ def assert_granted(response: Any, user: User) -> None:
     assert response.status_code == 200
     assert set(body) == PAIR
     assert (body["token_type"], body["expires_in"]) == ("bearer", 1800)
-    assert response["Cache-Control"] == "no-store"
+    assert response["Cache-Control"] == "private, no-store"
     assert me(body["access_token"]).json()["id"] == str(user.pk)
     assert refresh(body["refresh_token"]).status_code == 200

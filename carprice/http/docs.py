@@ -8,3 +8,5 @@ from drf_spectacular.views import SpectacularSwaggerSplitView
 @method_decorator(csp_update({"style-src": ["'self'", "'unsafe-inline'"]}), name="get")
 class ApiDocsView(SpectacularSwaggerSplitView):
     """Swagger UI from our own files; its style sheet is partly inline."""
+
+    http_method_names = ["get", "head"]  # its template could not render an answer to OPTIONS
