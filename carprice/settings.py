@@ -62,6 +62,7 @@ CONTENT_SECURITY_POLICY = {
 BODY_LIMIT_BYTES = 2_621_440  # 2.5 MB
 DATA_UPLOAD_MAX_MEMORY_SIZE = BODY_LIMIT_BYTES
 DATA_UPLOAD_MAX_NUMBER_FIELDS = 500
+FORM_LIMIT_BYTES = 1_048_576  # of a page or of the API; it takes longer to decode than JSON
 
 AUTH_USER_MODEL = "accounts.User"
 PASSWORD_HASHERS = ["accounts.hashers.Argon2Hasher"]
@@ -110,6 +111,7 @@ MIDDLEWARE = [
     "carprice.http.head.HeadWithoutBody",
     "carprice.http.hosts.ProbesOfAnyHost",
     "django.middleware.security.SecurityMiddleware",
+    "carprice.pages.request_limits.RequestLimits",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "carprice.pages.security_headers.ContentSecurityPolicy",
     "django.contrib.sessions.middleware.SessionMiddleware",
@@ -142,6 +144,7 @@ TEMPLATES = [
         },
     }
 ]
+FORM_RENDERER = "carprice.pages.forms.FormRenderer"
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 LANGUAGE_CODE = "en"
 TIME_ZONE = "UTC"

@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from typing import Any, Literal, Self
 
-from carprice.http.errors import InvalidInput
+from carprice.http.errors import InvalidInput, unknown
 from mlmodels.folding import fold, nearest, shorten
 
 FeatureType = Literal["number", "integer", "category"]
@@ -404,12 +404,11 @@ class Signature:
     ) -> dict[str, list[str]]:
         """The errors of names that no feature has."""
         names = {fold(name): name for name in (*other_names, *self._by_name)}
-        errors: dict[str, list[str]] = {}
-        for name in data:
-            if name not in self._by_name:
-                near = nearest(name, names) if len(errors) < MAX_SUGGESTIONS else None
-                meant = f" Did you mean {names[near]}?" if near else ""
-                errors[name] = [f"Unknown feature.{meant}"]
+        unknown_names = [name for name in data if name not in self._by_name]
+        errors = unknown(unknown_names, "feature", of="data")
+        for name in unknown_names[:MAX_SUGGESTIONS]:
+            if near := nearest(name, names):
+                errors[name] = [f"Unknown feature. Did you mean {names[near]}?"]
         return errors
 
     @cached_property

@@ -1,6 +1,10 @@
 """The errors that services raise. Each has its code and HTTP status; apps add their own."""
 
+from collections.abc import Collection
 from typing import Any, ClassVar
+
+BODY = "body"  # names the body as a whole in `errors`
+MOST_NAMED = 20  # of the unknown names in one request; the others are counted
 
 
 class ServiceError(Exception):
@@ -24,6 +28,17 @@ class InvalidInput(ServiceError):
     def __init__(self, errors: dict[str, list[str]]) -> None:
         super().__init__("The input is not valid.", errors=errors)
         self.errors = errors
+
+
+def unknown(names: Collection[str], kind: str, *, of: str = BODY) -> dict[str, list[str]]:
+    """What `errors` say of names that are not known: the first of them, and how many there are.
+
+    `kind` is what they would be, such as "field"; `of` names what contains them.
+    """
+    errors = {name: [f"Unknown {kind}."] for name in list(names)[:MOST_NAMED]}
+    if len(names) > MOST_NAMED:
+        errors[of] = [f"{len(names):,} unknown {kind}s; the first {MOST_NAMED} are named."]
+    return errors
 
 
 class NotFound(ServiceError):

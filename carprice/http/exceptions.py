@@ -10,8 +10,7 @@ from django.http import Http404
 from rest_framework import exceptions
 from rest_framework.response import Response
 
-from carprice.http.errors import RetryLater, ServiceError
-from carprice.http.parsers import BODY
+from carprice.http.errors import BODY, RetryLater, ServiceError
 
 logger = logging.getLogger(__name__)
 

@@ -11,11 +11,18 @@ from django.conf import settings
 from django.http import UnreadablePostError
 from rest_framework.parsers import BaseParser
 
-from carprice.http.errors import InvalidInput
+from carprice.http.errors import BODY, InvalidInput
 
 MAX_DEPTH = 20
+# No body that any route accepts comes near these. They keep what is not accepted from costing more
+# to read, and to refuse, than it cost to send.
+MAX_TOKENS = 20_000  # of JSON: texts, brackets, commas, colons
+MAX_TEXT_LENGTH = 20_000  # of a name or a value
+MAX_NUMBER_LENGTH = 4300  # more digits Python does not convert either
+# A text, closed or not; a number, perhaps with what is none; or punctuation. Nothing in it is tried
+# twice, so it takes time in proportion to the body.
+_TOKEN = re.compile(rb'"(?:[^"\\]++|\\.?)*+"?|[0-9.eE+-]++|[\[\]{}:,]', re.DOTALL)
 _UNSTORABLE = re.compile("[\x00\ud800-\udfff]")  # characters that PostgreSQL cannot store
-BODY = "body"  # names the body as a whole in `errors`
 
 
 class StrictJSONParser(BaseParser):
@@ -36,6 +43,7 @@ class StrictFormParser(BaseParser):
     """Parses a URL-encoded form; refuses a repeated field, NUL and what is not UTF-8."""
 
     media_type = "application/x-www-form-urlencoded"
+    limit_bytes = settings.FORM_LIMIT_BYTES
 
     def parse(
         self,
@@ -62,6 +70,7 @@ def parse_json(body: bytes) -> Any:
     """The JSON value in `body`. Raises InvalidInput."""
     if not body.strip():
         return {}
+    _check_tokens(body)
     try:
         value = json.loads(
             body.decode("utf-8"), object_pairs_hook=_unique_fields, parse_constant=_NonFinite
@@ -93,6 +102,15 @@ def parse_form(body: bytes) -> dict[str, str]:
     return fields
 
 
+def _check_tokens(body: bytes) -> None:
+    """Refuse a body with too many members or too long a number, before any of it is parsed."""
+    for number, token in enumerate(_TOKEN.finditer(body), start=1):
+        if number > MAX_TOKENS:
+            _refuse(BODY, f"More than {MAX_TOKENS:,} names, values and brackets.")
+        if token.end() - token.start() > MAX_NUMBER_LENGTH and token[0][:1] != b'"':
+            _refuse(BODY, f"A number has more than {MAX_NUMBER_LENGTH:,} digits.")
+
+
 class _NonFinite:
     """Stands for NaN, Infinity and -Infinity until `_check` can name their field."""
 
@@ -104,7 +122,7 @@ def _unique_fields(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     fields: dict[str, Any] = {}
     for name, value in pairs:
         if name in fields:
-            _refuse(name if _is_storable(name) else BODY, "This field is given twice.")
+            _refuse(name if _is_name(name) else BODY, "This field is given twice.")
         fields[name] = value
     return fields
 
@@ -116,6 +134,8 @@ def _check(value: Any, *, field: str, depth: int) -> None:
         for name, item in value.items():
             if not _is_storable(name):
                 _refuse(field, "A field name contains a NUL or what is no character.")
+            if not _is_name(name):
+                _refuse(field, f"A field name has more than {MAX_TEXT_LENGTH:,} characters.")
             _check(item, field=name, depth=depth + 1)
     elif isinstance(value, list):
         for item in value:
@@ -125,12 +145,18 @@ def _check(value: Any, *, field: str, depth: int) -> None:
 
 
 def _check_scalar(value: Any, field: str) -> None:
+    if isinstance(value, str) and len(value) > MAX_TEXT_LENGTH:
+        _refuse(field, f"The text has more than {MAX_TEXT_LENGTH:,} characters.")
     if isinstance(value, str) and not _is_storable(value):
         _refuse(field, "The text contains a NUL or what is no character.")
     if isinstance(value, _NonFinite):
         _refuse(field, f"{value.literal} is not a JSON number.")
     if isinstance(value, float) and not math.isfinite(value):
         _refuse(field, "The number is too large.")
+
+
+def _is_name(text: str) -> bool:
+    return len(text) <= MAX_TEXT_LENGTH and _is_storable(text)
 
 
 def _is_storable(text: str) -> bool:

@@ -4,13 +4,15 @@ from typing import Any
 
 from rest_framework import serializers
 
+from carprice.http.errors import unknown
+
 
 class StrictSerializer(serializers.Serializer[Any]):
-    """Refuses unknown fields, naming each."""
+    """Refuses unknown fields, naming the first of them."""
 
     def to_internal_value(self, data: Any) -> Any:
-        unknown = set(data) - set(self.fields) if isinstance(data, dict) else set()
-        errors: dict[str, Any] = {name: ["Unknown field."] for name in sorted(unknown)}
+        names = data if isinstance(data, dict) else {}
+        errors: dict[str, Any] = {**unknown([n for n in names if n not in self.fields], "field")}
         try:
             value = super().to_internal_value(data)
         except serializers.ValidationError as error:
@@ -31,6 +33,10 @@ class StringField(serializers.CharField):
     def to_internal_value(self, data: Any) -> str:
         if not isinstance(data, str):
             self.fail("invalid")
+        if self.max_length is not None and len(data) > self.max_length:
+            # Before anything else is done with it, which may cost more the longer it is.
+            message = self.error_messages["max_length"].format(max_length=self.max_length)
+            raise serializers.ValidationError(message)
         return super().to_internal_value(data)
 
 

@@ -12,8 +12,7 @@ from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from carprice.http import throttling
-from carprice.http.errors import InvalidInput
-from carprice.http.parsers import BODY
+from carprice.http.errors import BODY, InvalidInput
 
 # For answers that are data: a browser that shows one as a page loads and runs nothing.
 DATA_POLICY = "default-src 'none'; frame-ancestors 'none'"
@@ -39,10 +38,10 @@ class ApiView(APIView):
             raise InvalidInput({BODY: ["The length of the body is unknown."]})
 
     def _check_body(self, request: Request, length: int) -> None:
-        if length > settings.BODY_LIMIT_BYTES:
+        parser = self.get_content_negotiator().select_parser(request, self.get_parsers())
+        if length > getattr(parser, "limit_bytes", settings.BODY_LIMIT_BYTES):
             raise RequestDataTooBig
         encoding = request.META.get("HTTP_CONTENT_ENCODING", "identity")
-        parser = self.get_content_negotiator().select_parser(request, self.get_parsers())
         if (length and parser is None) or encoding.lower() != "identity":
             raise exceptions.UnsupportedMediaType(request.content_type or "none")
 

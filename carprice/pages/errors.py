@@ -67,6 +67,11 @@ def bad_request(request: HttpRequest, exception: Exception) -> HttpResponse:
     return _answer(request, BODY_TOO_LARGE if too_large else INVALID_REQUEST)
 
 
+def refuse_input(request: HttpRequest, name: str, message: str) -> HttpResponse:
+    """400 for one part of a request."""
+    return _answer(request, INVALID_REQUEST, errors={name: [message]})
+
+
 def permission_denied(request: HttpRequest, exception: Exception) -> HttpResponse:
     return _answer(request, PERMISSION_DENIED)
 

@@ -4,10 +4,23 @@ from typing import Any
 
 from django import forms
 from django.core.exceptions import ValidationError
+from django.forms.renderers import DjangoTemplates
+from django.http import QueryDict
+
+MAX_VALUE_LENGTH = 10_000  # more than any field takes
 
 
 class StrictForm(forms.Form):
-    """Refuses a repeated field, of which Django would take the last, and what is not UTF-8."""
+    """Refuses a repeated field, of which Django would take the last, and what is not UTF-8.
+
+    A value that is far too long is cut, and is still too long: neither checking it nor showing it
+    again costs more than it must.
+    """
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        if isinstance(self.data, QueryDict):
+            self.data = _cut(self.data)
 
     def clean(self) -> dict[str, Any] | None:
         for name in self.fields:
@@ -21,6 +34,30 @@ class StrictForm(forms.Form):
     def _values_of(self, name: str) -> list[str]:
         getlist = getattr(self.data, "getlist", None)  # a plain mapping has one value of each
         return getlist(self.add_prefix(name)) if getlist else []
+
+
+def _cut(data: QueryDict) -> QueryDict:
+    """The same with each value cut to MAX_VALUE_LENGTH."""
+    if all(len(value) <= MAX_VALUE_LENGTH for _, values in data.lists() for value in values):
+        return data
+    cut = data.copy()
+    for name, values in data.lists():
+        cut.setlist(name, [str(value)[:MAX_VALUE_LENGTH] for value in values])
+    return cut
+
+
+class _ShortBoundField(forms.BoundField):
+    """Shows no more of a value than MAX_VALUE_LENGTH, as escaping may make six of a character."""
+
+    def value(self) -> Any:
+        value = super().value()
+        return value[:MAX_VALUE_LENGTH] if isinstance(value, str) else value
+
+
+class FormRenderer(DjangoTemplates):
+    """For all forms, those of the admin too."""
+
+    bound_field_class = _ShortBoundField
 
 
 class _PlainDigits:

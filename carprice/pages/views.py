@@ -139,6 +139,8 @@ def missing_is_404(view: Callable[..., R]) -> Callable[..., R]:
 def safe_next(request: HttpRequest, default: str) -> str:
     """Where to go after signing in: the `next` parameter if it is a path of this site."""
     target = request.POST.get("next") or request.GET.get("next") or ""
+    if len(target) > MAX_NEXT_LENGTH:  # checking it would cost more the longer it is
+        return default
     allowed = url_has_allowed_host_and_scheme(
         target, allowed_hosts={request.get_host()}, require_https=request.is_secure()
     )
