@@ -9,7 +9,8 @@ from carprice.http.throttling import TooManyRequests
 
 RETRY_AFTER_SECONDS = 1
 
-_slots = threading.BoundedSemaphore(settings.PASSWORD_HASHES_AT_ONCE)
+_admitted = threading.BoundedSemaphore(settings.PASSWORD_HASH_LIMIT)
+_hashing = threading.Lock()
 
 
 class Argon2Hasher(Argon2PasswordHasher):
@@ -18,8 +19,8 @@ class Argon2Hasher(Argon2PasswordHasher):
     Django's default of 100 MiB would let a few simultaneous sign-ins exhaust a small server.
     Source: OWASP Password Storage Cheat Sheet, "Argon2id".
 
-    A process hashes few passwords at the same moment, so that sign-ins leave the others their
-    processor and their work slots. Whoever comes when all are busy gets TooManyRequests at once.
+    A process hashes one password at a time, and has few wait for that, so that sign-ins leave the
+    others their processor and their work slots. Whoever comes then gets TooManyRequests at once.
     Django hashes for unknown addresses as well, so that tells nothing about an address.
     """
 
@@ -28,19 +29,20 @@ class Argon2Hasher(Argon2PasswordHasher):
     parallelism = 1
 
     def encode(self, password: str, salt: str) -> str:
-        with _slot():
+        with admission(), _hashing:
             return super().encode(password, salt)
 
     def verify(self, password: str, encoded: str) -> bool:
-        with _slot():
+        with admission(), _hashing:
             return super().verify(password, encoded)
 
 
 @contextmanager
-def _slot() -> Iterator[None]:
-    if not _slots.acquire(blocking=False):
+def admission() -> Iterator[None]:
+    """The right to hash a password, or to be the next who does. Raises TooManyRequests."""
+    if not _admitted.acquire(blocking=False):
         raise TooManyRequests(RETRY_AFTER_SECONDS)
     try:
         yield
     finally:
-        _slots.release()
+        _admitted.release()

@@ -66,8 +66,9 @@ FORM_LIMIT_BYTES = 1_048_576  # of a page or of the API; it takes longer to deco
 
 AUTH_USER_MODEL = "accounts.User"
 PASSWORD_HASHERS = ["accounts.hashers.Argon2Hasher"]
-# How many passwords one process hashes at a time; whoever comes then is asked to try again.
-PASSWORD_HASHES_AT_ONCE = integer("PASSWORD_HASHES_AT_ONCE", 2, low=1, high=64)
+# How many passwords one process hashes, one at a time, or has waiting; whoever comes then is asked
+# to try again. Two, so that a form that was sent twice ends well.
+PASSWORD_HASH_LIMIT = integer("PASSWORD_HASH_LIMIT", 2, low=1, high=64)
 _VALIDATORS = "django.contrib.auth.password_validation"
 AUTH_PASSWORD_VALIDATORS = [
     {
