@@ -305,13 +305,23 @@ def test_a_header_of_the_longest_line_costs_little(world: World, name: str, path
     assert seconds < LONGEST_SECONDS
 
 
-@pytest.mark.parametrize("name", ["Accept", "Cookie", "Authorization", "X-Forwarded-For", "Range"])
+@pytest.mark.parametrize("name", ["Accept", "Cookie", "X-Forwarded-For", "Range"])
 @pytest.mark.parametrize("path", ["/", "/balance", "/nothing", "/static/carprice.css"])
 def test_a_header_of_many_lines_is_refused_and_named(name: str, path: str) -> None:
     response, seconds = measured(lambda: Client().get(path, headers={name: MANY_TYPES}))
 
     assert response.status_code == 400
     assert response.json()["errors"] == {name: ["At most 8,190 characters."]}
+    assert seconds < LONGEST_SECONDS
+
+
+@pytest.mark.parametrize("token", ["." * 400_000, "a" * 400_000, "a " * 200_000, "a." * 200_000])
+def test_a_credential_of_many_lines_is_a_wrong_one(token: str) -> None:
+    response, seconds = measured(
+        lambda: Client().get("/balance", headers={"Authorization": f"Bearer {token}"})
+    )
+
+    assert response.status_code == 401
     assert seconds < LONGEST_SECONDS
 
 
@@ -336,3 +346,15 @@ def test_unknown_query_parameters_are_counted_and_the_first_named(world: World, 
     errors = response.json()["errors"]
     assert sum(name.startswith("k") for name in errors) == 20
     assert errors["body"] == ["90 unknown fields; the first 20 are named."]
+
+
+@pytest.mark.parametrize("path", ["accounts/user", "billing/ledgerentry", "predictions/prediction"])
+def test_a_search_of_many_words_is_refused_in_the_admin(world: World, path: str) -> None:
+    client = Client()
+    client.force_login(world.operator)
+
+    response, seconds = measured(lambda: client.get(f"/admin/{path}/?q={'a+' * 1900}"))
+
+    assert response.status_code == 400
+    assert seconds < LONGEST_SECONDS
+    assert client.get(f"/admin/{path}/?q={'a+' * 90}").status_code == 200
