@@ -112,9 +112,9 @@ MIDDLEWARE = [
     "carprice.http.head.HeadWithoutBody",
     "carprice.http.hosts.ProbesOfAnyHost",
     "django.middleware.security.SecurityMiddleware",
-    "carprice.pages.request_limits.RequestLimits",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "carprice.pages.security_headers.ContentSecurityPolicy",
+    "carprice.pages.request_limits.RequestLimits",  # before anything reads the request
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
