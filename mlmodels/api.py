@@ -11,6 +11,7 @@ from rest_framework.response import Response
 from carprice.http.queries import OneOfField, QuerySerializer
 from carprice.http.schema import errors
 from carprice.http.views import ApiView
+from mlmodels.catalogue import ranking
 from mlmodels.catalogue.queries import find_on_sale_with_version, input_schema_of, signature_of
 from mlmodels.domains import DOMAINS
 from mlmodels.models import Predictor
@@ -34,18 +35,26 @@ class CatalogueLine(serializers.Serializer[Any]):
     price = serializers.IntegerField(help_text="Credits for one prediction.")
     target = serializers.CharField(source="current_version.target")
     unit = serializers.CharField(source="current_version.unit", help_text="Of the target.")
-    metrics = serializers.DictField(
-        source="current_version.metrics",
+    metrics = serializers.SerializerMethodField(
         help_text=(
             "Accuracy on rows the model had not seen. `mae` and `rmse` are in the target's unit. "
             "`coverage` is how often ranges held the true value, `coverage_by_third` "
             "the same by thirds of the predicted value, from the lowest, `range_width` their mean "
             "width in the target's unit. `unseen_groups`, where it is not null, has the accuracy "
-            "on groups, such as makes, of which the model had seen nothing."
+            "on groups, such as makes, of which the model had seen nothing. `mae_by_fold` has the "
+            "`mae` of each fold. `as_good_as` names the predictors of the same domain whose `mae` "
+            "differs by no more than chance; they have one price, unless an operator set one. With "
+            "`quick_estimate`, all this is an estimate until it is measured."
         ),
     )
     trained_at = serializers.DateTimeField(source="current_version.trained_at")
     version = serializers.CharField(source="current_version.label")
+
+    @extend_schema_field({"type": "object", "additionalProperties": {}})
+    def get_metrics(self, predictor: Predictor) -> dict[str, Any]:
+        assert predictor.current_version is not None  # noqa: S101  # on sale means it has one
+        as_good_as = self.context["equals"][predictor.name]
+        return {**predictor.current_version.metrics, "as_good_as": as_good_as}
 
 
 @extend_schema_field({"oneOf": [{"type": "number", "nullable": True}, {"type": "string"}]})
@@ -152,11 +161,15 @@ class CatalogueView(ApiView):
         rows = Predictor.objects.on_sale().with_version()
         if query["domain"]:
             rows = rows.filter(domain=query["domain"])
-        return Response(CatalogueLine(rows, many=True).data)
+        context = {"equals": ranking.equals_of(rows)}
+        return Response(CatalogueLine(rows, many=True, context=context).data)
 
 
 class PredictorView(ApiView):
     @extend_schema(responses={200: PredictorBody, **errors(401, 404, 429)})
     def get(self, request: Request, model_name: str) -> Response:
         """One predictor, with what it takes: each feature, an example, a schema."""
-        return Response(PredictorBody(find_on_sale_with_version(model_name)).data)
+        predictor = find_on_sale_with_version(model_name)
+        same_domain = Predictor.objects.on_sale().with_version().filter(domain=predictor.domain)
+        context = {"equals": ranking.equals_of([*same_domain, predictor])}
+        return Response(PredictorBody(predictor, context=context).data)

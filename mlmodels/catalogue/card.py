@@ -15,7 +15,9 @@ class Metrics:
     the share of rows, seen by neither model nor range, whose true value lay within the range;
     `coverage_by_third` the same by thirds of the predicted value, from the lowest; `range_width`
     the mean width of the ranges in the target's unit. `unseen_groups` has the accuracy on groups
-    of rows of which the model had seen none.
+    of rows of which the model had seen none. `mae_by_fold` has the `mae` of each fold of each
+    repeat. With `quick_estimate`, this is what one cross-validation told in a few seconds, until
+    it is measured as it should be.
     """
 
     r2: float
@@ -30,6 +32,20 @@ class Metrics:
     coverage_by_third: list[float] | None = None
     range_width: float | None = None
     unseen_groups: Metrics | None = None
+    mae_by_fold: list[float] | None = None
+    quick_estimate: bool = False
+
+
+@dataclass(frozen=True)
+class Measurement:
+    """What takes long to find out about a predictor, and needs no fitted model to be told.
+
+    `calibration` is `Calibration.to_json`; `report` has what the page about the predictor draws.
+    """
+
+    metrics: Metrics
+    calibration: dict[str, Any]
+    report: dict[str, Any]
 
 
 @dataclass(frozen=True)

@@ -1,38 +1,55 @@
 """What predictors cost: prices by accuracy, until an operator sets one."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from django.db import transaction
 
 from accounts.models import User
 from carprice.http.errors import InvalidInput
+from mlmodels.catalogue import ranking
 from mlmodels.models import Predictor, PriceChange
 
-# In credits, from the predictor of a domain with the largest error to the one with the smallest;
-# each one beyond the third costs so much more than the one before it.
+# In credits, from the predictor of a domain with the largest typical error to the one with the
+# smallest; each one beyond the third costs so much more than the one before it. Those of the same
+# rank all cost what the cheapest of them would.
 PRICE_BY_RANK = (10, 25, 40)
 PRICE_STEP = 15
 HIGHEST_PRICE = 1_000_000  # also a database constraint
 
 
 @transaction.atomic
-def price_by_rank(domain_name: str) -> None:
-    """Price a domain's predictors by cross-validated RMSE, except those an operator priced."""
+def price_by_rank(
+    domain_name: str, upcoming: Mapping[str, Mapping[str, Any]] | None = None
+) -> None:
+    """Price a domain's predictors by their typical error, except those an operator priced.
+
+    `upcoming` has the metrics of those that will be published soon, by name, so that prices need
+    not change when they are.
+    """
     predictors = list(
         Predictor.objects.select_for_update(of=("self",))
         .select_related("current_version")
         .filter(domain=domain_name, current_version__isnull=False)
         .order_by("pk")
     )
-    predictors.sort(key=_rmse, reverse=True)
-    for predictor, price in zip(predictors, _prices(len(predictors)), strict=True):
+    metrics = dict(upcoming or {})
+    for predictor in predictors:
+        assert predictor.current_version is not None  # noqa: S101  # filtered for it
+        metrics[predictor.name] = predictor.current_version.metrics
+    prices = _prices_by_name(ranking.ranks(metrics))
+    for predictor in predictors:
         if predictor.price_set_by_id is None:
-            _record_price(predictor, price, actor=None)
+            _record_price(predictor, prices[predictor.name], actor=None)
 
 
-def _rmse(predictor: Predictor) -> float:
-    assert predictor.current_version is not None  # noqa: S101  # filtered for it
-    return float(predictor.current_version.metrics["rmse"])
+def _prices_by_name(ranks: Sequence[Sequence[str]]) -> dict[str, int]:
+    ladder = iter(_prices(sum(map(len, ranks))))
+    prices = {}
+    for names in ranks:
+        lowest, *_ = [next(ladder) for _ in names]
+        prices.update(dict.fromkeys(names, lowest))
+    return prices
 
 
 def _prices(count: int) -> Sequence[int]:

@@ -12,6 +12,7 @@ from typing import Any
 
 from django.conf import settings
 
+from mlmodels.catalogue import ranking
 from mlmodels.catalogue.queries import find_version
 from mlmodels.domains import DOMAINS
 from mlmodels.domains.base import Domain, PredictorSpec
@@ -29,8 +30,8 @@ INTRODUCTION = """\
 What each predictor learned from, how it is built, and how good it is on cases that it had not seen.
 Its page in the catalogue tells the same of the version that is on sale, and when it was trained.
 
-`make models-doc` trains all of them anew and writes this document, so edit nothing here. The same
-data, libraries and seed give the same figures. How errors and ranges are measured:
+`make measure` measures them, and `make models-doc` writes this document, so edit nothing here. The
+same data, libraries and seed give the same figures. How errors and ranges are measured:
 [0011](decisions/0011-accuracy-and-prices.md), [0015](decisions/0015-ranges-and-factors.md).
 """
 
@@ -106,6 +107,15 @@ def _domain_section(domain: Domain, reports: Sequence[Report]) -> Iterator[str]:
         for report in reports
     ]
     yield _table(["Predictor", *names], rows)
+    titles = {report.predictor.name: report.predictor.title for report in reports}
+    for equal in ranking.ranks(
+        {report.predictor.name: report.version.metrics for report in reports}
+    ):
+        if len(equal) > 1:
+            yield _paragraph(
+                f"{' and '.join(titles[name] for name in equal)} differ in their typical error by "
+                "no more than chance: they have one price."
+            )
 
 
 def _predictor_section(report: Report) -> str:

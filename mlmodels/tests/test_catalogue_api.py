@@ -8,6 +8,7 @@ import pytest
 from rest_framework.test import APIClient
 
 from accounts.models import User
+from mlmodels.catalogue import ranking
 from mlmodels.domains.car_price import DOMAIN
 from mlmodels.models import Predictor, PredictorVersion
 from predictions.models import Prediction
@@ -87,6 +88,30 @@ def test_the_catalogue_is_an_array_cheapest_first(api: APIClient) -> None:
     assert all(list(line) == LINE for line in lines)
 
 
+def equals_of_forest() -> list[str]:
+    """The predictors whose errors differ by no more than chance."""
+    return ranking.equals_of(Predictor.objects.on_sale().with_version())["random_forest"]
+
+
+def test_predictors_that_are_as_good_name_each_other(
+    api: APIClient, predictors: dict[str, Predictor]
+) -> None:
+    folds = {"linear_regression": [5.0, 6.0, 7.0], "random_forest": [5.1, 5.9, 7.0]}
+    for name, errors in folds.items():
+        version = predictors[name].current_version
+        assert version
+        metrics = {**version.metrics, "mae": 6.0, "mae_by_fold": errors}
+        PredictorVersion.objects.filter(pk=version.pk).update(metrics=metrics)
+
+    lines = {line["model_name"]: line for line in api.get("/api/predictors").json()}
+    one = api.get("/api/predictors/random_forest").json()
+
+    assert lines["linear_regression"]["metrics"]["as_good_as"] == ["random_forest"]
+    assert lines["random_forest"]["metrics"] == one["metrics"]
+    assert one["metrics"]["as_good_as"] == ["linear_regression"]
+    assert not lines["bioage_blend"]["metrics"]["quick_estimate"]
+
+
 def test_a_line_describes_its_predictor(api: APIClient, predictor: Predictor) -> None:
     version = predictor.current_version
     assert version
@@ -101,7 +126,7 @@ def test_a_line_describes_its_predictor(api: APIClient, predictor: Predictor) ->
         "price": predictor.price,
         "target": "price",
         "unit": "USD",
-        "metrics": version.metrics,
+        "metrics": {**version.metrics, "as_good_as": equals_of_forest()},
         "trained_at": version.trained_at.isoformat().replace("+00:00", "Z"),
         "version": version.label,
     }

@@ -2,6 +2,7 @@
 
 import hashlib
 from dataclasses import replace
+from statistics import fmean
 from typing import Any
 
 import pytest
@@ -99,26 +100,78 @@ def test_another_artefact_becomes_the_next_version_and_leaves_the_last_one(
 # --- Prices --------------------------------------------------------------------------------------
 
 
-def test_the_smaller_its_error_the_more_a_predictor_costs(
+def test_the_smaller_its_typical_error_the_more_a_predictor_costs(
     predictors: dict[str, Predictor], cards: dict[str, Card]
 ) -> None:
     for domain in DOMAINS.values():
         names = [spec.name for spec in domain.predictors]
-        by_error = sorted(names, key=lambda name: cards[name].metrics.rmse, reverse=True)
-        assert [predictors[name].price for name in by_error] == [10, 25, 40, 55][: len(names)]
+        by_error = sorted(names, key=lambda name: cards[name].metrics.mae, reverse=True)
+        by_price = [predictors[name].price for name in by_error]
+        assert by_price == sorted(by_price)
+        assert by_price[0] == 10 < by_price[-1]
+
+
+def without_chance(trained: Trained) -> Trained:
+    """The same, with no folds that tell what chance does."""
+    return [
+        (domain, spec, replace(card, metrics=replace(card.metrics, mae_by_fold=None)))
+        for domain, spec, card in trained
+    ]
+
+
+def test_each_rank_has_a_price_of_its_own(trained: Trained, db: None) -> None:
+    publish_all(without_chance(trained))
+
+    for domain in DOMAINS.values():
+        found = sorted(prices()[spec.name] for spec in domain.predictors)
+        assert found == [10, 25, 40, 55][: len(found)]
+
+
+def test_those_that_differ_by_chance_have_the_price_of_the_cheapest_of_them(
+    trained: Trained, db: None
+) -> None:
+    folds = {
+        "linear_regression": [11.0, 12.0, 13.0, 14.0],
+        "random_forest": [10.0, 11.0, 12.0, 13.0],
+        "gradient_boosting": [9.0, 10.0, 11.0, 11.9],
+        "car_price_blend": [9.1, 9.9, 11.1, 11.7],
+    }
+    for domain, spec, card in trained:
+        if errors := folds.get(spec.name):
+            metrics = replace(card.metrics, mae=fmean(errors), mae_by_fold=errors)
+            publishing.publish(domain, spec, replace(card, metrics=metrics))
+
+    pricing.price_by_rank("car_price")
+
+    assert prices() == {
+        "linear_regression": 10,
+        "random_forest": 25,
+        "gradient_boosting": 40,
+        "car_price_blend": 40,
+    }
+
+
+def test_those_to_come_have_their_ranks_already(trained: Trained, db: None) -> None:
+    cars = [item for item in without_chance(trained) if item[0].name == "car_price"]
+    *others, best = sorted(cars, key=lambda item: -item[2].metrics.mae)
+    publishing.publish(*best)
+
+    pricing.price_by_rank("car_price", {spec.name: card.metrics_json() for _, spec, card in others})
+
+    assert prices() == {best[1].name: 55}
 
 
 def test_prices_follow_when_the_errors_change(trained: Trained, predictors: Any) -> None:
     cars = [spec.name for spec in DOMAINS["car_price"].predictors]
     best = max(cars, key=lambda name: prices()[name])
     domain, spec, card = next(item for item in trained if item[1].name == best)
-    worse = replace(card, artefact_sha256="f" * 64, metrics=replace(card.metrics, rmse=9_999.0))
+    metrics = replace(card.metrics, mae=9_999.0, mae_by_fold=None)
 
-    publishing.publish(domain, spec, worse)
+    publishing.publish(domain, spec, replace(card, artefact_sha256="f" * 64, metrics=metrics))
     pricing.price_by_rank(domain.name)
 
     assert prices()[best] == 10
-    assert sorted(prices()[name] for name in cars) == [10, 25, 40, 55]
+    assert min(prices()[name] for name in cars if name != best) > 10
 
 
 def test_an_operators_price_survives_retraining(
@@ -136,7 +189,7 @@ def test_an_operators_price_survives_even_if_it_equals_the_one_by_rank(
 ) -> None:
     pricing.set_price(predictor_id=predictor.pk, price=predictor.price, actor=operator)
     domain, spec, card = next(item for item in trained if item[1].name == "random_forest")
-    worse = replace(card, artefact_sha256="f" * 64, metrics=replace(card.metrics, rmse=9_999.0))
+    worse = replace(card, artefact_sha256="f" * 64, metrics=replace(card.metrics, mae=9_999.0))
 
     publishing.publish(domain, spec, worse)
     pricing.price_by_rank(domain.name)

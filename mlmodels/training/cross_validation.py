@@ -46,8 +46,9 @@ class Assessment:
 class Plan:
     """How to cross-validate: `folds` for the metrics, divided anew `repeats` times.
 
-    `inner_folds` is for the calibration of ranges. `by_group` says whether to leave out groups as
-    well, if the domain has a feature to group by.
+    `inner_folds` is for the calibration of ranges; with none of them, ranges are calibrated on the
+    outer folds, and how often they hold is not measured. `by_group` says whether to leave out
+    groups as well, if the domain has a feature to group by.
     """
 
     folds: int
@@ -58,6 +59,11 @@ class Plan:
     @classmethod
     def for_rows(cls, rows: int) -> Plan:
         return cls(10, 3, 5) if rows < FEW_ROWS else cls(5, 1, 3)
+
+    @classmethod
+    def quick(cls) -> Plan:
+        """For an estimate of the same figures by five fits."""
+        return cls(5, 1, 0, by_group=False)
 
     def outer(self, rows: Any) -> list[Split]:
         """The splits of all rows: `folds` splits that test each row once, `repeats` times."""
@@ -104,7 +110,9 @@ def assess(
     # predicted by a model that was fitted without all of it.
     outer = plan.outer(inputs)
     all_rows = np.arange(len(inputs))
-    inner = [plan.inner(train) for train in [*(train for train, _ in outer), all_rows]]
+    inner: list[list[Split]] = []
+    if plan.inner_folds:
+        inner = [plan.inner(train) for train in [*(train for train, _ in outer), all_rows]]
     groups = _leave_one_group_out(inputs[group]) if group and plan.by_group else []
 
     # All splits are fitted in one go, to keep the processes busy, and their predictions taken
@@ -117,16 +125,17 @@ def assess(
         return _OutOfFold(actual, splits, list(islice(predictions, len(splits))))
 
     outer_predictions = next_out_of_fold(outer)
-    *outer_calibrations, calibration = [
-        next_out_of_fold(splits).calibrate(relative_errors) for splits in inner
-    ]
+    calibrations = [next_out_of_fold(splits).calibrate(relative_errors) for splits in inner]
+    coverage = _coverage(outer_predictions, calibrations[:-1]) if inner else {}
     return Assessment(
         metrics=replace(
             outer_predictions.metrics(plan.repeats),
-            **_coverage(outer_predictions, outer_calibrations),
+            **coverage,
             unseen_groups=next_out_of_fold(groups).metrics(repeats=1) if groups else None,
+            mae_by_fold=outer_predictions.mae_by_split(),
+            quick_estimate=plan == Plan.quick(),
         ),
-        calibration=calibration,
+        calibration=calibrations[-1] if inner else outer_predictions.calibrate(relative_errors),
         actual=actual,
         predicted=outer_predictions.first_repeat(plan.folds),
     )
@@ -167,6 +176,14 @@ class _OutOfFold:
     def calibrate(self, relative_errors: bool) -> Calibration:
         actual, predicted = self.actual.tolist(), self.predicted.tolist()
         return Calibration.of(actual, predicted, relative=relative_errors)
+
+    def mae_by_split(self) -> list[float]:
+        import numpy as np
+
+        return [
+            float(np.abs(self.target[test] - predicted).mean())
+            for (_, test), predicted in zip(self.splits, self.predictions, strict=True)
+        ]
 
     def metrics(self, repeats: int) -> Metrics:
         """Pooled over all splits, in which each row was tested `repeats` times."""
