@@ -1,7 +1,7 @@
 # `make run` serves the program, `make test` tests it; both set themselves up. `make help` lists the
 # rest: what stands after ## beside each target.
 .PHONY: run help test lint format audit-packages bench bench-audit bench-statements bench-cost \
-	bench-models chaos models-doc audit lock clean
+	bench-models bench-start chaos measure models-doc audit lock clean
 .DEFAULT_GOAL := run
 
 PYTHON ?= $(firstword $(foreach p,python3.13 python3.12 python3.11 python3,$(shell \
@@ -57,15 +57,21 @@ bench-statements: .venv/dev.stamp ## measure what hand-written SQL gains over th
 bench-cost: .venv/dev.stamp ## measure CPU time; ARGS="--against COMMIT" compares
 	@$(BIN)/python bench/cost.py $(ARGS)
 
-bench-models: .venv/dev.stamp ## train all predictors (minutes); tell how good and fast they are
+bench-models: .venv/dev.stamp ## train all predictors; tell how good and fast they are
 	@PYTHONPATH=. $(BIN)/python bench/models.py
+
+bench-start: .venv/dev.stamp ## time a first start, to the first prediction and to all on sale, and a second
+	@$(BIN)/python bench/start.py
 
 # MINUTES (30), SEED (a new one), STACK (redis, rabbitmq or embedded): see testing/chaos/README.md.
 chaos: .venv/dev.stamp ## kill, freeze and restart a service of its own under load
 	@$(BIN)/python -m testing.chaos $(if $(MINUTES),--minutes $(MINUTES)) \
 		$(if $(SEED),--seed $(SEED)) $(if $(STACK),--stack $(STACK)) $(ARGS)
 
-models-doc: .venv/run.stamp ## train in a scratch directory (minutes), and write docs/models.md
+measure: .venv/run.stamp ## measure what changed (minutes), and write the cards in mlmodels/cards
+	@$(BIN)/python manage.py measure $(ARGS)
+
+models-doc: .venv/run.stamp ## write docs/models.md, of what was measured
 	@scratch=$$(mktemp -d) && trap 'rm -rf "$$scratch"' EXIT && \
 		export VAR_DIR="$$scratch" DATABASE_URL= && \
 		$(BIN)/python manage.py migrate --verbosity 0 && $(BIN)/python manage.py train && \

@@ -31,7 +31,7 @@ BATCH = 64  # rows, as many as a worker claims at once
 ROUNDS = 30
 
 # The targets.
-MAX_TRAINING_SECONDS = 240.0  # on two cores
+MAX_TRAINING_SECONDS = 60.0  # on two cores, with figures that were measured before
 MAX_EXPLANATION_MS = 25.0  # for a single row
 COVERAGE = (0.88, 0.93)  # in total and in each third
 BEST_CAR_PREDICTOR = {"r2": (0.94, 1.0), "mae": (0.0, 1330.0), "mape": (0.0, 0.098)}

@@ -3,7 +3,7 @@ from django.shortcuts import render
 from django.views.decorators.http import require_safe
 
 from mlmodels.catalogue.queries import PredictorNotFound, find_version
-from mlmodels.presentation import domains_on_sale
+from mlmodels.presentation import domains_on_sale, training_at_work
 from mlmodels.reporting.reports import Report
 
 
@@ -15,8 +15,9 @@ def home(request: HttpRequest) -> HttpResponse:
 
 @require_safe
 def catalogue(request: HttpRequest) -> HttpResponse:
-    """Everything on sale, with its price and its measured accuracy."""
-    return render(request, "mlmodels/catalogue.html", {"domains": domains_on_sale()})
+    """Everything on sale, with its price and its measured accuracy, and what is being trained."""
+    context = {"training": training_at_work(), "domains": domains_on_sale()}
+    return render(request, "mlmodels/catalogue.html", context)
 
 
 @require_safe

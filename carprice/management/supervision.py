@@ -80,6 +80,8 @@ class EndingSupervisor(Supervisor):  # type: ignore[misc]  # it is not typed
 
     def _count_death(self, event: Any) -> None:
         name = event.process.config.name
+        if not event.process.config.autorestart:  # it is meant to end, and the service goes on
+            return
         was_ready = self._ready_file(name).exists()
         reason = self._deaths[name].record(was_ready=was_ready, now=time.monotonic())
         if not reason or self.reason:

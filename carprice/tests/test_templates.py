@@ -12,6 +12,7 @@ from django.template.base import Template
 from django.test import Client
 
 from accounts.models import User
+from mlmodels.catalogue import training_status
 from mlmodels.models import Predictor
 from predictions import services, waiting, what_ifs
 from predictions.execution import claims, runner, settlement
@@ -127,6 +128,7 @@ def visits(user: User, make_user: Callable[..., User], rows: dict[str, Predictio
     customer.force_login(user)
     operator.force_login(make_user("op@example.com", is_staff=True, is_superuser=True))
     visits = Visits()
+    training_status.write({"bioage_blend": training_status.TRAINING})
     for path in ["/", "/catalogue", "/account/sign-in", "/account/sign-up"]:
         visits.visit(Client(), path)
     for path in [
@@ -153,6 +155,7 @@ def visits(user: User, make_user: Callable[..., User], rows: dict[str, Predictio
     stale = Client(enforce_csrf_checks=True)
     stale.force_login(user)
     visits.visit(stale, f"/predictions/{rows['queued'].pk}/cancel", form={})
+    training_status.write({})
     return visits
 
 

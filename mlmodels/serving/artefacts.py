@@ -81,11 +81,19 @@ def card_path_of(sha256: str) -> Path:
 
 def save(artefact: Artefact) -> str:
     """Write an artefact and return its SHA-256, which is also its name."""
+    return save_content(dump(artefact))
+
+
+def dump(artefact: Artefact) -> bytes:
+    """What an artefact's file has."""
     import joblib
 
     buffer = io.BytesIO()
     joblib.dump(artefact, buffer, compress=3)
-    content = buffer.getvalue()
+    return buffer.getvalue()
+
+
+def save_content(content: bytes) -> str:
     sha256 = hashlib.sha256(content).hexdigest()
     write_atomically(path_of(sha256), content)
     return sha256

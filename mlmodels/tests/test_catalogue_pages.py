@@ -1,6 +1,9 @@
 """The start page and the catalogue show what the database says: prices and measured accuracy."""
 
+import os
 import re
+import time
+from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
@@ -8,10 +11,9 @@ import pytest
 from django.test import Client
 
 from accounts.models import User
-from mlmodels.catalogue import availability, pricing
+from mlmodels.catalogue import availability, pricing, training_status
 from mlmodels.domains import DOMAINS
 from mlmodels.models import Predictor, PredictorVersion
-from testing.fixtures import PLAN
 
 pytestmark = pytest.mark.django_db
 
@@ -24,7 +26,7 @@ def text(response: Any) -> str:
     return " ".join(re.sub(r"<[^>]+>", " ", page).split())
 
 
-def change_metrics(predictor: Predictor, **metrics: float) -> None:
+def change_metrics(predictor: Predictor, **metrics: Any) -> None:
     """Let the database say something that no training would."""
     version = predictor.current_version
     assert version
@@ -117,12 +119,17 @@ def test_the_relative_error_is_the_databases(
 
 @pytest.mark.usefixtures("predictors")
 def test_the_catalogue_says_how_accuracy_was_measured(client: Client, predictor: Predictor) -> None:
-    change_metrics(predictor, repeats=3, folds=7, rows=1234)
+    change_metrics(predictor, repeats=4, folds=7, rows=1234)
 
     page = text(client.get("/catalogue"))
 
-    assert f"1 \N{MULTIPLICATION SIGN} {PLAN.folds}-fold cross-validation on 201 rows" in page
-    assert "3 \N{MULTIPLICATION SIGN} 7-fold cross-validation on 1,234 rows" in page
+    for row in PredictorVersion.objects.exclude(predictor=predictor):
+        repeats, folds, rows = (row.metrics[name] for name in ("repeats", "folds", "rows"))
+        expected = (
+            f"{repeats} \N{MULTIPLICATION SIGN} {folds}-fold cross-validation on {rows:,} rows"
+        )
+        assert expected in page
+    assert "4 \N{MULTIPLICATION SIGN} 7-fold cross-validation on 1,234 rows" in page
 
 
 @pytest.mark.parametrize("path", ["/", "/catalogue", "/estimate/random_forest"])
@@ -180,6 +187,81 @@ def test_a_predictor_with_a_fault_is_not_shown(
     page = client.get(path).content.decode()
 
     assert "/estimate/random_forest" not in page
+
+
+def test_predictors_that_are_as_good_as_each_other_say_so(
+    client: Client, predictors: dict[str, Predictor]
+) -> None:
+    for name, errors in {
+        "linear_regression": [5.0, 6.0, 7.0],
+        "random_forest": [5.1, 5.9, 7.0],
+    }.items():
+        change_metrics(predictors[name], mae=6.0, mae_by_fold=errors)
+
+    page = text(client.get("/catalogue"))
+
+    assert "As good as Random forest: they differ by no more than chance." in page
+    assert "As good as Linear regression: they differ by no more than chance." in page
+
+
+@pytest.mark.parametrize("path", ["/catalogue", "/catalogue/random_forest"])
+def test_a_quick_estimate_is_marked_as_one(client: Client, predictor: Predictor, path: str) -> None:
+    assert "A quick estimate" not in text(client.get(path))
+
+    change_metrics(predictor, quick_estimate=True)
+
+    assert "A quick estimate" in text(client.get(path))
+
+
+def test_the_catalogue_shows_what_is_being_trained_and_measured(
+    client: Client, predictors: dict[str, Predictor]
+) -> None:
+    training_status.write(
+        {
+            "bioage_blend": training_status.TRAINING,
+            "bloodage_blend": training_status.TRAINING,
+            "random_forest": "cross-validated 42 of 207 parts",
+        }
+    )
+
+    page = client.get("/catalogue")
+
+    assert "8 of 10 predictors are on sale." in text(page)
+    assert "Biological age, Blend: being trained" in text(page)
+    assert "Price of a car, Random forest: cross-validated 42 of 207 parts" in text(page)
+    assert '<progress value="8" max="10"' in page.content.decode()
+    assert 'hx-trigger="every 2s"' in page.content.decode()
+
+
+def test_the_catalogue_stops_asking_when_all_is_trained(
+    client: Client, predictors: dict[str, Predictor]
+) -> None:
+    plain, polled = client.get("/catalogue"), client.get("/catalogue", HTTP_HX_REQUEST="true")
+
+    assert 'id="training"' not in plain.content.decode()
+    assert "Everything is on sale." in text(polled)
+    assert "every 2s" not in polled.content.decode()
+
+
+@pytest.mark.parametrize("content", ["", "[", "[1]", "\0"])
+def test_a_status_that_cannot_be_read_is_not_shown(client: Client, content: str) -> None:
+    training_status.path().write_text(content)
+
+    assert 'id="training"' not in client.get("/catalogue").content.decode()
+
+
+def test_the_status_of_a_training_that_was_killed_is_forgotten(client: Client) -> None:
+    training_status.write({"bioage_blend": training_status.TRAINING})
+    long_ago = time.time() - training_status.STALE_SECONDS - 1
+    os.utime(training_status.path(), (long_ago, long_ago))
+
+    assert 'id="training"' not in client.get("/catalogue").content.decode()
+
+
+@pytest.fixture(autouse=True)
+def _without_training_status() -> Iterator[None]:
+    yield
+    training_status.write({})
 
 
 @pytest.mark.parametrize("path", ["/", "/catalogue"])

@@ -15,11 +15,13 @@ import pytest
 from django.conf import LazySettings, settings
 from django.core.management import CommandError, call_command
 
-from mlmodels.catalogue import availability, publishing, queries
+from mlmodels.catalogue import availability, publishing, queries, training_status
+from mlmodels.catalogue.card import Measurement, Metrics
 from mlmodels.domains import predictor_specs
 from mlmodels.models import Predictor, PredictorVersion
 from mlmodels.serving import artefacts
-from mlmodels.training import runner
+from mlmodels.training import measured, runner
+from mlmodels.training import train as train_module
 from mlmodels.training.cross_validation import Plan
 from testing.fixtures import AtOnce, Trained
 
@@ -172,6 +174,138 @@ def test_a_file_that_is_back_from_a_backup_puts_its_predictor_on_sale_without_tr
 
     assert output == f"{NAME}: put on sale again; {version.label} loads again\n"
     assert queries.find_on_sale(NAME).current_version_id == version.pk
+
+
+# --- What is measured, and when ------------------------------------------------------------------
+
+
+def metrics_of(number: int) -> dict[str, Any]:
+    metrics: dict[str, Any] = PredictorVersion.objects.get(number=number).metrics
+    return metrics
+
+
+def test_what_a_card_tells_is_not_measured_again(
+    version: PredictorVersion, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(train_module, "assess", lambda *_, **__: pytest.fail("it measured"))
+    measurement = Measurement(Metrics(0.9, 1.0, 2.0, 0.1, 201, 10, 3, 1), {"edges": []}, {})
+    monkeypatch.setattr(measured, "find", lambda *_: measurement)
+
+    call_command("train", only=NAME, jobs=1)
+
+    assert metrics_of(2)["mae"] == 1.0
+    assert "MAE 1.0 USD" in capsys.readouterr().out
+
+
+def test_without_a_card_what_is_missing_gets_a_quick_estimate(
+    version: PredictorVersion, train: Train
+) -> None:
+    remove(version)
+
+    output = train(missing=True)
+
+    assert "a quick estimate for now, since its recipe is not what its card" in output
+    assert metrics_of(2)["quick_estimate"]
+    assert metrics_of(2)["coverage"] is None
+    calibration = PredictorVersion.objects.get(number=2).calibration
+    assert calibration
+    assert len(calibration["margins"]) == 3
+
+
+def test_an_estimate_is_measured_in_the_background_for_the_same_artefact(
+    version: PredictorVersion, train: Train, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    niceness: list[int] = []
+    monkeypatch.setattr(os, "nice", niceness.append)
+    remove(version)
+
+    train(background=True)
+
+    estimated, final = PredictorVersion.objects.filter(number__gt=1).order_by("number")
+    assert niceness == [19]
+    assert (estimated.metrics["quick_estimate"], final.metrics["quick_estimate"]) == (True, False)
+    assert final.metrics["coverage"] is not None
+    assert final.artefact_sha256 == estimated.artefact_sha256
+    assert Predictor.objects.get().current_version == final
+    assert training_status.read() == {}
+    card = json.loads(artefacts.card_path_of(final.artefact_sha256).read_text())
+    assert card["metrics"] == final.metrics
+
+
+def test_what_is_measured_already_is_left_alone(version: PredictorVersion, train: Train) -> None:
+    assert train(background=True) == ""
+    assert PredictorVersion.objects.count() == 1
+
+
+def test_two_processes_do_not_measure_the_same(version: PredictorVersion, train: Train) -> None:
+    change(version, metrics={**version.metrics, "quick_estimate": True})
+
+    with runner._lock(runner.MEASURING_LOCK):
+        train(background=True)
+
+    assert PredictorVersion.objects.count() == 1
+
+
+def test_what_is_trained_anew_while_it_is_measured_stays(
+    version: PredictorVersion, train: Train, monkeypatch: pytest.MonkeyPatch, entry: Entry
+) -> None:
+    change(version, metrics={**version.metrics, "quick_estimate": True})
+    measure = train_module.measure
+
+    def measure_while_another_is_published(*args: Any, **options: Any) -> Any:
+        domain, spec, card = entry
+        publishing.publish(domain, spec, replace(card, artefact_sha256="f" * 64))
+        return measure(*args, **options)
+
+    monkeypatch.setattr(train_module, "measure", measure_while_another_is_published)
+
+    train(background=True)
+
+    current = Predictor.objects.get().current_version
+    assert current
+    assert (current.number, current.artefact_sha256) == (2, "f" * 64)
+
+
+def test_an_estimate_of_other_data_is_not_measured(version: PredictorVersion, train: Train) -> None:
+    metrics = {**version.metrics, "quick_estimate": True}
+    change(version, metrics=metrics, data_sha256="0" * 64)
+
+    assert "not measured; but" in train(background=True)
+    assert PredictorVersion.objects.count() == 1
+
+
+def test_the_first_is_the_one_trained_fastest_and_the_status_tells_of_the_others(
+    db: None, train: Train, settings: LazySettings, tmp_path: Path
+) -> None:
+    settings.MODELS_DIR = tmp_path / "models"
+
+    train(only=None, first=True)
+
+    assert [row.name for row in Predictor.objects.on_sale()] == [NAME]
+    assert training_status.read() == dict.fromkeys(NAMES[1:], training_status.TRAINING)
+
+
+def test_nothing_is_trained_first_if_something_loads(
+    version: PredictorVersion, train: Train
+) -> None:
+    train(only=None, first=True)
+
+    assert Predictor.objects.count() == 1
+    assert set(training_status.read()) == set(NAMES) - {NAME}
+
+
+def test_several_are_trained_at_a_time(
+    db: None, settings: LazySettings, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    settings.MODELS_DIR = tmp_path / "models"
+    entries = [entry for entry in predictor_specs() if entry[1].name in (NAME, "bioage_ridge")]
+
+    runner.retrain(entries, missing=True, jobs=2, progress=lambda _: None)
+
+    for row in Predictor.objects.on_sale().select_related("current_version"):
+        assert row.current_version
+        assert artefacts.load(row.current_version)
+    assert Predictor.objects.on_sale().count() == 2
 
 
 # --- What is written -----------------------------------------------------------------------------

@@ -6,10 +6,12 @@ Uses no database; `mlmodels.catalogue.publishing` puts the result on sale.
 from __future__ import annotations
 
 import hashlib
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from mlmodels.catalogue.card import Card
+from mlmodels.catalogue.card import Card, Measurement
 from mlmodels.domains import units
 from mlmodels.domains.base import Domain, FeatureSpec, PredictorSpec
 from mlmodels.serving import artefacts, explanations
@@ -29,6 +31,23 @@ MAX_REPORTED_ROWS = 500  # whose predictions a report draws
 MAX_EXPLAINED_ROWS = 100  # of those, to rank the features by
 
 
+@dataclass(frozen=True)
+class TrainingData:
+    """What a predictor learns from: `inputs` of shape (n, k), `target` of shape (n,), and the
+    digest of the file that has them.
+    """
+
+    inputs: pd.DataFrame
+    target: pd.Series[Any]
+    sha256: str
+
+    @classmethod
+    def of(cls, domain: Domain) -> TrainingData:
+        table = domain.load(domain.data_path)
+        digest = hashlib.sha256(domain.data_path.read_bytes()).hexdigest()
+        return cls(table[[f.name for f in domain.scored]], table.iloc[:, -1], digest)
+
+
 def train(
     domain: Domain,
     spec: PredictorSpec,
@@ -36,57 +55,120 @@ def train(
     jobs: int,
     progress: Progress,
     plan: Plan | None = None,
+    measurement: Measurement | None = None,
 ) -> Card:
-    """Cross-validate, fit on all rows, save artefact and card. The same data give the same numbers.
+    """What `prepare` does; then save artefact and card.
 
-    `jobs` is the number of processes that fit folds; `plan` is Plan.for_rows if it is None.
     Raises OSError if the models directory cannot be written.
     """
-    from threadpoolctl import threadpool_limits
-
-    def named_progress(line: str) -> None:
-        progress(f"{spec.name}: {line}")
-
-    # One thread in BLAS: the folds run in processes already, and the order in which threads add up
-    # would depend on the number of cores.
-    with threadpool_limits(1):
-        return _train(domain, spec, jobs, named_progress, plan)
-
-
-def _train(
-    domain: Domain, spec: PredictorSpec, jobs: int, progress: Progress, plan: Plan | None
-) -> Card:
-    content = domain.data_path.read_bytes()
-    table = domain.load(domain.data_path)
-    inputs, target = table[[f.name for f in domain.scored]], table.iloc[:, -1]
-    assessment = assess(
-        spec.build(),
-        inputs,
-        target,
-        plan=plan or Plan.for_rows(len(table)),
-        relative_errors=domain.relative_errors,
-        group=domain.group,
-        jobs=jobs,
-        progress=progress,
+    card, content = prepare(
+        domain, spec, jobs=jobs, progress=progress, plan=plan, measurement=measurement
     )
-    progress(f"fitting on {len(table)} rows")
-    artefact = fit(domain, spec, inputs, target)
+    save(card, content)
+    return card
+
+
+def prepare(
+    domain: Domain,
+    spec: PredictorSpec,
+    *,
+    jobs: int,
+    progress: Progress,
+    plan: Plan | None = None,
+    measurement: Measurement | None = None,
+) -> tuple[Card, bytes]:
+    """Cross-validate unless that was done before, and fit on all rows: a card and its artefact.
+
+    The same data give the same numbers. `jobs` is the number of processes that fit folds; `plan`
+    is Plan.for_rows if it is None.
+    """
+    with _one_thread():
+        data = TrainingData.of(domain)
+        assessment = None
+        if measurement is None:
+            assessment = _assess(domain, spec, data, plan=plan, jobs=jobs, progress=progress)
+            progress(f"{spec.name}: fitting on {len(data.inputs)} rows")
+        artefact = fit(domain, spec, data.inputs, data.target)
+        if assessment is not None:
+            measurement = _measurement(assessment, artefact, data.inputs)
+    assert measurement is not None  # noqa: S101  # one of the two there is
+    content = artefacts.dump(artefact)
     card = Card(
         name=spec.name,
         domain=domain.name,
-        signature=signature_from_data(domain, inputs).to_json(),
-        metrics=assessment.metrics,
-        calibration=assessment.calibration.to_json(),
-        report=_report_data(artefact, inputs, assessment),
-        artefact_sha256=artefacts.save(artefact),
+        signature=signature_from_data(domain, data.inputs).to_json(),
+        metrics=measurement.metrics,
+        calibration=measurement.calibration,
+        report=measurement.report,
+        artefact_sha256=hashlib.sha256(content).hexdigest(),
         artefact_format=artefacts.FORMAT,
         libraries=artefacts.library_releases(),
-        data_sha256=hashlib.sha256(content).hexdigest(),
+        data_sha256=data.sha256,
         seed=SEED,
         trained_at=datetime.now(UTC),
     )
+    return card, content
+
+
+def save(card: Card, content: bytes) -> None:
+    """Write a card and the artefact it is of."""
+    artefacts.save_content(content)
     artefacts.save_card(card.artefact_sha256, card.to_json())
-    return card
+
+
+def measure(
+    domain: Domain,
+    spec: PredictorSpec,
+    *,
+    jobs: int,
+    progress: Progress,
+    artefact: Artefact | None = None,
+) -> Measurement:
+    """Only cross-validate. Features are ranked by `artefact`, or if it is None, by a new one."""
+    with _one_thread():
+        data = TrainingData.of(domain)
+        assessment = _assess(domain, spec, data, plan=None, jobs=jobs, progress=progress)
+        artefact = artefact or fit(domain, spec, data.inputs, data.target)
+        return _measurement(assessment, artefact, data.inputs)
+
+
+def _one_thread() -> AbstractContextManager[Any]:
+    """One thread in BLAS: the folds run in processes already, and the order in which threads add up
+    would depend on the number of cores.
+    """
+    from threadpoolctl import threadpool_limits
+
+    limits: AbstractContextManager[Any] = threadpool_limits(1)
+    return limits
+
+
+def _assess(
+    domain: Domain,
+    spec: PredictorSpec,
+    data: TrainingData,
+    *,
+    plan: Plan | None,
+    jobs: int,
+    progress: Progress,
+) -> Assessment:
+    return assess(
+        spec.build(),
+        data.inputs,
+        data.target,
+        plan=plan or Plan.for_rows(len(data.inputs)),
+        relative_errors=domain.relative_errors,
+        group=domain.group,
+        jobs=jobs,
+        progress=lambda line: progress(f"{spec.name}: {line}"),
+    )
+
+
+def _measurement(assessment: Assessment, artefact: Artefact, inputs: pd.DataFrame) -> Measurement:
+    return Measurement(
+        assessment.metrics,
+        assessment.calibration.to_json(),
+        _report_data(artefact, inputs, assessment),
+    )
 
 
 def fit(

@@ -426,3 +426,19 @@ def test_serve_ends_with_the_words_of_a_process_that_cannot_start(trained: Train
         assert "answers at" not in serve.output
         assert "carprice: the worker process could not start in 3 attempts" in serve.output
         assert serve.output.rstrip().endswith("no libgomp.so.1")
+
+
+def test_serve_sells_the_first_predictor_while_it_trains_the_others() -> None:
+    with Service() as service:
+        serve = service.start("manage.py", "serve")
+        address = f"http://localhost:{service.environment['PORT']}"
+        eventually(lambda: answers(address), within=120)
+        ada = Customer(address)
+        job_id = ada.predict("linear_regression", horsepower=121)
+        eventually(lambda: ada.job(job_id)["status"] == "finished")
+
+        eventually(lambda: len(ada.call("GET", "/predictors")[1]["models"]) == 10, within=200)
+
+        serve.send(signal.SIGINT)
+        assert serve.wait(within=30) == 0
+        assert service.processes() == []

@@ -30,7 +30,8 @@ class Command(BaseCommand):
     @explain_disk_faults
     def handle(self, *args: Any, **options: Any) -> None:
         addresses.check_port()
-        call_command("setup", demo=True, stdout=self.stdout)
+        # Nobody waits for more than one predictor: the process `training` sees to the others.
+        call_command("setup", demo=True, first=True, stdout=self.stdout)
         sys.exit(supervise(self.announcement(), self.say))
 
     def announcement(self) -> str:

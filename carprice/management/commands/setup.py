@@ -17,6 +17,11 @@ class Command(BaseCommand):
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("--demo", action="store_true", help="make demo users as well")
+        parser.add_argument(
+            "--first",
+            action="store_true",
+            help="train no more than one predictor, so that there is something to sell",
+        )
 
     @explain_disk_faults
     def handle(self, *args: Any, **options: Any) -> None:
@@ -24,7 +29,7 @@ class Command(BaseCommand):
         check_database()
         lift_statement_timeout()
         call_command("migrate", verbosity=0)
-        call_command("train", missing=True, stdout=self.stdout)
+        call_command("train", missing=True, first=options["first"], stdout=self.stdout)
         call_command("collectstatic", verbosity=0, interactive=False)
         if options["demo"]:
             make_demo_users()

@@ -8,14 +8,24 @@ from mlmodels.domains import predictor_specs
 from mlmodels.training import runner
 from mlmodels.training.runner import Entry
 
+LOWEST_PRIORITY = 19
+
 
 class Command(BaseCommand):
-    help = "Train predictors, measure them by cross-validation and put them on sale."
+    help = "Train predictors and put them on sale, with what was measured of them."
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("--only", metavar="NAME", help="one predictor by its name")
         parser.add_argument(
             "--missing", action="store_true", help="only those without an artefact that loads"
+        )
+        parser.add_argument(
+            "--first", action="store_true", help="only the one trained fastest, if none loads"
+        )
+        parser.add_argument(
+            "--background",
+            action="store_true",
+            help="those missing; then measure, at the lowest priority, what was only estimated",
         )
         parser.add_argument(
             "--dry-run",
@@ -30,9 +40,14 @@ class Command(BaseCommand):
             for step in runner.plan(entries, missing=options["missing"]):
                 self._print(str(step))
             return
-        runner.retrain(
-            entries, missing=options["missing"], jobs=options["jobs"], progress=self._print
-        )
+        if options["first"]:
+            runner.train_first(entries, progress=self._print)
+            return
+        missing = options["missing"] or options["background"]
+        runner.retrain(entries, missing=missing, jobs=options["jobs"], progress=self._print)
+        if options["background"]:
+            os.nice(LOWEST_PRIORITY)
+            runner.measure_estimates(entries, jobs=options["jobs"], progress=self._print)
 
     def _print(self, line: str) -> None:
         self.stdout.write(line)

@@ -1,0 +1,41 @@
+"""What the training at work has yet to do, for the page of the catalogue.
+
+It is a file beside the artefacts, which web processes share already: nothing is decided by it.
+"""
+
+import json
+import time
+from pathlib import Path
+
+from django.conf import settings
+
+from mlmodels.serving.artefacts import write_atomically
+
+FILE = ".training-status"
+# A file that nobody has written for so long is of a training that was killed.
+STALE_SECONDS = 600
+
+TRAINING = "being trained"
+
+
+def path() -> Path:
+    return Path(settings.MODELS_DIR) / FILE
+
+
+def write(status: dict[str, str]) -> None:
+    """Tell what is done about predictors, by their names; nothing is left if there are none."""
+    if status:
+        write_atomically(path(), json.dumps(status).encode())
+    else:
+        path().unlink(missing_ok=True)
+
+
+def read() -> dict[str, str]:
+    """What was written last; empty if no training is at work, or if it cannot be told."""
+    try:
+        if path().stat().st_mtime < time.time() - STALE_SECONDS:
+            return {}
+        status = json.loads(path().read_text())
+    except (OSError, ValueError):
+        return {}
+    return status if isinstance(status, dict) else {}
