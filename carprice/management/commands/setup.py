@@ -8,6 +8,7 @@ from django.core.management.base import BaseCommand
 from django.db import DatabaseError, connection, transaction
 
 from accounts.demo import make_demo_users
+from carprice import static_files
 from carprice.db.snapshots import lift_statement_timeout
 from carprice.management.places import check_places, explain_disk_faults, sqlite_fault
 
@@ -30,7 +31,7 @@ class Command(BaseCommand):
         lift_statement_timeout()
         call_command("migrate", verbosity=0)
         call_command("train", missing=True, first=options["first"], stdout=self.stdout)
-        call_command("collectstatic", verbosity=0, interactive=False)
+        static_files.collect()
         if options["demo"]:
             make_demo_users()
 
