@@ -231,6 +231,7 @@ def test_the_catalogue_shows_what_is_being_trained_and_measured(
     assert "Price of a car, Random forest: cross-validated 42 of 207 parts" in text(page)
     assert '<progress value="8" max="10"' in page.content.decode()
     assert 'hx-trigger="every 2s"' in page.content.decode()
+    assert "htmx-config" in page.content.decode()
 
 
 def test_the_catalogue_stops_asking_when_all_is_trained(
@@ -239,6 +240,7 @@ def test_the_catalogue_stops_asking_when_all_is_trained(
     plain, polled = client.get("/catalogue"), client.get("/catalogue", HTTP_HX_REQUEST="true")
 
     assert 'id="training"' not in plain.content.decode()
+    assert "htmx" not in plain.content.decode()
     assert "Everything is on sale." in text(polled)
     assert "every 2s" not in polled.content.decode()
 

@@ -119,7 +119,14 @@ def test_a_card_of_something_else_is_not_used(
 def test_a_card_that_is_not_there_is_missed(folder: Path) -> None:
     measured.path_of(SPEC.name).unlink()
 
-    with pytest.raises(OutdatedCard, match="no card of it"):
+    with pytest.raises(OutdatedCard, match="none of it that can be read"):
+        measured.find(DOMAIN, SPEC)
+
+
+def test_a_card_that_is_broken_is_like_one_that_is_not_there(folder: Path) -> None:
+    measured.path_of(SPEC.name).write_text("<<<<<<< HEAD")
+
+    with pytest.raises(OutdatedCard, match="none of it that can be read"):
         measured.find(DOMAIN, SPEC)
 
 

@@ -58,6 +58,7 @@ def version(entry: Entry, db: None, settings: LazySettings, tmp_path: Path) -> P
 def train(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Train:
     """Run the command with few folds, but others than before; returns what it prints."""
     monkeypatch.setattr(Plan, "for_rows", lambda _: Plan(3, 1, 2, by_group=False))
+    monkeypatch.setattr(os, "nice", lambda _: 0)  # it would slow down all tests that follow
 
     def train(**options: Any) -> str:
         call_command("train", **{"only": NAME, "jobs": 1, **options})
@@ -292,6 +293,24 @@ def test_nothing_is_trained_first_if_something_loads(
 
     assert Predictor.objects.count() == 1
     assert set(training_status.read()) == set(NAMES) - {NAME}
+
+
+def test_what_does_not_load_is_off_sale_until_it_is_trained(
+    predictors: dict[str, Predictor],
+    train: Train,
+    settings: LazySettings,
+    tmp_path: Path,
+    copy_artefact: Callable[[str], None],
+) -> None:
+    settings.MODELS_DIR = tmp_path
+    for name in NAMES[1:]:
+        copy_artefact(name)
+
+    train(only=None, first=True)
+
+    assert NAME not in set(Predictor.objects.on_sale().values_list("name", flat=True))
+    assert Predictor.objects.on_sale().count() == len(NAMES) - 1
+    assert training_status.read() == {NAME: training_status.TRAINING}
 
 
 def test_several_are_trained_at_a_time(

@@ -59,7 +59,7 @@ def find(domain: Domain, spec: PredictorSpec) -> Measurement:
     """What was measured of this predictor. Raises OutdatedCard."""
     document, key = _read(spec.name), Key.of(domain, spec)
     if document is None:
-        raise OutdatedCard("no card of it is in mlmodels/cards")
+        raise OutdatedCard("mlmodels/cards has none of it that can be read")
     for name, changed in (("data_sha256", domain.data_file), ("recipe_sha256", "its recipe")):
         if document.get(name) != getattr(key, name):
             raise OutdatedCard(f"{changed} is not what its card was measured with")
@@ -96,7 +96,7 @@ def write(domain: Domain, spec: PredictorSpec, measurement: Measurement) -> bool
 def _read(name: str) -> dict[str, Any] | None:
     try:
         document: dict[str, Any] = json.loads(path_of(name).read_text())
-    except FileNotFoundError:
+    except (FileNotFoundError, ValueError):
         return None
     return document
 

@@ -45,13 +45,17 @@ Entry = tuple[Domain, PredictorSpec]
 
 @dataclass(frozen=True)
 class Step:
-    """What is to be done about a predictor, and why; `restored_version` is put on sale again."""
+    """What is to be done about a predictor, and why.
+
+    `restored_version` is put on sale again; `unloadable_version` is on sale and does not load.
+    """
 
     domain: Domain
     spec: PredictorSpec
     action: str
     reason: str = ""
     restored_version: UUID | None = None
+    unloadable_version: UUID | None = None
 
     def __str__(self) -> str:
         reason = f"; {self.reason}" if self.reason else ""
@@ -80,7 +84,8 @@ def _step(domain: Domain, spec: PredictorSpec, missing: bool) -> Step:
             return Step(domain, spec, RESTORE, f"{version.label} loads again", version.pk)
         artefacts.read_verified(version)
     except ArtefactError as error:
-        return Step(domain, spec, TRAIN, f"{version.label} cannot be loaded: {error}")
+        reason = f"{version.label} cannot be loaded: {error}"
+        return Step(domain, spec, TRAIN, reason, unloadable_version=version.pk)
     return Step(domain, spec, KEEP, _changed_data_note(domain, version))
 
 
@@ -105,13 +110,17 @@ def retrain(entries: Sequence[Entry], *, missing: bool, jobs: int, progress: Pro
 def train_first(entries: Sequence[Entry], progress: Progress) -> None:
     """Have one predictor that loads, if there is none: the one that is trained fastest.
 
-    The status goes on telling what is missing, for the training that has to follow.
+    The status goes on telling what is missing, for the training that has to follow; until then,
+    what does not load is off sale.
     """
     with _training_lock(progress):
         steps = plan(sorted(entries, key=_cost), missing=True)
         none_loads = all(step.action == TRAIN for step in steps)
         if none_loads:
             _run(steps[:1], quickly=True, jobs=1, progress=progress)
+        for step in steps[none_loads:]:
+            if step.unloadable_version:
+                availability.record_fault(step.unloadable_version, step.reason)
         training_status.write(_to_train(steps[none_loads:]))
 
 
