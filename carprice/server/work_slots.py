@@ -13,8 +13,6 @@ from django.db import connection
 
 LIVENESS_PATH = "/healthz"
 
-LIVENESS_PATH = "/healthz"
-
 Application = Callable[[dict[str, Any], Callable[..., Any]], Iterable[bytes]]
 
 _thread = threading.local()  # its `slots` is the semaphore that this thread's request has acquired
