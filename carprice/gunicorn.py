@@ -8,12 +8,21 @@ import os
 os.environ.setdefault("DATABASE_POOL", "true")
 
 from carprice.readiness import report_ready
-from carprice.settings import BIND_HOST, PORT, WEB_PROCESSES, WEB_THREADS, WEB_WAITERS
+from carprice.settings import (
+    BIND_HOST,
+    PORT,
+    WEB_CONNECTIONS,
+    WEB_PROCESSES,
+    WEB_THREADS,
+    WEB_WAITERS,
+)
 
 bind = f"[{BIND_HOST}]:{PORT}" if ":" in BIND_HOST else f"{BIND_HOST}:{PORT}"
-worker_class = "gthread"
+worker_class = "carprice.server.thread_worker.SlowClientWorker"
 workers = WEB_PROCESSES
 threads = WEB_THREADS + WEB_WAITERS  # those that work at a time, and those that wait
+worker_connections = threads + WEB_CONNECTIONS
+sendfile = False  # it would wait for a slow client without limit
 preload_app = False  # forked processes must not share connections
 timeout = 30
 graceful_timeout = 25

@@ -272,6 +272,13 @@ WEB_PROCESSES = integer(
 )
 # How many requests of one process may wait for a prediction to end, besides those that work.
 WEB_WAITERS = integer("WEB_WAITERS", 60, low=0, high=1000)
+# How many of its connections may be idle or still sending their request, which takes no thread.
+WEB_CONNECTIONS = integer("WEB_CONNECTIONS", 800, low=1, high=100_000)
+# How long a client may take to send the headers of a request, then its body, and then to read what
+# it had not read of the answer when that was complete.
+HEADER_TIMEOUT_SECONDS = seconds("HEADER_TIMEOUT_SECONDS", 10, low=0.1)
+BODY_TIMEOUT_SECONDS = seconds("BODY_TIMEOUT_SECONDS", 60, low=0.1)
+ANSWER_TIMEOUT_SECONDS = seconds("ANSWER_TIMEOUT_SECONDS", 60, low=0.1)
 
 # --- Predictions ---------------------------------------------------------------------------------
 
