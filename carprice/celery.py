@@ -8,6 +8,7 @@ from celery.signals import task_postrun, task_prerun, worker_init, worker_proces
 from celery.states import SUCCESS
 
 from carprice.broker import register_transports
+from carprice.broker.reconnecting import PauseBeforeConnecting
 from carprice.readiness import report_ready
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "carprice.settings")
@@ -17,6 +18,7 @@ register_transports()
 app = Celery("carprice")
 app.config_from_object("django.conf:settings", namespace="CELERY")
 app.autodiscover_tasks()
+app.steps["consumer"].add(PauseBeforeConnecting)
 
 
 @worker_init.connect

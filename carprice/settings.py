@@ -241,6 +241,9 @@ CELERY_BROKER_URL = BROKER_URL or "embedded://localhost"
 CELERY_BROKER_TRANSPORT_OPTIONS = CONSUME_TRANSPORT_OPTIONS[BROKER_KIND]
 CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
 CELERY_BROKER_CONNECTION_MAX_RETRIES = None
+# RabbitMQ closes a channel when a queue was deleted or an acknowledgement took too long. The worker
+# starts over then, as after a lost connection.
+CELERY_BROKER_CHANNEL_ERROR_RETRY = True
 CELERY_TASK_DEFAULT_QUEUE = "predictions"
 CELERY_TASK_SERIALIZER = "json"
 CELERY_ACCEPT_CONTENT = ["json"]

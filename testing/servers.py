@@ -199,6 +199,32 @@ class Redis(Broker):
         with redis.Redis(port=self.port, socket_timeout=1) as client:
             return int(client.llen(QUEUE))
 
+    @contextlib.contextmanager
+    def out_of_memory(self) -> Iterator[None]:
+        """Until the end, it refuses what would need more memory: OOM."""
+        with redis.Redis(port=self.port, socket_timeout=1) as client:
+            client.config_set("maxmemory", 1)
+            try:
+                yield
+            finally:
+                client.config_set("maxmemory", 0)
+
+    @contextlib.contextmanager
+    def demoted(self) -> Iterator[None]:
+        """Until the end, it is a replica of another, as after a failover: UNBLOCKED, READONLY."""
+        with redis.Redis(port=self.port, socket_timeout=1) as client:
+            client.replicaof("127.0.0.1", str(free_port()))
+            try:
+                yield
+            finally:
+                client.replicaof("NO", "ONE")
+
+    def unblock_clients(self) -> int:
+        """End with an error what clients wait for; returns how many there were."""
+        with redis.Redis(port=self.port, socket_timeout=1) as client:
+            waiting = [row for row in client.client_list() if "b" in row["flags"]]
+            return sum(bool(client.client_unblock(row["id"], error=True)) for row in waiting)
+
     def url(self, port: int) -> str:
         return f"redis://127.0.0.1:{port}/0"
 
@@ -251,6 +277,46 @@ class RabbitMQ(Broker):
         with Connection(self.url(self.port), connect_timeout=2) as connection:
             channel: Any = connection.default_channel
             return int(channel.queue_declare(QUEUE, passive=True).message_count)
+
+    @contextlib.contextmanager
+    def out_of_memory(self) -> Iterator[None]:
+        """Until the end, it blocks the connections of those that publish: its memory alarm."""
+        self._control("set_vm_memory_high_watermark", "absolute", "1")
+        try:
+            yield
+        finally:
+            self._control("set_vm_memory_high_watermark", "0.6")
+
+    @contextlib.contextmanager
+    def queue_of_another_type(self) -> Iterator[None]:
+        """Until the end, who declares the queue loses the channel: PRECONDITION_FAILED."""
+        self.delete_queue()
+        with Connection(self.url(self.port), connect_timeout=2) as connection:
+            channel: Any = connection.default_channel
+            channel.queue_declare(QUEUE, durable=False, auto_delete=False)
+        try:
+            yield
+        finally:
+            self.delete_queue()
+
+    def delete_queue(self) -> None:
+        with Connection(self.url(self.port), connect_timeout=2) as connection:
+            channel: Any = connection.default_channel
+            channel.queue_delete(QUEUE)
+
+    def close_connections(self) -> None:
+        self._control("close_all_connections", "a test closes them")
+
+    def _control(self, *command: str) -> None:
+        environment = self.environment()
+        node = environment["RABBITMQ_NODENAME"]
+        subprocess.run(
+            [str(self._programs / "rabbitmqctl"), "--node", node, *command],
+            env=environment,
+            check=True,
+            stdout=subprocess.DEVNULL,
+            timeout=START_SECONDS,
+        )
 
     def url(self, port: int) -> str:
         return f"amqp://guest:guest@127.0.0.1:{port}//"
