@@ -26,9 +26,10 @@ from mlmodels.models import PredictorVersion
 if TYPE_CHECKING:
     from mlmodels.serving.comparables import KnownCases
 
-# Of what `save` writes: format 1 was a pickled pipeline, format 2 is a pickled Artefact. A change
-# to the classes that are pickled with it, Artefact and KnownCases, needs a new format.
-FORMAT = 2
+# Of what `save` writes: format 1 was a pickled pipeline, format 2 a pickled Artefact that the
+# pipeline itself scores for, format 3 is one that is scored compiled. A change to the classes that
+# are pickled with it, Artefact and KnownCases, needs a new format.
+FORMAT = 3
 # The libraries whose releases are recorded with a version; to load it, those of the second list
 # must be installed in exactly the releases that were recorded.
 RECORDED_LIBRARIES = ("scikit-learn", "numpy", "scipy", "pandas", "joblib", "shap")
@@ -52,13 +53,15 @@ class Artefact:
     """A fitted pipeline, and what is needed to explain its predictions.
 
     `backgrounds` is what `mlmodels.serving.explanations.backgrounds` returned. An artefact of
-    format 1 has the pipeline alone, and `explains` is false.
+    format 1 has the pipeline alone, and `explains` is false. Rows are scored by the compiled
+    pipeline where `is_compiled`, which an artefact of format 2 does not have.
     """
 
     pipeline: Any
     backgrounds: list[Any] = field(default_factory=list)
     known_cases: "KnownCases | None" = None
     explains: bool = True
+    is_compiled: bool = False
 
 
 @lru_cache

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from mlmodels.serving import row_sums
@@ -22,6 +23,9 @@ if TYPE_CHECKING:
 
     FloatArray = NDArray[np.float64]
     Backgrounds = list[FloatArray]
+
+# From one of a pipeline's column transformers to the rows as it encodes them, shape (n, width).
+Encode = Callable[["ColumnTransformer"], "FloatArray"]
 
 # The explainers of tree models, which take long to build, by the `id` of their model. Whoever keeps
 # them must keep the models as well, or an id may be reused.
@@ -60,23 +64,34 @@ def backgrounds(pipeline: Any, inputs: pd.DataFrame) -> Backgrounds:
     A linear model's contributions are relative to them. `inputs` are the training rows.
     """
     means: Backgrounds = []
-    _Explainer(list(inputs.columns), means, collect_means=True).explain(pipeline, inputs)
+    encode = partial(_transform, inputs)
+    _Explainer(list(inputs.columns), encode, means, collect_means=True).explain(pipeline)
     return means
 
 
-def explain(
+def explain(pipeline: Any, inputs: pd.DataFrame, means: Backgrounds) -> Contributions:
+    """Explain the predictions for a data frame, as `explain_encoded` does."""
+    return explain_encoded(pipeline, list(inputs.columns), partial(_transform, inputs), means)
+
+
+def explain_encoded(
     pipeline: Any,
-    inputs: pd.DataFrame,
+    features: Sequence[str],
+    encode: Encode,
     means: Backgrounds,
     tree_explainers: TreeExplainers | None = None,
 ) -> Contributions:
-    """Explain the predictions for `inputs`; `means` are what `backgrounds` returned at training.
+    """Explain predictions; `means` are what `backgrounds` returned at training.
 
     Tree explainers are taken from `tree_explainers`, and added to it if they are not there yet.
     Raises Unexplainable.
     """
-    explainer = _Explainer(list(inputs.columns), list(means), tree_explainers)
-    return explainer.explain(pipeline, inputs)
+    return _Explainer(features, encode, list(means), tree_explainers).explain(pipeline)
+
+
+def _transform(inputs: pd.DataFrame, columns: ColumnTransformer) -> FloatArray:
+    encoded: FloatArray = columns.transform(inputs)
+    return encoded
 
 
 class _Explainer:
@@ -90,34 +105,37 @@ class _Explainer:
     def __init__(
         self,
         features: Sequence[str],
+        encode: Encode,
         means: Backgrounds,
         tree_explainers: TreeExplainers | None = None,
         *,
         collect_means: bool = False,
     ) -> None:
         self._features = list(features)
+        self._encode = encode
         self._means = means
         self._tree_explainers: TreeExplainers = {} if tree_explainers is None else tree_explainers
         self._collect_means = collect_means
         self._linear_models_visited = 0
 
-    def explain(self, model: Any, inputs: pd.DataFrame) -> Contributions:
+    def explain(self, model: Any) -> Contributions:
         """Of a model that takes the features as they are entered."""
         from sklearn.pipeline import Pipeline
 
-        contributions = self._explain_composed(model, inputs, self.explain)
+        contributions = self._explain_composed(model, self.explain)
         if contributions is not None:
             return contributions
         if isinstance(model, Pipeline):
             columns, regressor = model[0], model[-1]
-            return self._by_feature(
-                columns, self._explain_encoded(regressor, columns.transform(inputs))
-            )
+            encoded = self._explain_encoded(regressor, self._encode(columns))
+            return self._by_feature(columns, encoded)
         raise Unexplainable(f"{type(model).__name__} takes no features")
 
     def _explain_encoded(self, model: Any, encoded: FloatArray) -> Contributions:
         """Of a model that takes encoded columns."""
-        contributions = self._explain_composed(model, encoded, self._explain_encoded)
+        contributions = self._explain_composed(
+            model, lambda member: self._explain_encoded(member, encoded)
+        )
         if contributions is not None:
             return contributions
         if hasattr(model, "coef_"):
@@ -125,7 +143,7 @@ class _Explainer:
         return self._explain_trees(model, encoded)
 
     def _explain_composed(
-        self, model: Any, inputs: Any, explain: Callable[[Any, Any], Contributions]
+        self, model: Any, explain: Callable[[Any], Contributions]
     ) -> Contributions | None:
         """Of a model that is made of other models, each of which `explain` explains.
 
@@ -135,10 +153,10 @@ class _Explainer:
         from sklearn.ensemble import StackingRegressor, VotingRegressor
 
         if isinstance(model, TransformedTargetRegressor):
-            return _to_target_unit(model, explain(model.regressor_, inputs))
+            return _to_target_unit(model, explain(model.regressor_))
         if not isinstance(model, VotingRegressor | StackingRegressor):
             return None
-        members = [explain(member, inputs) for member in model.estimators_]
+        members = [explain(member) for member in model.estimators_]
         return _weighted_sum(members, *_weights(model))
 
     def _explain_linear(self, model: Any, encoded: FloatArray) -> Contributions:

@@ -3,13 +3,16 @@
 import math
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
-from typing import Any
+from contextlib import suppress
+from typing import Any, Protocol
 from uuid import UUID
 
 from mlmodels.models import PredictorVersion
-from mlmodels.serving import artefacts, explanations, row_sums
+from mlmodels.serving import artefacts, compilation, explanations, row_sums
 from mlmodels.serving.artefacts import Artefact
 from mlmodels.signature import Feature, Signature
+
+Rows = Sequence[Mapping[str, Any]]
 
 MAX_LOADED = 16  # scorers per process
 
@@ -22,7 +25,7 @@ class ScoringError(Exception):
 
 
 class Scorer:
-    """A version's artefact with the columns it was fitted on.
+    """A version's artefact, compiled if it can be.
 
     The prediction and the explanation of a row are the same to the last bit whatever rows are
     scored in the same call; `mlmodels.serving.row_sums` says why that needs care.
@@ -31,23 +34,20 @@ class Scorer:
     def __init__(self, artefact: Artefact, features: Sequence[Feature]) -> None:
         row_sums.use_row_sums(artefact.pipeline)
         self._artefact = artefact
+        self._scoring = _scoring(artefact, features)
         self._tree_explainers: explanations.TreeExplainers = {}
         self._names = [feature.name for feature in features]
-        # A column of a number that may be missing must be of floats even if all of its values are
-        # missing, or the pipeline would get a column of objects.
-        self._floats = {f.name for f in features if f.optional and f.type != "category"}
 
-    def predict(self, rows: Sequence[Mapping[str, Any]]) -> list[float]:
+    def predict(self, rows: Rows) -> list[float]:
         """One value per row, in the target's unit, in the rows' order. Raises ScoringError."""
-        predictions = self._artefact.pipeline.predict(self._frame(rows))
-        values = [float(value) for value in predictions]
+        values = [float(value) for value in self._scoring.predict(rows)]
         if len(values) != len(rows):
             raise ScoringError(f"{len(values)} values for {len(rows)} rows")
         if not all(math.isfinite(value) for value in values):
             raise ScoringError("a value is not finite")
         return values
 
-    def explain(self, rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any] | None]:
+    def explain(self, rows: Rows) -> list[dict[str, Any] | None]:
         """One explanation per row, as it is stored with the prediction.
 
         `baseline` and the values of `contributions`, by feature, are in the target's unit and add
@@ -56,9 +56,10 @@ class Scorer:
         """
         if not (self._artefact.explains and rows):
             return [None] * len(rows)
-        contributions = explanations.explain(
+        contributions = explanations.explain_encoded(
             self._artefact.pipeline,
-            self._frame(rows),
+            self._names,
+            lambda columns: self._scoring.encode(columns, rows),
             self._artefact.backgrounds,
             self._tree_explainers,
         )
@@ -74,7 +75,43 @@ class Scorer:
             )
         ]
 
-    def _frame(self, rows: Sequence[Mapping[str, Any]]) -> Any:
+
+def _scoring(artefact: Artefact, features: Sequence[Feature]) -> "Scoring":
+    """The compiled pipeline; the pipeline itself for what was published when none was compiled.
+
+    The two differ in last bits, and a replay has to reproduce what was stored.
+    """
+    if artefact.is_compiled:
+        with suppress(compilation.NotCompilable):
+            return compilation.CompiledPipeline(artefact.pipeline)
+    return ReferenceScoring(artefact.pipeline, features)
+
+
+class Scoring(Protocol):
+    """Scores rows, and encodes them as the models within the pipeline take them."""
+
+    def predict(self, rows: Rows) -> Any: ...
+
+    def encode(self, columns: Any, rows: Rows) -> Any: ...
+
+
+class ReferenceScoring:
+    """Scores by scikit-learn itself."""
+
+    def __init__(self, pipeline: Any, features: Sequence[Feature]) -> None:
+        self._pipeline = pipeline
+        self._names = [feature.name for feature in features]
+        # A column of a number that may be missing must be of floats even if all of its values are
+        # missing, or the pipeline would get a column of objects.
+        self._floats = {f.name for f in features if f.optional and f.type != "category"}
+
+    def predict(self, rows: Rows) -> Any:
+        return self._pipeline.predict(self._frame(rows))
+
+    def encode(self, columns: Any, rows: Rows) -> Any:
+        return columns.transform(self._frame(rows))
+
+    def _frame(self, rows: Rows) -> Any:
         """The rows as a pandas DataFrame with the columns that the pipeline was fitted on."""
         import numpy as np
         import pandas as pd

@@ -105,7 +105,7 @@ INCOMPATIBLE = [
     pytest.param(come_from_another_sklearn, "scikit-learn 0.24.2", id="other-scikit-learn"),
     pytest.param(come_from_another_numpy, "numpy 1.0, and .+ installed", id="other-numpy"),
     pytest.param(come_from_another_pandas, "pandas 1.0, and .+ installed", id="other-pandas"),
-    pytest.param(come_from_a_newer_release, "format 3", id="newer-format"),
+    pytest.param(come_from_a_newer_release, "format 4", id="newer-format"),
 ]
 
 

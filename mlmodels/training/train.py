@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from mlmodels.catalogue.card import Card, Measurement
 from mlmodels.domains import units
 from mlmodels.domains.base import Domain, FeatureSpec, PredictorSpec
-from mlmodels.serving import artefacts, explanations
+from mlmodels.serving import artefacts, compilation, explanations
 from mlmodels.serving.artefacts import Artefact
 from mlmodels.serving.comparables import KnownCases
 from mlmodels.signature import Feature, Signature, Value
@@ -174,12 +174,17 @@ def _measurement(assessment: Assessment, artefact: Artefact, inputs: pd.DataFram
 def fit(
     domain: Domain, spec: PredictorSpec, inputs: pd.DataFrame, target: pd.Series[Any]
 ) -> Artefact:
-    """Fit on all rows, and prepare what explains the predictions."""
+    """Fit on all rows, and prepare what explains the predictions.
+
+    Raises AssertionError if the compiled pipeline does not score each row as the pipeline does.
+    """
     pipeline = spec.build().fit(inputs, target.astype(float))
+    compilation.check(pipeline, inputs)
     known_cases = None
     if domain.comparable_by:
         known_cases = KnownCases.from_training_data(inputs, target, domain.comparable_by)
-    return Artefact(pipeline, explanations.backgrounds(pipeline, inputs), known_cases)
+    backgrounds = explanations.backgrounds(pipeline, inputs)
+    return Artefact(pipeline, backgrounds, known_cases, is_compiled=True)
 
 
 def _report_data(
