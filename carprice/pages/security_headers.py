@@ -9,7 +9,6 @@ from django.http import HttpRequest, HttpResponseBase
 # What a page of ours never asks for, and so a script that got into one shall not get.
 UNUSED_FEATURES = [
     "accelerometer",
-    "bluetooth",
     "camera",
     "display-capture",
     "geolocation",

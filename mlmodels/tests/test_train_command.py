@@ -110,7 +110,7 @@ def test_a_dry_run_has_a_line_for_each_predictor(train: Train) -> None:
         ),
         pytest.param(
             lambda version: change(version, artefact_format=1),
-            "train; {label} has format 1, not 2",
+            "train; {label} has format 1, not 3",
             id="older-format",
         ),
         pytest.param(
