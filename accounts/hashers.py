@@ -20,7 +20,7 @@ class Argon2Hasher(Argon2PasswordHasher):
     Source: OWASP Password Storage Cheat Sheet, "Argon2id".
 
     A process hashes one password at a time, and has few wait for that, so that sign-ins leave the
-    others their processor and their work slots. Whoever comes then gets TooManyRequests at once.
+    others their processor and their work slots. Whoever comes then gets TooManyHashes at once.
     Django hashes for unknown addresses as well, so that tells nothing about an address.
     """
 
@@ -37,11 +37,15 @@ class Argon2Hasher(Argon2PasswordHasher):
             return super().verify(password, encoded)
 
 
+class TooManyHashes(TooManyRequests):
+    """The process has passwords enough to hash."""
+
+
 @contextmanager
 def admission() -> Iterator[None]:
-    """The right to hash a password, or to be the next who does. Raises TooManyRequests."""
+    """The right to hash a password, or to be the next who does. Raises TooManyHashes."""
     if not _admitted.acquire(blocking=False):
-        raise TooManyRequests(RETRY_AFTER_SECONDS)
+        raise TooManyHashes(RETRY_AFTER_SECONDS)
     try:
         yield
     finally:

@@ -11,6 +11,7 @@ from django.views.decorators.http import require_POST
 
 from accounts import services
 from accounts.forms import SignInForm, SignUpForm
+from accounts.hashers import TooManyHashes
 from accounts.models import User
 from carprice.http import throttling
 from carprice.pages import kept_forms
@@ -66,6 +67,8 @@ class SignUpPage(AccountFormView):
             try:
                 throttling.count_request(self.request, "sign_in")
                 return services.check_credentials(email=email, password=password, address=address)
+            except TooManyHashes:  # whether the password is right is not known
+                raise
             except (services.InvalidCredentials, throttling.TooManyRequests):
                 raise taken from None
 

@@ -6,6 +6,7 @@ from difflib import get_close_matches
 from functools import lru_cache
 
 LONGEST = 200  # characters; a longer text is no name of anything
+LONGEST_BEYOND_ASCII = 60  # where each character has to be looked at
 LONGEST_ECHO = 40  # characters of what was sent that a message repeats
 SIMILARITY = 0.7  # from 0 to 1, of names that may be meant
 
@@ -27,12 +28,15 @@ def fold(text: str) -> str:
     Compatible characters (NFKC), upper and lower case, blanks, dashes, underscores, brackets and
     invisible characters make no difference.
     """
-    if len(text) > LONGEST:
-        return ""
     if text.isascii():
-        return text.lower().translate(_ascii_table())
-    text = unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", text).casefold())
-    return "".join(map(_fold_character, text))
+        return text.lower().translate(_ascii_table()) if len(text) <= LONGEST else ""
+    if len(text) > LONGEST_BEYOND_ASCII:
+        return ""
+    compatible = unicodedata.normalize("NFKC", text)  # of one character it may make eighteen
+    if len(compatible) > LONGEST:
+        return ""
+    compatible = unicodedata.normalize("NFKC", compatible.casefold())
+    return "".join(map(_fold_character, compatible))
 
 
 def nearest(text: str, folded_names: Collection[str]) -> str | None:

@@ -3,7 +3,6 @@
 All but the factors follow from what is stored with the prediction and its version.
 """
 
-from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -100,9 +99,7 @@ def _draft_warnings(row: Prediction) -> list[Warning]:
     try:
         inputs = queries.check_version_inputs(version_id, domain, row.data)
     except InvalidInput as error:
-        data = row.data if isinstance(row.data, dict) else {}
-        with suppress(InvalidInput):
-            data = domain.resolve_aliases(data)
+        data, _ = domain.resolve_names(row.data) if isinstance(row.data, dict) else ({}, {})
         right = {name: value for name, value in data.items() if name not in error.errors}
         return list(input_warnings.assumption_warnings(domain, signature, right))
     return input_warnings.warnings_of(domain, signature, inputs.data, inputs.defaulted)

@@ -140,11 +140,13 @@ def answer(what_if: WhatIf) -> Answer:
     row = what_if.prediction
     summary = queries.summary_of(what_if.version_id)
     domain, signature = DOMAINS[row.predictor.domain], queries.signature_of(what_if.version_id)
-    assumed = set(row.defaulted) - set(what_if.changed)
+    changed, typical = what_if.changed, signature.example()
+    assumed = {name for name in row.defaulted if name not in changed}
+    assumed |= {name for name in typical if name in changed and changed[name] == typical[name]}
     assert what_if.value is not None  # noqa: S101  # it has finished
     assert row.value is not None  # noqa: S101  # as this has
     return Answer(
-        after=Side(what_if.value, summary.interval(what_if.value), what_if.changed),
+        after=Side(what_if.value, summary.interval(what_if.value), changed),
         before=Side(row.value, summary.interval(row.value), what_if.changed_from),
         unit=summary.unit,
         warnings=input_warnings.warnings_of(domain, signature, what_if.data, assumed),

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from urllib.parse import unquote
 from uuid import uuid4
 
+from django.conf import settings
 from django.http import HttpRequest, QueryDict
 
 FIELD = "kept_form"  # of the sign-in form
@@ -47,7 +48,8 @@ class KeptForm:
 def carried(request: HttpRequest) -> str:
     """The encoded fields that a sign-in form carries."""
     fields = request.POST.get(FIELD, "")
-    return fields if len(fields) <= LONGEST else ""
+    is_ours = len(fields) <= LONGEST and fields.count("&") < settings.DATA_UPLOAD_MAX_NUMBER_FIELDS
+    return fields if is_ours else ""
 
 
 def store(request: HttpRequest, form: KeptForm) -> str:

@@ -190,6 +190,8 @@ class Domain:
         return values, errors
 
     def _by_own_names(self, data: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, list[str]]]:
+        if len(data) > len(self.all_names):  # some are unknown, so that it is refused anyway
+            return dict(data), {}
         values: dict[str, Any] = {}
         names: dict[str, str] = {}  # as sent
         errors: dict[str, list[str]] = {}

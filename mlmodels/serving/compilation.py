@@ -3,10 +3,10 @@
 A pipeline of scikit-learn spends nearly all of its time for a few rows on checking and copying
 data frames, and on calling one tree after the other. Here the look-ups of each category, the
 constants of each scale and the polynomials of each spline are computed once, when a version is
-loaded, and treelite evaluates all trees of an ensemble in one call.
+loaded, and boosted trees are evaluated by tables; see `mlmodels.serving.boosted_trees`.
 
-scikit-learn stays the reference: `check` compares both on rows, and what is not sold unless they
-agree. Each value depends on its own row alone, to the last bit; see `mlmodels.serving.row_sums`.
+scikit-learn stays the reference: `check` compares both, and what differs is not sold. Each value
+depends on its own row alone, to the last bit; see `mlmodels.serving.row_sums`.
 """
 
 from __future__ import annotations

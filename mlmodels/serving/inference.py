@@ -3,13 +3,12 @@
 import math
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
 from typing import Any, Protocol
 from uuid import UUID
 
 from mlmodels.models import PredictorVersion
 from mlmodels.serving import artefacts, compilation, explanations, row_sums
-from mlmodels.serving.artefacts import Artefact
+from mlmodels.serving.artefacts import Artefact, ArtefactError
 from mlmodels.signature import Feature, Signature
 
 Rows = Sequence[Mapping[str, Any]]
@@ -80,11 +79,15 @@ def _scoring(artefact: Artefact, features: Sequence[Feature]) -> "Scoring":
     """The compiled pipeline; the pipeline itself for what was published when none was compiled.
 
     The two differ in last bits, and a replay has to reproduce what was stored.
+
+    Raises ArtefactError.
     """
-    if artefact.is_compiled:
-        with suppress(compilation.NotCompilable):
-            return compilation.CompiledPipeline(artefact.pipeline)
-    return ReferenceScoring(artefact.pipeline, features)
+    if not artefact.is_compiled:
+        return ReferenceScoring(artefact.pipeline, features)
+    try:
+        return compilation.CompiledPipeline(artefact.pipeline)
+    except compilation.NotCompilable as error:
+        raise ArtefactError(f"This release cannot compile the artefact: {error}.") from error
 
 
 class Scoring(Protocol):

@@ -20,7 +20,7 @@ from mlmodels.catalogue.card import Measurement, Metrics
 from mlmodels.domains import predictor_specs
 from mlmodels.models import Predictor, PredictorVersion
 from mlmodels.serving import artefacts
-from mlmodels.training import measured, runner
+from mlmodels.training import measured, pool, runner
 from mlmodels.training import train as train_module
 from mlmodels.training.cross_validation import Plan
 from testing.fixtures import AtOnce, Trained
@@ -493,3 +493,19 @@ def copy_artefact(
         (tmp_path / file).write_bytes((source / file).read_bytes())
 
     return copy
+
+
+def test_a_predictor_that_cannot_be_trained_keeps_no_other_one_off_sale(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def train(name: str, measurement: Any) -> tuple[Any, bytes]:
+        if name == "broken":
+            raise ValueError("it does not learn")
+        return name, b""
+
+    monkeypatch.setattr(pool, "_train", train)
+    trained = pool.train_quickly({"broken": None, "one": None, "other": None}, 1)
+
+    assert [next(trained)[0], next(trained)[0]] == ["one", "other"]
+    with pytest.raises(ValueError, match="it does not learn"):
+        next(trained)

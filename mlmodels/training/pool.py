@@ -21,19 +21,37 @@ def train_quickly(
     """Fit predictors by their names, and yield each with card and artefact when it is done.
 
     What was not measured before gets a quick estimate. They are begun in the order of the mapping.
+    Raises what one of them failed with, after the others.
     """
     from joblib import Parallel, delayed
 
     if not measurements:
         return
-    tasks = (delayed(_train)(name, measurement) for name, measurement in measurements.items())
+    tasks = (delayed(_try_to_train)(*item) for item in measurements.items())
     parallel = Parallel(
         n_jobs=min(processes, len(measurements)), batch_size=1, return_as="generator_unordered"
     )
-    yield from parallel(tasks)
+    failures = []
+    for name, outcome in parallel(tasks):
+        if isinstance(outcome, Exception):
+            failures.append(outcome)
+        else:
+            yield name, *outcome
+    if failures:
+        raise failures[0]
 
 
-def _train(name: str, measurement: Measurement | None) -> tuple[str, Card, bytes]:
+def _try_to_train(
+    name: str, measurement: Measurement | None
+) -> tuple[str, tuple[Card, bytes] | Exception]:
+    """One that cannot be trained keeps no other one off sale."""
+    try:
+        return name, _train(name, measurement)
+    except Exception as error:  # told when the others are done
+        return name, error
+
+
+def _train(name: str, measurement: Measurement | None) -> tuple[Card, bytes]:
     import django
     from django.apps import apps
 
@@ -42,10 +60,9 @@ def _train(name: str, measurement: Measurement | None) -> tuple[str, Card, bytes
     from mlmodels.training import train
 
     domain, spec = _entry(name)
-    card, content = train.prepare(
+    return train.prepare(
         domain, spec, jobs=1, progress=lambda _: None, plan=Plan.quick(), measurement=measurement
     )
-    return name, card, content
 
 
 def _entry(name: str) -> tuple[Domain, PredictorSpec]:

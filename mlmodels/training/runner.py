@@ -29,7 +29,7 @@ from mlmodels.domains.base import Domain, PredictorSpec
 from mlmodels.models import Predictor, PredictorVersion
 from mlmodels.serving import artefacts
 from mlmodels.serving.artefacts import ArtefactError
-from mlmodels.training import measured, pool, train
+from mlmodels.training import measured, pool, recipe, train
 from mlmodels.training.cross_validation import Progress
 from mlmodels.training.measured import OutdatedCard
 
@@ -103,8 +103,9 @@ def retrain(entries: Sequence[Entry], *, missing: bool, jobs: int, progress: Pro
         steps = plan(entries, missing=missing)
         _run(steps, quickly=missing, jobs=jobs, progress=progress)
         # Even if nothing was trained, since an earlier run may have been killed before this point.
-        for name in {domain.name for domain, _ in entries}:
-            pricing.price_by_rank(name)
+        for domain in {domain.name: domain for domain, _ in entries}.values():
+            if not _has_estimates(domain):  # whose prices follow when they are measured
+                pricing.price_by_rank(domain.name)
 
 
 def train_first(entries: Sequence[Entry], progress: Progress) -> None:
@@ -188,9 +189,10 @@ class _Training:
 
     def _publish(self, name: str, card: Card) -> None:
         domain, spec = self._entries[name]
+        upcoming = self._upcoming(domain)  # reads files, for which no lock should be held
         with transaction.atomic():
             version = publishing.publish(domain, spec, card)
-            pricing.price_by_rank(domain.name, self._upcoming(domain))
+            pricing.price_by_rank(domain.name, upcoming)
         self._status.pop(name)
         training_status.write(self._status)
         self._progress(f"{version}: {_figures(card, domain.unit)}")
@@ -234,6 +236,10 @@ def measure_estimates(entries: Sequence[Entry], *, jobs: int, progress: Progress
                 _measure(domain, spec, version, jobs, progress)
 
 
+def _has_estimates(domain: Domain) -> bool:
+    return any(_estimated(spec.name) for spec in domain.predictors)
+
+
 def _estimated(name: str) -> PredictorVersion | None:
     """The current version of a predictor, if it has a quick estimate."""
     versions = PredictorVersion.objects.select_related("predictor")
@@ -258,6 +264,9 @@ def _measure(
 
     try:
         artefact = artefacts.load(version)
+        if recipe.describe(artefact.pipeline) != recipe.describe(spec.build()):
+            progress(f"{spec.name}: not measured; {version.label} was made by another recipe")
+            return
         tell(f"{spec.name}: being measured")
         measurement = train.measure(domain, spec, jobs=jobs, progress=tell, artefact=artefact)
     except ArtefactError as error:
@@ -271,7 +280,7 @@ def _measure(
             return
         artefacts.save_card(card.artefact_sha256, card.to_json())
         published = publishing.publish(domain, spec, card)
-        if not any(_estimated(other.name) for other in domain.predictors):
+        if not _has_estimates(domain):
             pricing.price_by_rank(domain.name)
     progress(f"{published}: {_figures(card, domain.unit)}")
 

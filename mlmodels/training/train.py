@@ -176,7 +176,8 @@ def fit(
 ) -> Artefact:
     """Fit on all rows, and prepare what explains the predictions.
 
-    Raises AssertionError if the compiled pipeline does not score each row as the pipeline does.
+    Raises Disagreement if the compiled pipeline does not score each row as the pipeline does, and
+    NotCompilable if there is none.
     """
     pipeline = spec.build().fit(inputs, target.astype(float))
     compilation.check(pipeline, inputs)
