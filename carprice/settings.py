@@ -68,7 +68,7 @@ AUTH_USER_MODEL = "accounts.User"
 PASSWORD_HASHERS = ["accounts.hashers.Argon2Hasher"]
 # How many passwords one process hashes, one at a time, or has waiting; whoever comes then is asked
 # to try again. Two, so that a form that was sent twice ends well.
-PASSWORD_HASH_LIMIT = integer("PASSWORD_HASH_LIMIT", 2, low=1, high=64)
+PASSWORD_HASH_LIMIT = integer("PASSWORD_HASH_LIMIT", 4, low=1, high=64)
 _VALIDATORS = "django.contrib.auth.password_validation"
 AUTH_PASSWORD_VALIDATORS = [
     {

@@ -86,6 +86,20 @@ def test_pages_say_so_and_keep_what_was_typed() -> None:
         assert f'value="{form["email"]}"' in response.content.decode()
 
 
+@pytest.mark.usefixtures("all_busy")
+def test_a_double_click_on_sign_up_is_not_told_that_the_address_exists(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Its first request has made the account; while all are busy, nobody knows who asks again."""
+    monkeypatch.setattr(User, "set_password", lambda *_: None)  # the second click has its turn here
+    form = {"email": "ada@example.com", "name": "Ada", "password": PASSWORD}
+
+    response = Client().post("/account/sign-up", form)
+
+    assert (response.status_code, response["Retry-After"]) == (429, "1")
+    assert "exists" not in response.content.decode()
+
+
 def test_the_admin_answers_429_where_it_hashes(
     client: Client, user: User, make_user: Callable[..., User], all_busy: None
 ) -> None:

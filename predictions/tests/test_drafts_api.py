@@ -95,6 +95,7 @@ def test_a_draft_keeps_data_as_given_and_tells_what_is_wrong(
         ({"horsepower": 121}, 1),
         ({"CarName": "bmw x3", "stroke": 3}, 2),
         ({"horsepower": "5-4", "brand": "tesla", "stroke": 3}, 1),
+        ({"Make": "bmw", "brand": "audi", "Power": 121, "doors": 4}, 3),
     ],
     ids=str,
 )

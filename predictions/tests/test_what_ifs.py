@@ -129,6 +129,18 @@ def test_null_makes_a_feature_typical_again(
     assert body["value"] == typical["result"]["value"]
 
 
+def test_what_is_made_typical_counts_as_assumed(
+    api: APIClient, ask_what_if: AskWhatIf, predictor: Predictor
+) -> None:
+    given = {"brand": "bmw", "horsepower": 121, "enginesize": 164, "curbweight": 2765}
+    key = finish(api, predictor, given)
+
+    body = ask_what_if(key, brand=None, horsepower=None, stroke=3.19).json()
+
+    [warning] = [each for each in body["warnings"] if each["code"] == "mostly_assumed"]
+    assert warning["detail"].startswith("3 of 24 features were given, and 21 ")
+
+
 def test_null_makes_a_value_unknown_where_the_predictor_imputes_it(
     api: APIClient, ask_what_if: AskWhatIf, predictors: dict[str, Predictor]
 ) -> None:
