@@ -437,8 +437,8 @@ def test_serve_sells_the_first_predictor_while_it_trains_the_others() -> None:
         job_id = ada.predict("linear_regression", horsepower=121)
         eventually(lambda: ada.job(job_id)["status"] == "finished")
 
-        eventually(lambda: len(ada.call("GET", "/predictors")[1]["models"]) == 10, within=200)
+        eventually(lambda: len(ada.call("GET", "/predictors")[1]["models"]) > 1, within=100)
 
-        serve.send(signal.SIGINT)
+        serve.send(signal.SIGINT)  # while the rest is being trained
         assert serve.wait(within=30) == 0
         assert service.processes() == []
