@@ -13,7 +13,7 @@ const GROUPS = [
 ];
 const AMBIGUOUS = /^[+-]?[1-9]\d{0,2},\d{3}(e[+-]?\d+)?$/i;
 
-// The number that a text says, as mlmodels/number_text.py reads it; null if it refuses it.
+// The number that a text says, as carprice/pages/number_text.py reads it; null if it refuses it.
 function readNumber(text) {
   if (text.length > 100 || /(?!\p{Nd})\p{N}/u.test(text)) return null;
   const plain = text

@@ -14,10 +14,10 @@ from django.core.validators import MaxLengthValidator, ProhibitNullCharactersVal
 
 from carprice.http.errors import InvalidInput
 from carprice.pages.forms import StrictForm, add_errors
+from carprice.pages.number_text import read_number
 from mlmodels.domains import DOMAINS
 from mlmodels.domains.base import Domain
 from mlmodels.models import Predictor
-from mlmodels.number_text import read_number
 from mlmodels.signature import Feature, Signature
 from predictions.models import Prediction
 

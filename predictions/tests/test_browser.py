@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 import pytest
 from playwright.sync_api import Browser, Locator, Page, Route, expect, sync_playwright
 
-from mlmodels.number_text import read_number
+from carprice.pages.number_text import read_number
 from testing.processes import PASSWORD, Process, Service, Trained
 
 pytestmark = [pytest.mark.processes, pytest.mark.browser]

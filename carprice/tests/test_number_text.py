@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mlmodels.number_text import LONGEST_NUMBER, read_number
+from carprice.pages.number_text import LONGEST_NUMBER, read_number
 
 NO_BREAK, NARROW, THIN, FIGURE = "\u00a0", "\u202f", "\u2009", "\u2007"
 
