@@ -15,6 +15,7 @@ from django.utils.html import format_html
 from billing import services
 from billing.models import CreditAccount, LedgerEntry
 from carprice.http.errors import InvalidInput, ServiceError
+from carprice.idempotency.forms import use_up
 from carprice.pages.admin import ReadOnlyAdmin
 from carprice.pages.forms import IntegerField, StrictForm, add_errors
 
@@ -77,18 +78,21 @@ class EntryWritingAdmin(ReadOnlyAdmin):
         )
 
     def _write(self, request: HttpRequest, form: forms.Form, row: Any) -> bool:
+        @transaction.atomic
+        def write() -> str:
+            entry = self.service(row)(actor=request.user, **form.cleaned_data)
+            change = f"{entry.get_kind_display()}: {entry.balance_change:+,} credits"
+            self.log_change(request, row, f"{change}, because: {entry.reason}")
+            return f"{change}."
+
         try:
-            with transaction.atomic():
-                entry = self.service(row)(actor=request.user, **form.cleaned_data)
-                change = f"{entry.get_kind_display()}: {entry.balance_change:+,} credits"
-                self.log_change(request, row, f"{change}, because: {entry.reason}")
+            messages.success(request, use_up(request, write))
         except InvalidInput as error:
             add_errors(form, error.errors)
             return False
         except ServiceError as error:
             form.add_error(None, error.detail)
             return False
-        messages.success(request, f"{change}.")
         return True
 
     def _redirect_after(self, request: HttpRequest, row: Any) -> HttpResponse:

@@ -11,7 +11,7 @@ from accounts.authentication import signed_in
 from billing import services
 from billing.forms import TopUpForm
 from billing.models import LedgerEntry
-from carprice.idempotency.forms import submit_once
+from carprice.idempotency.forms import submit_once, use_up
 from carprice.pages.views import ServiceFormView
 
 PAGE_SIZE = 25
@@ -32,14 +32,19 @@ class WalletPage(LoginRequiredMixin, ServiceFormView):
 
     def submit(self, form: TopUpForm) -> HttpResponse:
         amount = form.cleaned_data["amount"]
+        added = f"{amount:,} credits added."
 
         def top_up() -> str:
             services.top_up(user_id=signed_in(self.request).pk, amount=amount)
+            return added
+
+        def work() -> str:
+            use_up(self.request, top_up)
             return reverse("wallet")
 
-        address, is_first = submit_once(self.request, top_up)
+        address, is_first = submit_once(self.request, work)
         if is_first:
-            messages.success(self.request, f"{amount:,} credits added.")
+            messages.success(self.request, added)
         else:
             messages.info(
                 self.request, f"This form was sent twice; the {amount:,} credits were added once."

@@ -65,6 +65,67 @@ def test_pressed_again_and_again_it_is_done_once(
     assert "This form was sent twice; it was done once." in words(browser.get("/"))
 
 
+def test_changed_and_sent_again_it_is_shown_again_and_says_what_was_done(
+    operator: User, user: User
+) -> None:
+    page = reverse("admin:billing_creditaccount_correct", args=[user.pk])
+    browser = browser_of(operator)
+    fields = {"change": "25", "reason": "A gift", "form_key": form_key(browser.get(page))}
+
+    browser.post(page, fields)
+    shown = browser.post(page, fields | {"change": "26"})
+    after_two = balance(user)
+    meant = browser.post(page, fields | {"change": "26", "form_key": form_key(shown)})
+
+    assert (shown.status_code, after_two) == (200, 1025)
+    assert "with other values: Adjustment: +25 credits. Nothing was done now." in words(shown)
+    assert 'value="26"' in shown.content.decode()
+    assert (meant.status_code, balance(user)) == (302, 1051)
+
+
+def test_a_top_up_that_is_changed_and_sent_again_adds_once(user: User) -> None:
+    browser = browser_of(user)
+    fields = {"amount": "25", "form_key": form_key(browser.get("/wallet"))}
+
+    browser.post("/wallet", fields)
+    shown = browser.post("/wallet", fields | {"amount": "26"})
+
+    assert (shown.status_code, balance(user)) == (422, 1025)
+    assert "25 credits added. Nothing was done now." in words(shown)
+    assert form_key(shown) != fields["form_key"]
+
+
+def test_a_refused_form_is_not_used_up(operator: User, user: User) -> None:
+    page = reverse("admin:billing_creditaccount_correct", args=[user.pk])
+    fields = {"change": "-5000", "reason": "A gift", "form_key": str(uuid4())}
+    browser = browser_of(operator)
+
+    browser.post(page, fields)
+    browser.post(page, fields | {"change": "-5"})
+
+    assert balance(user) == 995
+
+
+@pytest.mark.django_db(transaction=True)
+def test_sent_at_the_same_moment_with_other_values_it_is_done_once(
+    operator: User, user: User, at_once: AtOnce
+) -> None:
+    page = reverse("admin:billing_creditaccount_correct", args=[user.pk])
+    fields = {"reason": "A gift", "form_key": str(uuid4())}
+    browsers = [browser_of(operator) for _ in range(CLICKS)]
+
+    answers = at_once(
+        [
+            partial(click, browser, page, fields | {"change": str(PRICE + number)})
+            for number, browser in enumerate(browsers)
+        ]
+    )
+
+    assert sorted(answer.status_code for answer in answers) == [200] * (CLICKS - 1) + [302]
+    assert 0 <= balance(user) - 1000 - PRICE < CLICKS
+    assert not list(breaches())
+
+
 def test_a_form_that_is_opened_again_is_another_one(operator: User, user: User) -> None:
     page = reverse("admin:billing_creditaccount_correct", args=[user.pk])
     browser = browser_of(operator)

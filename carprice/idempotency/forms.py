@@ -17,6 +17,7 @@ from django.http.response import HttpResponseBase
 from django.shortcuts import redirect
 from django.utils.crypto import salted_hmac
 
+from carprice.http.errors import ServiceError
 from carprice.idempotency import keys
 from carprice.idempotency.models import LONGEST_LOCATION
 
@@ -25,6 +26,13 @@ _NOT_IN_FINGERPRINT = {FORM_KEY, "csrfmiddlewaretoken"}
 
 
 SENT_TWICE = "This form was sent twice; it was done once."
+
+
+class UsedForm(ServiceError):
+    """A form that has moved credits came again with other values. Nothing was done."""
+
+    code = "wrong_state"
+    status = 409
 
 
 def form_key(request: HttpRequest) -> dict[str, Any]:
@@ -40,7 +48,8 @@ def submit_once(
     `work` returns the address to redirect to, or "" if it did nothing. Returned are that address,
     now or as it was the first time, and whether this was the first time. Two forms are the same if
     their keys and their values are: somebody who goes back and changes a value asks for something
-    else. A form without a key is always new. `admit` is as in `headers.respond_once`.
+    else, unless the work is done through `use_up`. A form without a key is always new. `admit` is
+    as in `headers.respond_once`.
     """
     form_key = request.POST.get(FORM_KEY)
     if not form_key:
@@ -60,6 +69,30 @@ def submit_once(
         else:
             keys.release(user_id, key)
     return address, True
+
+
+def use_up(request: HttpRequest, work: Callable[[], str]) -> str:
+    """Do what adds up if it is done again, such as a top-up: once for a form, whatever its values.
+
+    Call it in the work of `submit_once` or `respond_once`, which answer a form with equal values.
+    `work` returns a sentence that says what was done. Raises UsedForm with the sentence of the
+    first time.
+    """
+    form_key = request.POST.get(FORM_KEY)
+    if not form_key:
+        return work()
+    user_id: UUID = request.user.pk  # type: ignore[assignment]  # the page asks for a user
+    key = f"form {_parse(form_key)}"
+    with transaction.atomic():
+        if not keys.take(user_id, key, _fingerprint(request)):
+            done = keys.find(user_id, key).body
+            raise UsedForm(
+                f"This form was sent before, with other values: {done} "
+                "Nothing was done now. To do this as well, send it once more."
+            )
+        done = work()
+        keys.store_answer(user_id, key, status=302, body=done)
+    return done
 
 
 def respond_once(request: HttpRequest, respond: Callable[[], HttpResponseBase]) -> HttpResponseBase:
