@@ -125,6 +125,17 @@ def test_another_operator_does_both(colleague: User, operator: User) -> None:
 # --- The largest correction ----------------------------------------------------------------------
 
 
+@pytest.mark.parametrize(
+    ("change", "added"), [("−40", -40), ("1 000", 1000), ("－４０", -40), ("+5", 5)]
+)
+def test_a_change_is_read_as_people_write_it(
+    admin: Client, user: User, change: str, added: int
+) -> None:
+    admin.post(correction_page(user), {"change": change, "reason": "why"})
+
+    assert LedgerEntry.objects.latest("pk").balance_change == added
+
+
 @pytest.mark.parametrize("change", [LARGEST + 1, -LARGEST - 1, 10**9, 10**18])
 def test_no_correction_is_larger_than_the_setting(admin: Client, user: User, change: int) -> None:
     before = state(user)

@@ -70,6 +70,30 @@ def test_the_smallest_and_the_largest_top_up_are_accepted(
 
 
 @pytest.mark.parametrize(
+    ("amount", "added"),
+    [("1 000", 1000), ("1'000", 1000), ("１２", 12), ("1,000,000", 1_000_000)],
+)
+def test_an_amount_is_read_as_people_write_it(
+    browser: Client, user: User, amount: str, added: int
+) -> None:
+    browser.post("/wallet", {"amount": amount})
+
+    assert state(user)[0] == 1000 + added
+
+
+@pytest.mark.parametrize("amount", ["1,000", "1.000"])
+def test_an_amount_that_may_be_thousands_is_asked_about(
+    browser: Client, user: User, amount: str
+) -> None:
+    response = browser.post("/wallet", {"amount": amount})
+
+    assert "1000 if you mean that" in amount_error(response)
+    assert f'value="{amount}"' in response.content.decode()
+    assert 'inputmode="numeric"' in response.content.decode()
+    assert state(user) == (1000, 0, 1)
+
+
+@pytest.mark.parametrize(
     "amount",
     [
         "",

@@ -1,4 +1,4 @@
-"""The base form of pages, and number fields: each value once, valid text, plain digits."""
+"""The base form of pages, and a number field: each value once, valid text, numbers as written."""
 
 from typing import Any
 
@@ -6,6 +6,8 @@ from django import forms
 from django.core.exceptions import ValidationError
 from django.forms.renderers import DjangoTemplates
 from django.http import QueryDict
+
+from carprice.pages.number_text import read_whole_number
 
 MAX_VALUE_LENGTH = 10_000  # more than any field takes
 
@@ -60,22 +62,27 @@ class FormRenderer(DjangoTemplates):
     bound_field_class = _ShortBoundField
 
 
-class _PlainDigits:
-    """Makes a number field refuse 1_0 and the digits of other scripts, which Python accepts."""
+class IntegerField(forms.IntegerField):
+    """A whole number as people write it.
 
-    def to_python(self, value: Any) -> Any:
-        text = str(value)
-        if not text.isascii() or "_" in text:
-            raise ValidationError("Enter a number in the digits 0 to 9.", code="invalid")
-        return super().to_python(value)  # type: ignore[misc]  # the field's
+    A browser's own number field would send nothing of what it cannot read, and show it no more.
+    """
 
+    widget = forms.TextInput
 
-class IntegerField(_PlainDigits, forms.IntegerField):
-    pass
+    def widget_attrs(self, widget: forms.Widget) -> dict[str, Any]:
+        attributes = super().widget_attrs(widget)
+        # The keys that phones show for numbers have no minus.
+        has_minus = not isinstance(self.min_value, int) or self.min_value < 0
+        return attributes if has_minus else {**attributes, "inputmode": "numeric"}
 
-
-class FloatField(_PlainDigits, forms.FloatField):
-    pass
+    def to_python(self, value: Any) -> int | None:
+        if value in self.empty_values or not str(value).strip():
+            return None
+        try:
+            return read_whole_number(str(value))
+        except ValueError as error:
+            raise ValidationError(str(error), code="invalid") from None
 
 
 def add_errors(form: forms.Form, errors: dict[str, list[str]]) -> None:

@@ -34,6 +34,7 @@ _FORMS = [
     )
 ]
 _AMBIGUOUS = re.compile(rf"{_SIGN}([1-9][0-9]{{0,2}}),([0-9]{{3}}){_EXPONENT}", re.IGNORECASE)
+_PERHAPS_THOUSANDS = re.compile(rf"{_SIGN}([1-9][0-9]{{0,2}})[.,]([0-9]{{3}})")
 _NOT_KNOWN = re.compile(
     r"n\.?\s*/?\s*[adk]\.?|[-—]+|\?+|\.+|null|none|unknown|missing|(?:not|un)\s?(?:known|measured|done)",
     re.IGNORECASE,
@@ -65,6 +66,21 @@ def read_number(text: str) -> int | float:
         if match and (match["whole"] or match["fraction"]):
             return _value(match)
     raise ValueError(_refusal(plain))
+
+
+def read_whole_number(text: str) -> int:
+    """The whole number that a text says. Raises ValueError like read_number.
+
+    Who writes 1.000 may mean a thousand, and gets a question about it too.
+    """
+    folded = _fold(text[: LONGEST_NUMBER + 1])
+    if match := _PERHAPS_THOUSANDS.fullmatch(folded):
+        meant = "".join(match.groups())
+        raise ValueError(f"Write a whole number without dots and commas: {meant} if you mean that.")
+    value = read_number(text)
+    if value != int(value) or "e" in folded.lower():
+        raise ValueError("Write a whole number.")
+    return int(value)
 
 
 def _fold(text: str) -> str:

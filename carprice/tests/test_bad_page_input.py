@@ -54,7 +54,7 @@ NUMBER: list[str | bytes] = [
 ]
 NUMBER += ["-1" + "0" * 20, "9" * 5_000, "9223372036854775808", "1_0", "0x10", "1\x00"]
 NUMBER += ["true", "1,5", "1 0", "<script>", "' OR 1=1 --", b"\xed\xa0\x80", "9" * 1_000_000]
-WHOLE = ["", " ", "１２", *NUMBER, "1.5", "0.1", "1e3"]
+WHOLE = ["", " ", *NUMBER, "1.5", "0.1", "1e3", "1,000", "1.000", "12 credits"]
 
 
 @dataclass(frozen=True)

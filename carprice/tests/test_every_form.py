@@ -300,6 +300,15 @@ def test_a_long_address_is_led_to_again_without_its_query(world: World) -> None:
     assert first["Location"].startswith(f"{second['Location']}?")
 
 
+def test_a_price_is_read_as_people_write_it(world: World) -> None:
+    path = f"/admin/mlmodels/predictor/{world.predictor.pk}/change/"
+
+    signed_in(world.operator).post(path, {**PRICE, "price": "1 000"})
+
+    world.predictor.refresh_from_db()
+    assert world.predictor.price == 1000
+
+
 def test_what_is_stored_of_a_form_depends_on_the_secret_key(world: World, settings: Any) -> None:
     """It may have a password in it, which nobody is to find by trying."""
     form = {"amount": "5", "form_key": "0" * 32}

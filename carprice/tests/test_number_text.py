@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from carprice.pages.number_text import LONGEST_NUMBER, read_number
+from carprice.pages.number_text import LONGEST_NUMBER, read_number, read_whole_number
 
 NO_BREAK, NARROW, THIN, FIGURE = "\u00a0", "\u202f", "\u2009", "\u2007"
 
@@ -159,3 +159,41 @@ def test_no_text_takes_long(part: str) -> None:
             read_number(text)
 
     assert time.process_time() - started < 0.2
+
+
+@pytest.mark.parametrize(
+    ("text", "number"),
+    [
+        ("1 000", 1000),
+        (f"1{NO_BREAK}000", 1000),
+        ("1'000", 1000),
+        ("1,000,000", 1_000_000),
+        ("1.000.000", 1_000_000),
+        ("１２", 12),
+        ("−5", -5),
+        ("+5", 5),
+        ("5.0", 5),
+        ("1 000,00", 1000),
+        ("007", 7),
+    ],
+)
+def test_a_whole_number_is_read_as_people_write_it(text: str, number: int) -> None:
+    assert read_whole_number(text) == number
+
+
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [
+        ("1,000", "Write a whole number without dots and commas: 1000 if you mean that."),
+        ("1.000", "Write a whole number without dots and commas: 1000 if you mean that."),
+        ("−2,500", "Write a whole number without dots and commas: -2500 if you mean that."),
+        ("1.5", "Write a whole number."),
+        ("1e3", "Write a whole number."),
+        ("5 credits", "Write the number alone, without “credits”."),
+        ("1_0", "Write the number without “_”."),
+        ("9" * 5_000, "Write a number of at most 100 characters."),
+    ],
+)
+def test_what_is_no_whole_number_is_answered_with_how_to_write_it(text: str, sentence: str) -> None:
+    with pytest.raises(ValueError, match=re.escape(sentence)):
+        read_whole_number(text)
