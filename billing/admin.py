@@ -1,6 +1,8 @@
 from collections.abc import Callable
+from contextlib import suppress
 from functools import partial
 from typing import Any
+from uuid import UUID
 
 from django import forms
 from django.contrib import admin, messages
@@ -16,6 +18,7 @@ from billing import services
 from billing.models import CreditAccount, LedgerEntry
 from carprice.http.errors import InvalidInput, ServiceError
 from carprice.idempotency.forms import use_up
+from carprice.pages import kept_forms
 from carprice.pages.admin import ReadOnlyAdmin
 from carprice.pages.forms import IntegerField, StrictForm, add_errors
 
@@ -57,8 +60,10 @@ class EntryWritingAdmin(ReadOnlyAdmin):
         row = self.get_object(request, object_id)
         if row is None:
             raise Http404
-        form = self.form_class(request.POST or None)
-        if form.is_valid() and self._write(request, form, row):
+        typed = kept_forms.typed(request)
+        form = self.form_class(request.POST or typed or None)
+        is_sent = request.method == "POST"
+        if is_sent and form.is_valid() and self._write(request, form, row):
             return self._redirect_after(request, row)
         context: dict[str, Any] = {
             **self.admin_site.each_context(request),
@@ -70,6 +75,8 @@ class EntryWritingAdmin(ReadOnlyAdmin):
             "account": getattr(row, "account", row),
             "form": form,
         }
+        with suppress(ValueError):  # the key that it had, so that it is done once in all
+            context["form_key"] = UUID(typed.get("form_key", "") if typed else "")
         return TemplateResponse(request, "admin/write_entry.html", context)
 
     def entry_link(self, row: Any, text: str) -> str:

@@ -123,6 +123,7 @@ MIDDLEWARE = [
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "django_htmx.middleware.HtmxMiddleware",
     "carprice.pages.errors.ServiceErrorAnswers",
+    "carprice.pages.admin_forms.KeptAdminForms",
 ]
 ROOT_URLCONF = "carprice.urls"
 WSGI_APPLICATION = "carprice.wsgi.application"

@@ -26,6 +26,7 @@ from carprice.http.exceptions import (
     Refusal,
     error_body,
 )
+from carprice.pages import admin_forms
 from carprice.pages.views import ServiceFormView, is_htmx, mark_unconfirmed
 
 FOREIGN = "This form was sent from another site, so nothing was done."
@@ -93,6 +94,8 @@ def csrf_failure(request: HttpRequest, reason: str = "") -> HttpResponseBase:
     if match and view_class and issubclass(view_class, ServiceFormView):
         mark_unconfirmed(request, TOO_OLD if has_cookie else NO_COOKIES)
         return match.func(request, *match.args, **match.kwargs)  # type: ignore[no-any-return]
+    if admin_forms.is_of_admin(request):
+        return admin_forms.show_typed(request, TOO_OLD if has_cookie else NO_COOKIES)
     if not _wants_page(request) or is_htmx(request):
         return _forbidden(request, TOO_OLD_PAGE)
     _ = request.user.is_authenticated  # read here, so that the template runs no query

@@ -32,10 +32,7 @@ class KeptForm:
     @classmethod
     def of(cls, request: HttpRequest) -> "KeptForm":
         """What `request` sends, without secrets; nothing if it is longer than any form of ours."""
-        address, fields = request.get_full_path(), QueryDict(mutable=True)
-        for name, values in request.POST.lists():
-            if name != "csrfmiddlewaretoken" and "password" not in name.lower():
-                fields.setlist(name, values)
+        address, fields = request.get_full_path(), _without_secrets(request)
         # Counted before it is encoded, which would take a while for all that a body may hold.
         if sum(len(text) for name, values in fields.lists() for text in (name, *values)) > LONGEST:
             return cls(address, "", is_too_long=True)
@@ -43,6 +40,14 @@ class KeptForm:
         if len(encoded) > LONGEST:
             return cls(address, "", is_too_long=True)
         return cls(address, encoded)
+
+
+def _without_secrets(request: HttpRequest) -> QueryDict:
+    fields = QueryDict(mutable=True)
+    for name, values in request.POST.lists():
+        if name != "csrfmiddlewaretoken" and "password" not in name.lower():
+            fields.setlist(name, values)
+    return fields
 
 
 def carried(request: HttpRequest) -> str:
@@ -83,6 +88,20 @@ def as_sent(request: HttpRequest, fields: QueryDict) -> HttpRequest:
     sent = copy(request)
     sent.method, sent.POST = "POST", fields  # type: ignore[assignment]  # it has a setter
     return sent
+
+
+def as_opened(request: HttpRequest) -> HttpRequest:
+    """A request like one that only opens the page of the form that was sent; see `typed`."""
+    _ = request.FILES  # as above
+    opened = copy(request)
+    opened.typed_form = _without_secrets(request)  # type: ignore[attr-defined]  # read below
+    opened.method, opened.POST = "GET", QueryDict()
+    return opened
+
+
+def typed(request: HttpRequest) -> QueryDict | None:
+    """What a page that is opened is to show as it was typed."""
+    return getattr(request, "typed_form", None) or find(request)
 
 
 def drop(request: HttpRequest) -> None:
