@@ -46,6 +46,10 @@ class EntryWritingAdmin(ReadOnlyAdmin):
     def page_title(self, row: Any) -> str:
         raise NotImplementedError
 
+    def refusal(self, row: Any) -> str:
+        """Why there is no entry to write, which is shown in the place of the form."""
+        return ""
+
     def service(self, row: Any) -> Callable[..., LedgerEntry]:
         """The function that takes the form's fields, and the operator as `actor`."""
         raise NotImplementedError
@@ -72,6 +76,7 @@ class EntryWritingAdmin(ReadOnlyAdmin):
             "title": self.page_title(row),
             "opts": self.opts,
             "row": row,
+            "refusal": self.refusal(row),
             "account": getattr(row, "account", row),
             "form": form,
         }
@@ -185,7 +190,12 @@ class LedgerEntryAdmin(EntryWritingAdmin):
         return str(refund) if refund else self.entry_link(entry, "Refund this charge")
 
     def page_title(self, row: LedgerEntry) -> str:
+        if row.kind != LedgerEntry.Kind.CAPTURE:
+            return "Nothing to give back"
         return f"Give back {-row.balance_change:,} credits to {row.account}"
+
+    def refusal(self, row: LedgerEntry) -> str:
+        return services.refund_refusal(row)
 
     def service(self, row: LedgerEntry) -> Callable[..., LedgerEntry]:
         return partial(services.refund_charge, capture=row)

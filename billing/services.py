@@ -23,6 +23,7 @@ from carprice.http.errors import InvalidInput, ServiceError, WrongState
 
 Kind = LedgerEntry.Kind
 CORRECTIONS_ADD_UP_FOR = timedelta(hours=24)
+NO_CHARGE = "Only a charge can be given back."
 
 
 class OwnAccount(ServiceError):
@@ -87,6 +88,15 @@ def correct_balance(*, user_id: UUID, change: int, reason: str, actor: User) -> 
     )
 
 
+def refund_refusal(entry: LedgerEntry) -> str:
+    """Why an entry cannot be given back; empty if it can."""
+    if entry.kind != Kind.CAPTURE:
+        return NO_CHARGE
+    if LedgerEntry.objects.filter(resolves=entry).exists():
+        return "This charge has been given back."
+    return ""
+
+
 @transaction.atomic
 def refund_charge(*, capture: LedgerEntry, reason: str, actor: User) -> LedgerEntry:
     """Give a charge back in full.
@@ -96,11 +106,11 @@ def refund_charge(*, capture: LedgerEntry, reason: str, actor: User) -> LedgerEn
     if not reason.strip():
         raise InvalidInput({"reason": ["Say why the charge is given back."]})
     if capture.kind != Kind.CAPTURE:
-        raise WrongState("Only a charge can be given back.")
+        raise WrongState(NO_CHARGE)
     _refuse_own(capture.account_id, actor)
     account = _lock(capture.account_id)
-    if LedgerEntry.objects.filter(resolves=capture).exists():
-        raise WrongState("This charge has been given back.")
+    if refusal := refund_refusal(capture):
+        raise WrongState(refusal)
     amount = -capture.balance_change
     _refuse_above_ceiling(account.balance + amount, field="amount")
     return _write(

@@ -238,6 +238,31 @@ class TestInTheAdmin:
         assert "This charge has been given back." in again.content.decode()
         assert state(user) == before
 
+    def test_a_charge_that_was_refunded_has_no_form(
+        self, admin: Client, operator: User, charge: LedgerEntry
+    ) -> None:
+        services.refund_charge(capture=charge, reason="why", actor=operator)
+
+        content = admin.get(self.page(charge)).content.decode()
+
+        assert "This charge has been given back." in content
+        assert "Write the entry" not in content
+
+    def test_what_is_no_charge_has_no_form(
+        self, admin: Client, user: User, charge: LedgerEntry
+    ) -> None:
+        top_up = services.top_up(user_id=user.pk, amount=100_000)
+        before = state(user)
+
+        shown = admin.get(self.page(top_up)).content.decode()
+        sent = admin.post(self.page(top_up), {"reason": "why"}).content.decode()
+
+        for content in (shown, sent):
+            assert "Only a charge can be given back." in content
+            assert "-100,000" not in content
+            assert "Write the entry" not in content
+        assert state(user) == before
+
     def test_what_is_no_charge_has_no_link(self, admin: Client, charge: LedgerEntry) -> None:
         hold = charge.resolves
         assert hold

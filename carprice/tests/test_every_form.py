@@ -104,11 +104,15 @@ def pages_of_the_admin(world: World) -> Iterator[tuple[Client, str]]:
             yield from ((client, path) for path in paths_of(world, pattern.name))
 
 
+def charge_of(world: World) -> int:
+    return int(world.user.credit_account.entries.filter(kind="capture").latest("pk").pk)
+
+
 def paths_of(world: World, name: str) -> list[str]:
     """The paths of one route of the admin, for a row of its model or one of each app."""
     candidates: list[list[Any]] = [[], ["accounts"], ["billing"], [world.entry]]
     candidates += [[world.user.pk], [world.predictor.pk], [world.ids["finished"]]]
-    candidates += [[world.predictor.current_version_id]]
+    candidates += [[world.predictor.current_version_id], [charge_of(world)]]
     paths = []
     for arguments in candidates:
         try:
@@ -236,8 +240,7 @@ def changed_since(before: dict[str, list[tuple[Any, ...]]]) -> set[str]:
 
 @pytest.mark.parametrize("form", TWICE, ids=str)
 def test_a_form_sent_twice_does_its_work_once(world: World, form: Twice) -> None:
-    charge = world.user.credit_account.entries.filter(kind="capture").latest("pk").pk
-    ids = {"user": world.user.pk, "predictor": world.predictor.pk, "charge": charge}
+    ids = {"user": world.user.pk, "predictor": world.predictor.pk, "charge": charge_of(world)}
     path = form.path.format(**world.ids, **ids)
     browser = signed_in(getattr(world, form.who))
     fields = filled_in(world, form) | {"form_key": form_key(browser.get(path))}
