@@ -17,6 +17,7 @@ from typing import Any, NoReturn
 
 from django.conf import settings
 from django.http import HttpRequest
+from django.template.defaultfilters import pluralize
 from limits import RateLimitItem, parse
 from limits.errors import StorageError
 from limits.storage import MemoryStorage, storage_from_string
@@ -36,7 +37,8 @@ class TooManyRequests(RetryLater):
     code = "too_many_requests"
 
     def __init__(self, retry_after: int) -> None:
-        super().__init__(f"Too many requests; try again in {retry_after} seconds.", retry_after)
+        seconds = f"{retry_after} second{pluralize(retry_after)}"
+        super().__init__(f"Too many requests; try again in {seconds}.", retry_after)
 
 
 def count(scope: str, *keys: str) -> None:

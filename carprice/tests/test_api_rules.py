@@ -318,6 +318,11 @@ def test_too_many_requests_are_429_before_the_body_is_looked_at(
     refuse(world, route, {"bad headers": bad}, 429, "too_many_requests")
 
 
+@pytest.mark.parametrize(("wait", "words"), [(1, "1 second."), (2, "2 seconds.")])
+def test_too_many_requests_say_how_long_to_wait(wait: int, words: str) -> None:
+    assert throttling.TooManyRequests(wait).detail.endswith(f"try again in {words}")
+
+
 @each(SUBMITTING)
 def test_a_full_queue_is_429_before_errors_in_the_request(
     world: World, route: Route, settings: LazySettings
