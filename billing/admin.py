@@ -10,6 +10,7 @@ from django.contrib.auth.decorators import permission_required
 from django.db import transaction
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import redirect
+from django.template.defaultfilters import pluralize
 from django.template.response import TemplateResponse
 from django.urls import URLPattern, path, reverse
 from django.utils.html import format_html
@@ -93,7 +94,8 @@ class EntryWritingAdmin(ReadOnlyAdmin):
         @transaction.atomic
         def write() -> str:
             entry = self.service(row)(actor=request.user, **form.cleaned_data)
-            change = f"{entry.get_kind_display()}: {entry.balance_change:+,} credits"
+            credit = f"credit{pluralize(abs(entry.balance_change))}"
+            change = f"{entry.get_kind_display()}: {entry.balance_change:+,} {credit}"
             self.log_change(request, row, f"{change}, because: {entry.reason}")
             return f"{change}."
 
@@ -192,7 +194,8 @@ class LedgerEntryAdmin(EntryWritingAdmin):
     def page_title(self, row: LedgerEntry) -> str:
         if row.kind != LedgerEntry.Kind.CAPTURE:
             return "Nothing to give back"
-        return f"Give back {-row.balance_change:,} credits to {row.account}"
+        credits_back = -row.balance_change
+        return f"Give back {credits_back:,} credit{pluralize(credits_back)} to {row.account}"
 
     def refusal(self, row: LedgerEntry) -> str:
         return services.refund_refusal(row)

@@ -14,6 +14,7 @@ from django.conf import settings
 from django.db import transaction
 from django.db.models import Sum
 from django.db.models.functions import Abs, Now
+from django.template.defaultfilters import pluralize
 
 from accounts.models import User
 from billing.models import CreditAccount, LedgerEntry
@@ -37,7 +38,8 @@ class InsufficientCredits(ServiceError):
 
     def __init__(self, *, required: int, available: int) -> None:
         super().__init__(
-            f"{required} credits are needed and {available} are available.",
+            f"{required} credit{pluralize(required)} {pluralize(required, 'is,are')} needed and "
+            f"{available} {pluralize(available, 'is,are')} available.",
             required=required,
             available=available,
         )
@@ -82,7 +84,9 @@ def correct_balance(*, user_id: UUID, change: int, reason: str, actor: User) -> 
     account = _lock(user_id)
     _refuse_above_ceiling(account.balance + change, field="change")
     if account.available + change < 0:
-        raise InvalidInput({"change": [f"Only {account.available} credits are available."]})
+        available = account.available
+        verb = pluralize(available, " is,s are")
+        raise InvalidInput({"change": [f"Only {available} credit{verb} available."]})
     return _write(
         account, Kind.ADJUSTMENT, balance_change=change, reason=reason.strip(), actor=actor
     )

@@ -5,6 +5,7 @@ from django.contrib.auth.mixins import LoginRequiredMixin
 from django.core.paginator import Paginator
 from django.http import HttpResponse
 from django.shortcuts import redirect
+from django.template.defaultfilters import pluralize
 from django.urls import reverse
 
 from accounts.authentication import signed_in
@@ -32,7 +33,8 @@ class WalletPage(LoginRequiredMixin, ServiceFormView):
 
     def submit(self, form: TopUpForm) -> HttpResponse:
         amount = form.cleaned_data["amount"]
-        added = f"{amount:,} credits added."
+        credit = f"{amount:,} credit{pluralize(amount)}"
+        added = f"{credit} added."
 
         def top_up() -> str:
             services.top_up(user_id=signed_in(self.request).pk, amount=amount)
@@ -46,7 +48,7 @@ class WalletPage(LoginRequiredMixin, ServiceFormView):
         if is_first:
             messages.success(self.request, added)
         else:
-            messages.info(
-                self.request, f"This form was sent twice; the {amount:,} credits were added once."
-            )
+            were = pluralize(amount, "was,were")
+            sentence = f"This form was sent twice; the {credit} {were} added once."
+            messages.info(self.request, sentence)
         return redirect(address)

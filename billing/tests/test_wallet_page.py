@@ -9,7 +9,7 @@ from django.test import Client
 
 from accounts.models import User
 from billing.models import CreditAccount, LedgerEntry
-from billing.services import set_available
+from billing.services import InsufficientCredits, set_available
 from mlmodels.models import Predictor
 from predictions.execution import runner
 from predictions.models import Prediction
@@ -79,6 +79,28 @@ def test_an_amount_is_read_as_people_write_it(
     browser.post("/wallet", {"amount": amount})
 
     assert state(user)[0] == 1000 + added
+
+
+def test_one_credit_is_no_credits(browser: Client) -> None:
+    page = browser.post("/wallet", {"amount": "1"}, follow=True)
+
+    assert "1 credit added." in page.content.decode()
+
+
+@pytest.mark.parametrize(
+    ("required", "available", "sentence"),
+    [
+        (1, 0, "1 credit is needed and 0 are available."),
+        (2, 1, "2 credits are needed and 1 is available."),
+        (1000, 999, "1000 credits are needed and 999 are available."),
+    ],
+)
+def test_a_sentence_about_too_few_credits_is_grammatical(
+    required: int, available: int, sentence: str
+) -> None:
+    error = InsufficientCredits(required=required, available=available)
+
+    assert error.detail == sentence
 
 
 @pytest.mark.parametrize("amount", ["1,000", "1.000"])
