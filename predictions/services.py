@@ -13,11 +13,12 @@ from uuid import UUID
 from django.conf import settings
 from django.db import transaction
 from django.db.models.functions import Now
+from django.template.defaultfilters import pluralize
 
 from accounts.models import User
 from billing.services import place_hold, resolve_holds
 from carprice.db import cursors, dialect
-from carprice.http.errors import InvalidInput, NotFound, WrongState
+from carprice.http.errors import InvalidInput, NotFound, ServiceError, WrongState
 from carprice.idempotency import keys
 from mlmodels.catalogue.queries import check_inputs, find_on_sale
 from mlmodels.models import Predictor
@@ -38,13 +39,26 @@ REDACTED: dict[str, Any] = {
 }
 
 
+class PriceChanged(ServiceError):
+    """It has another price than the one that was agreed to."""
+
+    code = "price_changed"
+    status = 409
+
+
 def request_prediction(
-    *, user: User, predictor: Predictor, data: Any, explain: bool = False
+    *,
+    user: User,
+    predictor: Predictor,
+    data: Any,
+    explain: bool = False,
+    agreed_price: int | None = None,
 ) -> Prediction:
     """Queue a prediction by a predictor that is on sale, and hold its price.
 
-    Raises InvalidInput or InsufficientCredits, and then has changed nothing.
+    Raises InvalidInput, PriceChanged or InsufficientCredits, and then has changed nothing.
     """
+    check_price(predictor, agreed_price)
     inputs = check_inputs(predictor, data)
     key = uuid.uuid4()
     with transaction.atomic():
@@ -59,6 +73,13 @@ def request_prediction(
         )
         transaction.on_commit(lambda: notify_workers(Prediction, row.version_id), robust=True)
     return row
+
+
+def check_price(predictor: Predictor, agreed: int | None) -> None:
+    """Raise PriceChanged unless the price is the one agreed to, if a price was agreed to at all."""
+    if agreed is not None and agreed != predictor.price:
+        price = f"{predictor.price:,} credit{pluralize(predictor.price)}"
+        raise PriceChanged(f"The price is now {price}; nothing has been bought.")
 
 
 # By hand, because building this INSERT in the ORM takes longer than running it; see decision 0004.
@@ -146,16 +167,17 @@ def edit_draft(*, user: User, prediction_id: UUID, changes: dict[str, Any]) -> N
 
 
 @transaction.atomic
-def run_draft(*, user: User, prediction_id: UUID) -> None:
+def run_draft(*, user: User, prediction_id: UUID, agreed_price: int | None = None) -> None:
     """Queue a draft at the current price, and hold it.
 
-    Raises NotFound, WrongState, PredictorNotFound, InvalidInput or InsufficientCredits, and then
-    has changed nothing.
+    Raises NotFound, WrongState, PredictorNotFound, PriceChanged, InvalidInput or
+    InsufficientCredits, and then has changed nothing.
     """
     row = lock_own(user, prediction_id)
     if row.status != Status.DRAFT:
         raise WrongState("Only a draft can be run.")
     predictor = find_on_sale(row.predictor.name)
+    check_price(predictor, agreed_price)
     version_id = _version_on_sale(predictor)
     inputs = check_inputs(predictor, row.data)
     hold_id = place_hold(user_id=user.pk, amount=predictor.price, subject_id=row.pk)
@@ -175,10 +197,12 @@ def run_draft(*, user: User, prediction_id: UUID) -> None:
 
 
 @transaction.atomic
-def run_draft_with(*, user: User, prediction_id: UUID, data: Any) -> None:
+def run_draft_with(
+    *, user: User, prediction_id: UUID, data: Any, agreed_price: int | None = None
+) -> None:
     """Run a draft with other data than it has. Raises what `run_draft` does, changing nothing."""
     edit_draft(user=user, prediction_id=prediction_id, changes={"data": data})
-    run_draft(user=user, prediction_id=prediction_id)
+    run_draft(user=user, prediction_id=prediction_id, agreed_price=agreed_price)
 
 
 # --- Ends that a user decides --------------------------------------------------------------------

@@ -17,11 +17,15 @@ from carprice.idempotency.forms import submit_once
 from carprice.pages.views import ServiceFormView, missing_is_404
 from mlmodels.domains import DOMAINS
 from mlmodels.domains.base import Domain
+from mlmodels.models import Predictor
 from predictions import queue, services
 from predictions.models import Prediction
 from predictions.pages.forms import FeaturesForm
 
 SAVED = "Saved as a draft. Nothing is held or charged for it."
+
+SHOWN_PRICE = "shown_price"  # of templates/predictions/_price.html
+NO_PRICE = -1  # agreed to by what nobody can read
 
 View = Callable[[HttpRequest, UUID], HttpResponse]
 
@@ -30,10 +34,14 @@ class SaleView(LoginRequiredMixin, ServiceFormView):
     """A form of features that is checked, saved as it is, or sold.
 
     Its first button, which Enter presses, only checks. If fewer features are filled in than the
-    domain wants, it asks once more before it sells.
+    domain wants, it asks once more before it sells. It sells at no other price than it has shown.
     """
 
     throttle_scope = "submit"
+
+    @property
+    def seller(self) -> Predictor:
+        raise NotImplementedError
 
     def save(self, form: FeaturesForm) -> HttpResponse:
         raise NotImplementedError
@@ -47,13 +55,27 @@ class SaleView(LoginRequiredMixin, ServiceFormView):
         is_check = "check" in self.request.POST
         if form.given or not is_check:
             form.check()
+        if is_check:
+            is_fine = not form.errors
+            return self._show_again(form, is_checked=True) if is_fine else self.form_invalid(form)
+        asks = form.given < form.minimum_given and self._confirmed() < form.assumed
+        if form.errors or asks:
+            services.check_price(self.seller, self.agreed_price)
         if form.errors:
             return self.form_invalid(form)
-        if is_check:
-            return self._show_again(form, is_checked=True)
-        if form.given < form.minimum_given and self._confirmed() < form.assumed:
-            return self._show_again(form, asks=True)
-        return self.sell(form)
+        # A price that has changed is no reason to refuse what this very form bought before, so
+        # whatever sells checks it.
+        return self._show_again(form, asks=True) if asks else self.sell(form)
+
+    @property
+    def agreed_price(self) -> int | None:
+        """The price that the form showed; None if it has no such field."""
+        shown = self.request.POST.getlist(SHOWN_PRICE)
+        if not shown:
+            return None
+        with suppress(ValueError):
+            return int(shown[0]) if len(shown) == 1 and len(shown[0]) < 20 else NO_PRICE
+        return NO_PRICE
 
     def _confirmed(self) -> int:
         """How many typical values the person has agreed to."""

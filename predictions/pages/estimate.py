@@ -1,6 +1,7 @@
 """Describe a case, see the price of its prediction, and ask for it or keep a draft."""
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from django.contrib import messages
@@ -37,6 +38,10 @@ class EstimatePage(SaleView):
         except PredictorNotFound as error:
             raise Http404 from error
 
+    @property
+    def seller(self) -> Predictor:
+        return self.predictor
+
     @cached_property
     def domain(self) -> Domain:
         return DOMAINS[self.predictor.domain]
@@ -60,9 +65,8 @@ class EstimatePage(SaleView):
 
     def sell(self, form: FeaturesForm) -> HttpResponse:
         data = form.submitted_data
-        address, is_first = buy_once(
-            self.request, lambda: self._create(services.request_prediction, data)
-        )
+        buy = partial(services.request_prediction, agreed_price=self.agreed_price)
+        address, is_first = buy_once(self.request, lambda: self._create(buy, data))
         if not is_first:
             messages.info(self.request, "You sent this form twice; it was bought once.")
         return redirect(address)

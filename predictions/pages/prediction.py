@@ -18,6 +18,7 @@ from carprice.http.errors import NotFound, WrongState
 from carprice.idempotency.forms import submit_once
 from carprice.pages.views import is_htmx, missing_is_404, signed_in_fragment
 from mlmodels.catalogue.queries import signature_of
+from mlmodels.models import Predictor
 from mlmodels.signature import Signature
 from predictions import services
 from predictions.models import Prediction
@@ -33,6 +34,10 @@ class PredictionPage(OwnPredictionView, SaleView):
     """One prediction: its state and its result, or while it is a draft, its form."""
 
     template_name = "predictions/draft.html"
+
+    @property
+    def seller(self) -> Predictor:
+        return self.row.predictor
 
     @cached_property
     def signature(self) -> Signature:
@@ -97,13 +102,19 @@ class PredictionPage(OwnPredictionView, SaleView):
     def sell(self, form: FeaturesForm) -> HttpResponse:
         data = form.submitted_data
         with suppress(WrongState):  # it was run in another tab, or by the first of two clicks
-            buy_once(self.request, lambda: self._run(data))
+            try:
+                buy_once(self.request, lambda: self._run(data))
+            except services.PriceChanged:
+                del self.row  # read before the price changed
+                raise
             return redirect("prediction", self.row.pk)
         return self._no_longer_a_draft()
 
     def _run(self, data: dict[str, Any]) -> str:
         user = signed_in(self.request)
-        services.run_draft_with(user=user, prediction_id=self.row.pk, data=data)
+        services.run_draft_with(
+            user=user, prediction_id=self.row.pk, data=data, agreed_price=self.agreed_price
+        )
         return reverse("prediction", args=[self.row.pk])
 
     def _no_longer_a_draft(self) -> HttpResponse:
