@@ -1,5 +1,6 @@
-// The forms of features: a number stays what it is when its unit is changed, and the line above the
-// buttons counts what is filled in. Without this script both are right as soon as a form is sent.
+// The forms of features: a number that stands in a field stays what it is when its unit is changed,
+// and the line above the buttons counts what is filled in. Without this script a number is not
+// converted, and the line is right as soon as the form is sent.
 "use strict";
 
 const GROUPS = [
@@ -45,30 +46,23 @@ function convert(value, from, to) {
   return to.reciprocal === undefined ? share / factor : factor / share;
 }
 
-// Whether a number was typed before its unit was chosen: 2000 is no engine size in cubic inches, but
-// one in cubic centimeters. Then it is left as it is.
-function isMeant(number, from, to, select) {
-  const { low, high } = select.dataset;
-  const isKnown = (unit) => {
-    const own = toOwn(number, unit.dataset);
-    return Number(low) <= own && own <= Number(high);
-  };
-  return low !== undefined && !isKnown(from) && isKnown(to);
-}
-
+// A number that the page has put into its field stays what it is when its unit is changed. One that
+// was typed is left as it is, for nobody but its writer knows in which unit it is: a person may type
+// it first and choose its unit then. What was refused is taken for typed, as it may lack its unit.
 function convertOnChange(select) {
   const input = select.parentElement.querySelector("input");
   let unit = select.selectedOptions[0];
-  let typed = null; // what was typed, and in which unit, so that a way there and back changes nothing
-  input.addEventListener("input", () => { typed = null; });
+  let isTyped = input.getAttribute("aria-invalid") === "true";
+  let shown = null; // what was shown, and in which unit, so that a way there and back changes nothing
+  input.addEventListener("input", () => { isTyped = true; });
   select.addEventListener("change", () => {
-    typed ??= { text: input.value, unit };
+    shown ??= { text: input.value, unit };
     unit = select.selectedOptions[0];
-    const number = readNumber(typed.text);
+    const number = isTyped ? null : readNumber(shown.text);
     if (number === null) return;
-    const value = convert(number, typed.unit.dataset, unit.dataset);
+    const value = convert(number, shown.unit.dataset, unit.dataset);
     const isWhole = "whole" in select.dataset && unit.dataset.factor === undefined;
-    if (unit === typed.unit || isMeant(number, typed.unit, unit, select)) input.value = typed.text;
+    if (unit === shown.unit) input.value = shown.text;
     else if (Number.isFinite(value)) {
       input.value = isWhole ? Math.round(value) : Number(value.toPrecision(6));
     }

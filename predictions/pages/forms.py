@@ -199,9 +199,6 @@ class UnitSelect(forms.Select):
         attributes = {"autocomplete": "off"}
         if feature.type == "integer":
             attributes["data-whole"] = ""
-        if feature.training_range:
-            low, high = feature.training_range
-            attributes |= {"data-low": repr(low), "data-high": repr(high)}
         super().__init__(attributes)
         self._others = {other.unit: other for other in feature.other_units}
 

@@ -362,41 +362,70 @@ def test_who_fills_in_little_is_asked_and_buys_once(
     expect(page.get_by_role("row").filter(has_text="Prediction")).to_have_count(1)
 
 
-def test_a_number_stays_what_it_is_when_its_unit_is_changed(page: Page) -> None:
+def test_a_number_of_the_page_stays_what_it_is_when_its_unit_is_changed(page: Page) -> None:
+    """What was filled in before, and is shown again."""
     join(page, 200)
     page.goto("/estimate/random_forest")
-    power, unit = page.get_by_label("Power", exact=True), page.get_by_label("Unit of Power")
-    size, size_unit = (
-        page.get_by_label("Engine size", exact=True),
-        page.get_by_label("Unit of Engine size"),
-    )
-    mileage = page.get_by_label("City mileage", exact=True)
     page.get_by_text("15 more features").click()
+    page.get_by_label("Power", exact=True).fill("121")
+    page.get_by_label("City mileage", exact=True).fill("20")
+    page.get_by_label("City mileage", exact=True).press("Enter")
+    expect(page.get_by_text("Nothing has been bought.")).to_be_visible()
+    power, unit = page.get_by_label("Power", exact=True), page.get_by_label("Unit of Power")
+    mileage = page.get_by_label("City mileage", exact=True)
 
-    power.fill("121")
     unit.select_option("kW")
     expect(power).to_have_value("90.2297")
     unit.select_option("hp")
     expect(power).to_have_value("121")
-    unit.select_option("kW")
-    power.fill("1 00,5")
-    unit.select_option("hp")
-    expect(power).to_have_value("1 00,5")  # nobody can read it, and the server says so
-    power.fill("５５")
-    unit.select_option("kW")
-    unit.select_option("hp")
-    expect(power).to_have_value("５５")
-    mileage.fill("20")
     page.get_by_label("Unit of City mileage").select_option("l/100 km")
     expect(mileage).to_have_value("11.7607")
 
-    # No engine has 2000 cubic inches: the number was typed before its unit was chosen.
+    # Two units in turn are reckoned from what stood there, and not from what was rounded.
+    mileage_unit = page.get_by_label("Unit of City mileage")
+    mileage_unit.select_option("km/l")
+    expect(mileage).to_have_value("8.50287")
+    mileage_unit.select_option("mpg")
+    expect(mileage).to_have_value("20")
+
+
+@pytest.mark.parametrize(
+    ("label", "unit", "number"),
+    [
+        ("Power", "kW", "100"),
+        ("Power", "kW", "1 00,5"),  # nobody can read it, and the server says so
+        ("Engine size", "cc", "2000"),
+        ("Engine size", "cc", "150"),
+        ("Weight", "kg", "1500"),
+        ("Weight", "kg", "2500"),
+    ],
+)
+def test_a_number_that_was_typed_is_left_as_it_is(
+    page: Page, label: str, unit: str, number: str
+) -> None:
+    join(page, 200)
+    page.goto("/estimate/random_forest")
+    field, units = page.get_by_label(label, exact=True), page.get_by_label(f"Unit of {label}")
+    own = units.input_value()
+
+    field.fill(number)
+    for chosen in (unit, own, unit):
+        units.select_option(chosen)
+        expect(field).to_have_value(number)
+
+
+def test_a_number_that_was_refused_may_still_get_its_unit(visitor: Page) -> None:
+    page = visitor
+    join(page, 200)
+    page.goto("/estimate/random_forest")
+    size = page.get_by_label("Engine size", exact=True)
     size.fill("2000")
-    size_unit.select_option("cc")
+    size.press("Enter")
+    expect(size).to_have_accessible_description(re.compile("from 10 to 1000 cu in"))
+
+    page.get_by_label("Unit of Engine size").select_option("cc")
+
     expect(size).to_have_value("2000")
-    size.fill("2500")
-    size_unit.select_option("cu in")
-    expect(size).to_have_value("153")
 
 
 def test_the_line_at_the_button_counts_what_is_filled_in(page: Page) -> None:
