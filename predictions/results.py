@@ -92,6 +92,11 @@ def warnings_of(row: Prediction) -> list[Warning]:
     return input_warnings.warnings_of(domain, signature, row.data, row.defaulted)
 
 
+def is_mostly_assumed(row: Prediction) -> bool:
+    """Whether so much of it is assumed that its range may hold less often than it says."""
+    return any(warning.code == input_warnings.MOSTLY_ASSUMED for warning in warnings_of(row))
+
+
 def _draft_warnings(row: Prediction) -> list[Warning]:
     """Those that it would have if it were run now; if it cannot be, how much would be assumed."""
     version_id = row.predictor.current_version_id or row.version_id

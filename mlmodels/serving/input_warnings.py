@@ -20,6 +20,7 @@ MOSTLY_ASSUMED = "mostly_assumed"
 ALL_FEATURES = "data"  # stands for the feature where a warning is about the whole row
 SLIP_FACTORS = (10.0, 1000.0)  # by which people misplace a decimal point or a prefix
 MAX_ASSUMED_SHARE = 0.25  # of the features; where more are assumed, ranges hold less often
+_RANGES_ARE_OFF = "Ranges were measured where nearly all are known; this one may hold less often."
 
 
 @dataclass(frozen=True)
@@ -102,12 +103,13 @@ def assumption_warnings(
     if given < min(domain.minimum_given, len(names)):
         detail = (
             f"{given} of {len(names)} features were given, and {len(assumed)} taken for typical. "
-            f"With fewer than {domain.minimum_given} the estimate says little of this very case."
+            f"With fewer than {domain.minimum_given} the estimate says little of this very case. "
+            f"{_RANGES_ARE_OFF}"
         )
         yield Warning(ALL_FEATURES, MOSTLY_ASSUMED, detail)
     elif len(assumed) > MAX_ASSUMED_SHARE * len(names):
         detail = (
-            f"{len(assumed)} of {len(names)} features were left out and taken for typical. Ranges "
-            "were measured where nearly all are known; this one may hold less often."
+            f"{len(assumed)} of {len(names)} features were left out and taken for typical. "
+            f"{_RANGES_ARE_OFF}"
         )
         yield Warning(ALL_FEATURES, MOSTLY_ASSUMED, detail)

@@ -100,6 +100,7 @@ class PredictionDetails:
     assumed: list[Input]
     not_measured: list[str]
     interval: Interval | None
+    mostly_assumed: bool  # so that ranges may hold less often
     age_gap: float | None
     warnings: list[WarningLine]
     reasons: Reasons | None
@@ -150,6 +151,7 @@ def details_of(row: Prediction) -> PredictionDetails:
             if feature.name in data and data[feature.name] is None
         ],
         interval=results.interval_of(row),
+        mostly_assumed=results.is_mostly_assumed(row),
         age_gap=None if row.value is None else domain.age_gap_of(row.value, row.data),
         warnings=_warnings(row, signature),
         reasons=_reasons(row, signature),

@@ -234,6 +234,24 @@ def test_the_page_of_a_result_tells_what_was_given_from_what_was_assumed(
     }
 
 
+@pytest.mark.parametrize(("left_out", "is_sure"), [(6, True), (7, False), (22, False)])
+def test_a_range_is_called_sure_only_where_nearly_all_is_known(
+    browser: Client, predictor: Predictor, left_out: int, is_sure: bool
+) -> None:
+    fields = dict(list(typed(predictor).items())[left_out:])
+    bought = browser.post(PAGE, {**fields, "confirm": "24"})
+    assert predictor.current_version_id
+    runner.run_queued(Prediction, predictor.current_version_id)
+
+    page = words(browser.get(bought["Location"]))
+    what_if = words(browser.get(f"{bought['Location']}/what-if"))
+
+    assert ("Nine times in ten" in page) == ("nine times in ten" in what_if) == is_sure
+    assert ("Such ranges hold where nearly all features are known" in page) == (not is_sure)
+    assert ("Ranges were measured where nearly all are known" in page) == (not is_sure)
+    assert "between" in what_if
+
+
 def test_what_follows_from_what_was_given_is_not_called_typical(
     browser: Client, predictors: dict[str, Predictor]
 ) -> None:
