@@ -69,13 +69,20 @@ function convertOnChange(select) {
   });
 }
 
+// Whether a field has what can be read; a choice that was refused stays in its list until it changes.
+function isGiven(field) {
+  if (field.tagName !== "SELECT") return readNumber(field.value) !== null;
+  const isRefused = field.getAttribute("aria-invalid") === "true" && field.selectedOptions[0].defaultSelected;
+  return field.value !== "" && !isRefused;
+}
+
 function countOnInput(form) {
   const line = form.querySelector("#given");
   if (!line) return;
   const fields = [...form.querySelectorAll("[data-counted]")];
   const total = Number(line.dataset.total);
   form.addEventListener("input", () => {
-    const given = fields.filter((field) => field.value.trim()).length;
+    const given = fields.filter(isGiven).length;
     const assumed = total - given;
     line.firstElementChild.textContent =
       `${given} of ${total} feature${total === 1 ? "" : "s"} ${given === 1 ? "is" : "are"} yours, ` +

@@ -53,7 +53,7 @@ class SaleView(LoginRequiredMixin, ServiceFormView):
         if "save" in self.request.POST:
             return self.save(form)
         is_check = "check" in self.request.POST
-        if form.given or not is_check:
+        if not (is_check and form.is_blank):
             form.check()
         if is_check:
             is_fine = not form.errors

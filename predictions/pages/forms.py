@@ -124,8 +124,13 @@ class FeaturesForm(StrictForm):
 
     @property
     def given(self) -> int:
-        """How many of them are filled in."""
-        return sum(_is_filled(self[feature.name]) for feature in self.signature.scored)
+        """How many of them are filled in with what can be read."""
+        return sum(_is_readable(feature, self[feature.name]) for feature in self.signature.scored)
+
+    @property
+    def is_blank(self) -> bool:
+        """Whether none of them is filled in, not even with what cannot be read."""
+        return not any(_is_filled(self[feature.name]) for feature in self.signature.scored)
 
     @property
     def assumed(self) -> int:
@@ -162,7 +167,7 @@ class FeaturesForm(StrictForm):
 
     def check(self) -> None:
         """Add what keeps it from being sold: the signature's errors, or that nothing is given."""
-        if not self.given:
+        if self.is_blank:
             self.add_error(None, NOTHING_GIVEN)
             return
         self.errors  # noqa: B018  # cleans it, if that has not been done yet
@@ -182,6 +187,13 @@ class FeatureFields:
 
 def _is_filled(field: forms.BoundField) -> bool:
     return bool(str(field.value() or "").strip())
+
+
+def _is_readable(feature: Feature, field: forms.BoundField) -> bool:
+    text = str(field.value() or "")
+    if feature.type == "category":
+        return text in (feature.choices or ())
+    return bool(text.strip()) and not _why_unreadable(text)
 
 
 def _why_unreadable(text: str) -> str:

@@ -139,6 +139,27 @@ def test_beside_the_button_stands_how_much_is_assumed(
     assert "1 of 24 features is yours, 23 are typical values." in words(single)
 
 
+def test_what_cannot_be_read_is_not_counted_as_given(browser: Client, predictor: Predictor) -> None:
+    fields = {"brand": "trabant", "horsepower": "12o", "curbweight": "1,234", "stroke": "3.1"}
+
+    response = browser.post(PAGE, {**fields, "check": "1"})
+
+    assert response.status_code == 422
+    assert "1 of 24 features is yours, 23 are typical values." in words(response)
+
+
+@pytest.mark.parametrize("button", ["check", "confirm"])
+def test_a_form_of_what_cannot_be_read_says_so_and_is_not_called_empty(
+    browser: Client, predictor: Predictor, button: str
+) -> None:
+    response = browser.post(PAGE, {"horsepower": "12o", button: "24"})
+
+    assert response.status_code == 422
+    assert error_at(response, "horsepower")
+    assert "Fill in at least one value" not in words(response)
+    assert "0 of 24 features are yours" in words(response)
+
+
 def test_what_equals_the_typical_value_is_the_persons_if_they_typed_it(
     browser: Client, predictor: Predictor
 ) -> None:
