@@ -67,7 +67,7 @@ def test_the_estimate_form_filled_in_is_accepted(
         ("stroke", "11"),
         ("stroke", "3-2"),
         ("stroke", "<3"),
-        ("stroke", "3.2 in"),
+        ("stroke", "3.2 hp"),
         ("curbweight", "2,548"),
         ("stroke", "3.2\x00"),
         ("symboling", "4"),

@@ -110,7 +110,7 @@ FORMS = [
         "user",
         {
             "brand": [*BROKEN_TEXT, "tesla", "BMVV", "<script>"],
-            "horsepower": [*NUMBER, "0", "-1", "2001", "110.5", "5-4", "<5", "1,234", "99 hp"],
+            "horsepower": [*NUMBER, "0", "-1", "2001", "110.5", "5-4", "<5", "1,234", "99 mg"],
             "stroke": [*(text for text in NUMBER if text != "1,5"), "0", "-3"],
         },
     ),
@@ -120,7 +120,7 @@ FORMS = [
         "user",
         {
             "brand": [*BROKEN_TEXT, "tesla", "BMVV", "<script>"],
-            "horsepower": [*NUMBER, "0", "-1", "2001", "110.5", "5-4", "<5", "1,234", "99 hp"],
+            "horsepower": [*NUMBER, "0", "-1", "2001", "110.5", "5-4", "<5", "1,234", "99 mg"],
         },
     ),
     Form(
@@ -129,7 +129,7 @@ FORMS = [
         "user",
         {
             "brand": [*BROKEN_TEXT, "tesla", "BMVV", "<script>"],
-            "horsepower": [*NUMBER, "0", "-1", "2001", "110.5", "5-4", "<5", "1,234", "99 hp"],
+            "horsepower": [*NUMBER, "0", "-1", "2001", "110.5", "5-4", "<5", "1,234", "99 mg"],
         },
         features={**CAR, **VARIED},
     ),

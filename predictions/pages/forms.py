@@ -11,6 +11,7 @@ from typing import Any, Self
 
 from django import forms
 from django.core.validators import MaxLengthValidator, ProhibitNullCharactersValidator
+from django.http import QueryDict
 
 from carprice.http.errors import InvalidInput
 from carprice.pages.forms import StrictForm, add_errors
@@ -20,6 +21,7 @@ from mlmodels.domains.base import Domain
 from mlmodels.models import Predictor
 from mlmodels.signature import Feature, Signature
 from predictions.models import Prediction
+from predictions.pages.typed_texts import take_apart
 
 MAIN_FEATURES = 9  # shown first; the others are folded away
 LONGEST_TEXT = 100  # characters in one field
@@ -69,12 +71,39 @@ class FeaturesForm(StrictForm):
         super().__init__(*args, **kwargs)
         self.signature = signature
         self.minimum_given = min(domain.minimum_given, self.total)
+        self._sentences: dict[str, str] = {}
+        if self.is_bound:
+            self._take_apart(domain)
         derived = {derivation.feature for derivation in domain.derivations}
         for feature in signature.features:
             text = str(self.data.get(self.add_prefix(feature.name), "")) if self.is_bound else ""
             self.fields[feature.name] = _field(feature, text, feature.name in derived)
             if feature.other_units:
                 self.fields[_unit_name(feature)] = _unit_field(feature)
+
+    def _take_apart(self, domain: Domain) -> None:
+        """Have each number and each unit in its own field, for a text that has several of them."""
+        parts = take_apart(
+            domain,
+            self.signature,
+            {each.name: self._only_text(each.name) for each in self.signature.features},
+            {each.name: self._only_text(_unit_name(each)) for each in self.signature.features},
+        )
+        self._sentences = parts.sentences
+        changed = {self.add_prefix(name): text for name, text in parts.texts.items()}
+        for feature in self.signature.features:
+            if feature.other_units and feature.name in parts.units:
+                changed[self.add_prefix(_unit_name(feature))] = parts.units[feature.name]
+        if changed:
+            data = self.data.copy() if isinstance(self.data, QueryDict) else dict(self.data)
+            for name, text in changed.items():
+                data[name] = text
+            self.data = data
+
+    def _only_text(self, name: str) -> str:
+        """What is in a field; nothing if it was sent twice, which is refused."""
+        sent_twice = len(self._values_of(name)) > 1
+        return "" if sent_twice else str(self.data.get(self.add_prefix(name), ""))
 
     def add_prefix(self, field_name: str) -> str:
         """A field's name in HTML: the feature's, without blanks and brackets."""
@@ -158,8 +187,12 @@ class FeaturesForm(StrictForm):
 
     def _own_sentence(self, field: str) -> str:
         """What the form says better than the signature, which knows neither texts nor lists."""
+        if len(self._values_of(field)) > 1:
+            return ""  # which is what is said of it
         if isinstance(self.fields[field], CategoryField):
             return UNKNOWN_CHOICE
+        if field in self._sentences:
+            return self._sentences[field]
         value = self.cleaned_data.get(field)
         if isinstance(self.fields[field], NumberField) and isinstance(value, str):
             return _why_unreadable(value)
