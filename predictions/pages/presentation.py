@@ -18,6 +18,7 @@ from predictions.pages.forms import EnteredData
 from predictions.results import Factor
 
 TYPICAL, WORKED_OUT = "typical", "worked out"
+CONVERTED_DIGITS = 4
 FACTORS_SHOWN = 6  # the others are folded away
 BAR = 50  # the width of the longest bar to either side, in units of its drawing
 
@@ -177,13 +178,20 @@ def _inputs(row: Prediction, signature: Signature, data: Mapping[str, Any]) -> l
     return [
         Input(
             feature,
-            feature.display(data[feature.name]),
+            _text(row, feature, data[feature.name]),
             _origin(row, feature, data[feature.name]),
             (row.entered or {}).get(feature.name),
         )
         for feature in signature.features
         if data.get(feature.name) is not None
     ]
+
+
+def _text(row: Prediction, feature: Feature, value: Any) -> str:
+    """A value as it is read, with no more digits of a converted one than mean something."""
+    if isinstance(value, float) and feature.name in (row.entered or {}):
+        value = float(f"{value:.{CONVERTED_DIGITS}g}")
+    return feature.display(value)
 
 
 def _origin(row: Prediction, feature: Feature, value: Any) -> str:
@@ -225,7 +233,7 @@ def _bar(row: Prediction, factor: Factor, feature: Feature, longest: float) -> F
     width = BAR * factor.contribution / longest
     return FactorBar(
         label=feature.label,
-        text=feature.display(factor.value),
+        text=_text(row, feature, factor.value),
         origin=_origin(row, feature, factor.value),
         unit=None if factor.value is None else feature.unit,
         direction=factor.direction,

@@ -273,6 +273,23 @@ def test_a_range_is_called_sure_only_where_nearly_all_is_known(
     assert "between" in what_if
 
 
+def test_a_converted_value_has_no_more_digits_than_mean_something(
+    browser: Client, predictor: Predictor
+) -> None:
+    fields = {**ENOUGH, "carlength": "4.4", "carlength_unit": "m", "boreratio": "3.18898"}
+    bought = browser.post(PAGE, {**fields, "stroke": "81", "stroke_unit": "mm"})
+    assert predictor.current_version_id
+    runner.run_queued(Prediction, predictor.current_version_id)
+
+    page = words(browser.get(bought["Location"]))
+
+    assert "4.4 m = 173.2 in" in page
+    assert "81 mm = 3.189 in" in page
+    assert "Length 173.2 in" in page
+    assert "3.18898" in page  # as it was typed
+    assert "173.22" not in page
+
+
 def test_what_follows_from_what_was_given_is_not_called_typical(
     browser: Client, predictors: dict[str, Predictor]
 ) -> None:
