@@ -389,29 +389,21 @@ def test_a_number_of_the_page_stays_what_it_is_when_its_unit_is_changed(page: Pa
     expect(mileage).to_have_value("20")
 
 
-@pytest.mark.parametrize(
-    ("label", "unit", "number"),
-    [
+def test_a_number_that_was_typed_is_left_as_it_is(page: Page) -> None:
+    join(page, 200)
+    page.goto("/estimate/random_forest")
+    for label, unit, number in (
         ("Power", "kW", "100"),
         ("Power", "kW", "1 00,5"),  # nobody can read it, and the server says so
         ("Engine size", "cc", "2000"),
         ("Engine size", "cc", "150"),
         ("Weight", "kg", "1500"),
-        ("Weight", "kg", "2500"),
-    ],
-)
-def test_a_number_that_was_typed_is_left_as_it_is(
-    page: Page, label: str, unit: str, number: str
-) -> None:
-    join(page, 200)
-    page.goto("/estimate/random_forest")
-    field, units = page.get_by_label(label, exact=True), page.get_by_label(f"Unit of {label}")
-    own = units.input_value()
-
-    field.fill(number)
-    for chosen in (unit, own, unit):
-        units.select_option(chosen)
-        expect(field).to_have_value(number)
+    ):
+        field, units = page.get_by_label(label, exact=True), page.get_by_label(f"Unit of {label}")
+        field.fill(number)
+        for chosen in (unit, units.input_value(), unit):
+            units.select_option(chosen)
+            expect(field).to_have_value(number)
 
 
 def test_a_number_that_was_refused_may_still_get_its_unit(visitor: Page) -> None:
@@ -498,6 +490,21 @@ def test_a_page_with_tables_and_charts_fits_on_a_phone(page: Page, path: str) ->
 
     beyond = "[...document.querySelectorAll('*')].some(e => e.scrollWidth > innerWidth)"
     assert page.evaluate(beyond) is False
+
+
+def test_every_predictor_to_choose_from_has_its_price_below_its_title(page: Page) -> None:
+    join(page, 200)
+    page.goto("/estimate/random_forest")
+
+    tiles = page.locator(".choice button").all()
+    for width in (1280, 700, 360):
+        page.set_viewport_size({"width": width, "height": 900})
+        for tile in tiles:
+            title = tile.locator("span").first.bounding_box()
+            price = tile.locator(".nowrap").bounding_box()
+            assert title and price
+            assert price["y"] >= title["y"] + title["height"]
+            assert price["x"] == pytest.approx(title["x"], abs=1)
 
 
 def test_the_charts_of_a_report_have_words_for_who_cannot_see_them(page: Page) -> None:
