@@ -237,6 +237,7 @@ class WhatIf(ScoringRequest):
     """
 
     prediction = models.ForeignKey(Prediction, models.CASCADE, related_name="what_ifs")
+    entered = models.JSONField(null=True, help_text="Changes entered in another unit, as entered.")
 
     class Meta:
         ordering = ["created_at", "id"]

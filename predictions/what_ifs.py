@@ -101,7 +101,8 @@ def _queue(user: User, prediction_id: UUID, changes: Any) -> WhatIf:
     entered = {name: value for name, value in row.data.items() if name not in row.defaulted}
     # A feature that is changed to null is typical again; so may all of them be.
     varied = {**entered, **domain.resolve_aliases(changes)}
-    data = queries.check_version_inputs(row.version_id, domain, varied, null_counts=True).data
+    inputs = queries.check_version_inputs(row.version_id, domain, varied, null_counts=True)
+    data = inputs.data
     earlier = list(counted(row))
     for what_if in earlier:
         if what_if.data == data and not what_if.failure:
@@ -113,6 +114,7 @@ def _queue(user: User, prediction_id: UUID, changes: Any) -> WhatIf:
         version_id=row.version_id,
         status=WhatIf.Status.QUEUED,
         data=data,
+        entered=inputs.entered or None,
         queue_rank=0,
         queued_at=Now(),
         deadline_at=Now() + timedelta(seconds=TIMEOUT_SECONDS),

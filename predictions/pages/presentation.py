@@ -119,9 +119,12 @@ class HistoryLine:
 
 @dataclass(frozen=True)
 class Change:
+    """A changed feature, before and after; `entered` is as of an Input."""
+
     feature: Feature
     before: str
     after: str
+    entered: Mapping[str, Any] | None
 
 
 @dataclass(frozen=True)
@@ -187,7 +190,7 @@ def _inputs(row: Prediction, signature: Signature, data: Mapping[str, Any]) -> l
     ]
 
 
-def _text(row: Prediction, feature: Feature, value: Any) -> str:
+def _text(row: Prediction | WhatIf, feature: Feature, value: Any) -> str:
     """A value as it is read, with no more digits of a converted one than mean something."""
     if isinstance(value, float) and feature.name in (row.entered or {}):
         value = float(f"{value:.{CONVERTED_DIGITS}g}")
@@ -258,8 +261,9 @@ def what_if_line(row: WhatIf, features: Features) -> WhatIfLine:
         changes=[
             Change(
                 features[name],
-                features[name].display(before.changed[name]),
-                features[name].display(value),
+                _text(row.prediction, features[name], before.changed[name]),
+                _text(row, features[name], value),
+                (row.entered or {}).get(name),
             )
             for name, value in after.changed.items()
         ],

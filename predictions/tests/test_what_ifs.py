@@ -19,6 +19,7 @@ from mlmodels.serving import inference
 from predictions import audit, waiting, what_ifs
 from predictions.execution import claims, recovery, runner, scoring, settlement
 from predictions.models import Prediction, WhatIf
+from testing.pages import words
 
 pytestmark = pytest.mark.django_db
 
@@ -466,8 +467,20 @@ def test_the_page_shows_what_changed_and_what_came_of_it(
     [change] = answer.changes
     assert (change.feature.name, change.before, change.after) == ("horsepower", "121", "200")
     assert answer.difference == answer.value - page.context["prediction"].value
-    assert "Power: 121 → <strong>200</strong> hp" in page.content.decode()
+    assert "Power: 121 → 200 hp" in words(page)
     assert "19 more" in page.content.decode()
+
+
+def test_the_page_shows_a_change_in_the_unit_it_was_typed_in(
+    ask_what_if: AskWhatIf, browser: Client, finished: str
+) -> None:
+    fields = {**filled_in(browser, finished), "horsepower": "75,5 kW", "stroke": "81"}
+
+    sent = browser.post(f"/predictions/{finished}/what-if", {**fields, "stroke_unit": "mm"})
+    page = words(browser.get(sent["Location"]))
+
+    assert "Power: 121 → 75.5 kW = 101 hp" in page
+    assert "→ 81 mm = 3.189 in" in page
 
 
 def test_many_answers_take_no_more_queries_than_one(
