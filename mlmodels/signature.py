@@ -179,7 +179,8 @@ class Feature:
         if choice is None:
             near = nearest(text, self._choices_by_name)
             meant = self._choices_by_name[near] if near else None
-            raise ValueError(f"{_suggestion(text, meant)}Choose one of: {', '.join(choices)}.")
+            allowed = f"Choose one of: {', '.join(choices)}{_or_null(value)}."
+            raise ValueError(f"{_suggestion(text, meant)}{allowed}")
         return choice
 
     def _find_choice(self, text: str) -> str | None:
@@ -210,7 +211,7 @@ class Feature:
         high = math.inf if self.maximum is None else self.maximum
         # NaN compares false with everything, so it is refused here too.
         if not (_is_number(value) and low <= value <= high):
-            raise ValueError(f"Enter a number{self._limits_text()}.")
+            raise ValueError(f"Enter a number{self._limits_text()}{_or_null(value)}.")
         if self.type == "integer":
             if value != int(value):
                 raise ValueError(f"Enter a whole number{self._limits_text()}.")
@@ -312,6 +313,12 @@ def _category_text(value: Any) -> str:
     if _is_number(value) and 0 <= value < 1000 and value == int(value):
         return str(int(value))
     return ""
+
+
+def _or_null(value: Any) -> str:
+    """What a table's mark of a missing value should have been."""
+    is_mark = value != value if isinstance(value, float) else value in ("NaN", "nan", "NaT", "<NA>")
+    return "; or null, if it is not known" if is_mark else ""
 
 
 def _suggestion(sent: str, meant: str | None) -> str:

@@ -29,6 +29,11 @@ def paragraphs(text: str) -> tuple[str, ...]:
     return tuple(" ".join(part.split()) for part in text.split("\n\n"))
 
 
+# Of columns that are no features. A row is not taken without a word, lest something be misread.
+IDENTIFIES_A_ROW = "This identifies a row, and is no feature: leave it out."
+IS_PREDICTED = "This is what is predicted: leave it out."
+
+
 @dataclass(frozen=True)
 class FeatureSpec:
     """What the data cannot say of a feature: its meaning, unit and hard limits.
@@ -121,6 +126,9 @@ class Domain:
 
     `load` reads the data file and returns the scored features and, as the last column, the target.
 
+    `refused_names` has names that a row of the data has beside its features, or that are taken for
+    one, each with the sentence by which it is refused.
+
     `repairs` have what is done to a text that is sent for a feature, before it is compared with the
     feature's choices.
 
@@ -147,6 +155,7 @@ class Domain:
     load: Callable[[Path], pd.DataFrame]
     predictors: tuple[PredictorSpec, ...]
     aliases: tuple[Alias, ...] = ()
+    refused_names: Mapping[str, str] = field(default_factory=dict)
     repairs: Mapping[str, Callable[[str], str]] = field(default_factory=dict)
     source: tuple[str, ...] = ()
     faults: tuple[str, ...] = ()
@@ -212,6 +221,8 @@ class Domain:
     def _features_of(self, name: str, value: Any) -> dict[str, Any]:
         """What is sent under a name, by features. Raises ValueError."""
         named = name if name in self._own_names else self.by_name.get(fold(name))
+        if named is None and (sentence := self._refused_names.get(fold(name))):
+            raise ValueError(sentence)
         if not isinstance(named, Alias):
             return {named or name: value}
         if value is None:
@@ -223,6 +234,10 @@ class Domain:
     @cached_property
     def _own_names(self) -> frozenset[str]:
         return frozenset(feature.name for feature in self.features)
+
+    @cached_property
+    def _refused_names(self) -> dict[str, str]:
+        return {fold(name): sentence for name, sentence in self.refused_names.items()}
 
     @cached_property
     def by_name(self) -> dict[str, str | Alias]:

@@ -15,6 +15,7 @@ from mlmodels.domains.base import (
     paragraphs,
 )
 from mlmodels.domains.people import (
+    AGE_IS_PREDICTED,
     CHOLESTEROL_NAMES,
     CHRONOLOGICAL_AGE,
     DIASTOLIC_NAMES,
@@ -295,6 +296,7 @@ DOMAIN = Domain(
     data_file="biological_age.csv",
     features=FEATURES,
     load=load,
+    refused_names=dict.fromkeys((TARGET, "age", "Alter"), AGE_IS_PREDICTED),
     derivations=(Derivation(BMI, (HEIGHT, WEIGHT), body_mass_index),),
     plausibility_checks=(
         PlausibilityCheck((BMI, HEIGHT, WEIGHT), check_body_mass_index),

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from mlmodels.domains import units
 from mlmodels.domains.base import (
+    IDENTIFIES_A_ROW,
     Derivation,
     Domain,
     FeatureSpec,
@@ -15,6 +16,7 @@ from mlmodels.domains.base import (
     paragraphs,
 )
 from mlmodels.domains.people import (
+    AGE_IS_PREDICTED,
     CHOLESTEROL_NAMES,
     CHRONOLOGICAL_AGE,
     DIASTOLIC_NAMES,
@@ -197,6 +199,12 @@ FEATURES = (
     ),
 )  # fmt: skip
 
+REFUSED_NAMES = {
+    "seqn": IDENTIFIES_A_ROW,
+    "year": "This is the year of the survey, and is no feature: leave it out.",
+    **dict.fromkeys((TARGET, "age (years)", "RIDAGEYR", "Alter"), AGE_IS_PREDICTED),
+}
+
 CATEGORIES = [feature.name for feature in FEATURES if feature.type == "category"]
 NUMBERS = [feature.name for feature in FEATURES if feature.type != "category" and feature.scored]
 SKEWED = ["crp", "ggt", "glucose", "hba1c", "creat", "alp", "ttbl", "bun", "wbc"]
@@ -366,6 +374,7 @@ DOMAIN = Domain(
     data_file="biological_age_nhanes.csv",
     features=FEATURES,
     load=load,
+    refused_names=REFUSED_NAMES,
     derivations=(Derivation("bmi", ("height", "weight"), body_mass_index),),
     plausibility_checks=(
         PlausibilityCheck(("bmi", "height", "weight"), check_body_mass_index),

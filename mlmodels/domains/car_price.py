@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 from mlmodels.domains import units
 from mlmodels.domains.base import (
+    IDENTIFIES_A_ROW,
+    IS_PREDICTED,
     Alias,
     Domain,
     FeatureSpec,
@@ -216,6 +218,13 @@ FEATURES = (
         "symboling", "Insurance risk", "integer", None, -3, 3, "From -3, safe, to 3, risky.",
     ),
 )  # fmt: skip
+
+# Columns of the data and of the UCI original.
+REFUSED_NAMES = {
+    "car_ID": IDENTIFIES_A_ROW,
+    "normalized-losses": "No predictor uses this: leave it out.",
+    "price": IS_PREDICTED,
+}
 
 # The makes by all their folded names.
 MAKES = {
@@ -454,6 +463,7 @@ DOMAIN = Domain(
     data_file="car_price.csv",
     features=FEATURES,
     load=load,
+    refused_names=REFUSED_NAMES,
     aliases=(
         Alias(
             ("brand",),

@@ -21,6 +21,10 @@ CHRONOLOGICAL_AGE = FeatureSpec(
     other_names=("actual age", "real age"),
 )
 
+AGE_IS_PREDICTED = (
+    "This is what is predicted: leave it out, or give your age as chronological_age to compare."
+)
+
 SEX_NAMES = {
     "male": ("m", "man", "men", "boy", "masculine"),
     "female": ("f", "w", "woman", "women", "girl", "feminine"),
