@@ -95,8 +95,11 @@ class Feature:
         if self.type == "category":
             return self._check_category(value)
         if isinstance(value, dict) and self.unit is not None:
-            value = self._in_own_unit(value)
-        return self._check_number(value)
+            return self._check_in_unit(value)
+        try:
+            return self._check_number(value, f"{self._limits_text()}{_or_null(value)}")
+        except ValueError as error:
+            raise ValueError(f"{error}{self._unit_meant(value)}") from None
 
     def entered(self, value: Any) -> Any:
         """A checked value as it was sent, if in another unit, which is given its own name."""
@@ -123,11 +126,8 @@ class Feature:
         """The names of the units that a value may be sent in, the own unit first."""
         return [self.unit or "", *(other.unit for other in self.other_units)]
 
-    def _in_own_unit(self, value: dict[str, Any]) -> Any:
-        """Convert {"value": ..., "unit": ...} to the own unit.
-
-        The result is not checked against the limits yet. Raises ValueError.
-        """
+    def _check_in_unit(self, value: dict[str, Any]) -> float | int:
+        """Check {"value": ..., "unit": ...}, and convert it to the own unit. Raises ValueError."""
         number: Any = value.get("value")
         unit = value.get("unit")
         if set(value) != {"value", "unit"} or not isinstance(unit, str):
@@ -139,16 +139,31 @@ class Feature:
         other = self._find_unit(unit)
         if not _is_number(number):
             raise ValueError("Enter a number as its value.")
-        if other is None:
-            return number
+        own = self._in_own_unit(number, other) if other else number
+        return self._check_number(own, self._limits_text(other))
+
+    def _in_own_unit(self, number: float, other: OtherUnit) -> float | int:
+        """Not checked against the limits yet; not a number if it can be none."""
         try:
             # Twelve digits, so that 12.7 mm are half an inch, and not a little less.
             converted = float(f"{other.to_own(number):.12g}")
         except (ZeroDivisionError, OverflowError):
-            return math.nan  # the check of the limits refuses it
+            return math.nan
         if self.type == "integer" and math.isfinite(converted):
             return round(converted)
         return converted
+
+    def _unit_meant(self, number: Any) -> str:
+        """What a number beyond the limits would be in another unit, to follow a sentence."""
+        if not _is_number(number) or self._is_allowed(number) or self.training_range is None:
+            return ""
+        low, high = self.training_range
+        for other in self.other_units:
+            own = self._in_own_unit(number, other)
+            if low <= own <= high:
+                shown = f"{own:.4g}{after_number(self.unit)}"
+                return f" {number:.10g}{after_number(other.unit)} would be {shown}: give the unit."
+        return ""
 
     def _find_unit(self, name: str) -> OtherUnit | None:
         """The unit of that name; None for the own one. Raises ValueError."""
@@ -206,24 +221,29 @@ class Feature:
             *((self.display(choice), choice) for choice in choices),
         ]
 
-    def _check_number(self, value: Any) -> float | int:
-        low = -math.inf if self.minimum is None else self.minimum
-        high = math.inf if self.maximum is None else self.maximum
-        # NaN compares false with everything, so it is refused here too.
-        if not (_is_number(value) and low <= value <= high):
-            raise ValueError(f"Enter a number{self._limits_text()}{_or_null(value)}.")
+    def _check_number(self, value: Any, limits: str) -> float | int:
+        """Of a number in the own unit; `limits` are told in the unit that it was sent in."""
+        if not self._is_allowed(value):
+            raise ValueError(f"Enter a number{limits}.")
         if self.type == "integer":
             if value != int(value):
-                raise ValueError(f"Enter a whole number{self._limits_text()}.")
+                raise ValueError(f"Enter a whole number{limits}.")
             return int(value)
         number: float | int = value
         return number
 
-    def _limits_text(self) -> str:
+    def _is_allowed(self, value: Any) -> bool:
+        low = -math.inf if self.minimum is None else self.minimum
+        high = math.inf if self.maximum is None else self.maximum
+        # NaN compares false with everything, so it is not allowed either.
+        return _is_number(value) and low <= value <= high
+
+    def _limits_text(self, other: OtherUnit | None = None) -> str:
         """Such as " from 1 to 2000 hp", to follow a noun; empty without limits and unit."""
-        low = f" from {self.minimum:g}" if self.minimum is not None else ""
-        high = f" to {self.maximum:g}" if self.maximum is not None else ""
-        return f"{low}{high} {self.unit or ''}".rstrip()
+        minimum, maximum = self._limits_in(other, 3) if other else (self.minimum, self.maximum)
+        low = f" from {minimum:g}" if minimum is not None else ""
+        high = f" to {maximum:g}" if maximum is not None else ""
+        return f"{low}{high}{after_number(other.unit if other else self.unit)}"
 
     def json_schema(self) -> dict[str, Any]:
         """JSON Schema (2020-12) of what is accepted, null included.
@@ -261,12 +281,17 @@ class Feature:
 
     def _numbers_in(self, other: OtherUnit) -> dict[str, Any]:
         """The schema of numbers in another unit that the limits allow, short of a rounding."""
+        return {"type": "number", **_limits(*self._limits_in(other, 6))}
+
+    def _limits_in(self, other: OtherUnit, digits: int) -> tuple[float | None, float | None]:
+        """The limits in another unit, rounded inwards; None where there is none."""
         limits = [limit for limit in (self.minimum, self.maximum) if limit is not None]
         if len(limits) < 2:
-            return {"type": "number"}
+            return None, None
         ends = [math.inf if other.reciprocal and not end else other.from_own(end) for end in limits]
-        low, high = _rounded_inwards(max(min(ends), 0.0), max(ends))
-        return {"type": "number", **_limits(low, None if math.isinf(high) else high)}
+        low = _rounded(max(min(ends), 0.0), math.ceil, digits)
+        high = _rounded(max(ends), math.floor, digits)
+        return low, None if math.isinf(high) else high
 
 
 _NAMES_ARE_FOLDED = (
@@ -292,16 +317,13 @@ def _with_unit(numbers: dict[str, Any], names: list[str]) -> dict[str, Any]:
     }
 
 
-def _rounded_inwards(low: float, high: float) -> tuple[float, float]:
-    """Both ends of a range of positive numbers to six digits, within the range."""
-    return _rounded(low, math.ceil), _rounded(high, math.floor)
-
-
-def _rounded(value: float, towards: Callable[[float], int]) -> float:
+def _rounded(value: float, towards: Callable[[float], int], digits: int) -> float:
+    """A number that is not negative, to so many digits."""
     if not value or math.isinf(value):
         return value
-    step = 10.0 ** (math.floor(math.log10(value)) - 5)
-    return float(f"{towards(value / step) * step:.6g}")
+    step = 10.0 ** (math.floor(math.log10(value)) - digits + 1)
+    # What is whole but for the last bits is not rounded again.
+    return float(f"{towards(float(f'{value / step:.12g}')) * step:.{digits}g}")
 
 
 def _category_text(value: Any) -> str:
@@ -313,6 +335,11 @@ def _category_text(value: Any) -> str:
     if _is_number(value) and 0 <= value < 1000 and value == int(value):
         return str(int(value))
     return ""
+
+
+def after_number(unit: str | None) -> str:
+    """The unit as it follows a number: " hp", or " × 1000/µL"; empty if there is none."""
+    return f" {'× ' if unit[0].isdigit() else ''}{unit}" if unit else ""
 
 
 def _or_null(value: Any) -> str:

@@ -150,7 +150,8 @@ def _check_scalar(value: Any, field: str) -> None:
     if isinstance(value, str) and not _is_storable(value):
         _refuse(field, "The text contains a NUL or what is no character.")
     if isinstance(value, _NonFinite):
-        _refuse(field, f"{value.literal} is not a JSON number.")
+        instead = " Send null for what is not known." if value.literal == "NaN" else ""
+        _refuse(field, f"{value.literal} is not a JSON number.{instead}")
     if isinstance(value, float) and not math.isfinite(value):
         _refuse(field, "The number is too large.")
 

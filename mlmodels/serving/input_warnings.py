@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from itertools import chain
 
 from mlmodels.domains.base import Domain
-from mlmodels.signature import Feature, Signature, Value
+from mlmodels.signature import Feature, Signature, Value, after_number
 
 # The codes are part of the contract.
 OUTSIDE = "outside_training_range"
@@ -56,7 +56,8 @@ def _feature_warnings(feature: Feature, value: Value) -> Iterator[Warning]:
     elif value is not None and feature.training_range is not None:
         low, high = feature.training_range
         if not low <= value <= high:
-            detail = f"Known cases go from {low:g} to {high:g}{_unit(feature)}; this is a guess."
+            unit = after_number(feature.unit)
+            detail = f"Known cases go from {low:g} to {high:g}{unit}; this is a guess."
             yield Warning(feature.name, OUTSIDE, detail)
             yield from _unit_slip_warnings(feature, value)
 
@@ -67,7 +68,8 @@ def _unit_slip_warnings(feature: Feature, value: float) -> Iterator[Warning]:
     low, high = feature.training_range
     for other in feature.other_units:
         if value and low <= (own := other.to_own(value)) <= high:
-            detail = f"{value:g} {other.unit} would be {own:.4g}{_unit(feature)}: is that meant?"
+            sent, meant = after_number(other.unit), f"{own:.4g}{after_number(feature.unit)}"
+            detail = f"{value:g}{sent} would be {meant}: is that meant?"
             yield Warning(feature.name, UNIT_SLIP, detail)
             return
     for factor in SLIP_FACTORS:
@@ -76,11 +78,6 @@ def _unit_slip_warnings(feature: Feature, value: float) -> Iterator[Warning]:
                 detail = f"It may be {factor:g} times too {direction}: is {corrected:g} meant?"
                 yield Warning(feature.name, UNIT_SLIP, detail)
                 return
-
-
-def _unit(feature: Feature) -> str:
-    """The unit as it follows a number; empty if there is none."""
-    return f" {feature.unit}" if feature.unit else ""
 
 
 def _combination_warnings(domain: Domain, data: Mapping[str, Value]) -> Iterator[Warning]:
