@@ -1,14 +1,16 @@
 """Comparing names as people write them: "Alfa Romeo" is alfa-romero's, "µmol/l" is "umol/L"."""
 
 import unicodedata
-from collections.abc import Collection
-from difflib import get_close_matches
+from collections.abc import Hashable, Mapping
+from difflib import SequenceMatcher, get_close_matches
 from functools import lru_cache
 
 LONGEST = 200  # characters; a longer text is no name of anything
 LONGEST_BEYOND_ASCII = 60  # where each character has to be looked at
 LONGEST_ECHO = 40  # characters of what was sent that a message repeats
 SIMILARITY = 0.7  # from 0 to 1, of names that may be meant
+MARGIN = 0.1  # of similarity, by which the name that is meant is nearer than one of another thing
+SHORT = 4  # letters; names of so few are alike by chance
 
 # Blanks, control and invisible characters, dashes, underscores and brackets.
 _DROPPED_CATEGORIES = frozenset(
@@ -39,13 +41,40 @@ def fold(text: str) -> str:
     return "".join(map(_fold_character, compatible))
 
 
-def nearest(text: str, folded_names: Collection[str]) -> str | None:
-    """Of some folded names, the one that is most like a text, if it may be meant by it."""
+def nearest(text: str, meanings: Mapping[str, Hashable]) -> str | None:
+    """Of some folded names, the one that is most like a text, if it may be meant by it.
+
+    There is none if a name of another meaning is about as near.
+    """
     folded = fold(text)
     if not 1 < len(folded) <= LONGEST_ECHO:
         return None
-    matches = get_close_matches(folded, folded_names, n=1, cutoff=SIMILARITY)
-    return matches[0] if matches else None
+    long = [name for name in meanings if min(len(name), len(folded)) > SHORT]
+    near = get_close_matches(folded, long, n=5, cutoff=SIMILARITY)
+    near = [name for name in near if not _is_negation(name, folded)]
+    likeness = {name: SequenceMatcher(None, name, folded).ratio() for name in near}
+    likeness |= {name: SIMILARITY for name in meanings if _is_short_slip(name, folded)}
+    if not likeness:
+        return None
+    best = max(likeness, key=likeness.__getitem__)
+    rivals = {meanings[name] for name in likeness if likeness[name] > likeness[best] - MARGIN}
+    return best if len(rivals) == 1 else None
+
+
+def _is_negation(one: str, other: str) -> bool:
+    """Whether the one has the other behind a prefix, as "indirect" has "direct"."""
+    return one.find(other) > 0 or other.find(one) > 0
+
+
+def _is_short_slip(name: str, text: str) -> bool:
+    """Whether a text differs from a name by one letter or by their order, one being short."""
+    short, long = sorted((name, text), key=len)
+    if not 1 < len(short) <= SHORT or len(long) - len(short) > 1 or name[0] != text[0]:
+        return False
+    pairs = enumerate(zip(short, long, strict=False))
+    same = next((at for at, (one, other) in pairs if one != other), len(short))
+    rest = same + (len(long) == len(short))
+    return short[rest:] == long[same + 1 :] or sorted(short) == sorted(long)
 
 
 def shorten(text: str) -> str:

@@ -6,7 +6,7 @@ never import scikit-learn.
 
 import math
 import re
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from typing import Any, Literal, Self
@@ -388,13 +388,13 @@ class Signature:
         data: Mapping[str, Any],
         *,
         name_errors: Mapping[str, list[str]] | None = None,
-        other_names: Collection[str] = (),
+        other_names: Mapping[str, str] | None = None,
         null_counts: bool = False,
     ) -> Inputs:
         """Check one row and fill in defaults. Raises InvalidInput naming every bad feature.
 
-        `name_errors` are what is known to be wrong with it already; `other_names` may be suggested
-        for a feature that is unknown, beside the names of the features. A row needs a scored
+        `name_errors` are what is known to be wrong with it already; `other_names` have the names
+        that may be meant by an unknown one, each with the name to suggest. A row needs a scored
         feature that is not null, or with `null_counts` one that may be null.
         """
         values: dict[str, Value] = {}
@@ -415,7 +415,7 @@ class Signature:
             except ValueError as error:
                 errors[name] = [str(error)]
         if not data.keys() <= self._by_name.keys():
-            errors = self._unknown(data, other_names) | errors
+            errors = self._unknown(data, other_names or {}) | errors
         errors = {**name_errors, **errors} if name_errors else errors
         if not errors and len(defaulted) == len(self.scored):
             is_empty = not (null_counts and any(name in data for name in defaulted))
@@ -434,10 +434,11 @@ class Signature:
         }
 
     def _unknown(
-        self, data: Mapping[str, Any], other_names: Collection[str]
+        self, data: Mapping[str, Any], other_names: Mapping[str, str]
     ) -> dict[str, list[str]]:
         """The errors of names that no feature has."""
-        names = {fold(name): name for name in (*other_names, *self._by_name)}
+        own_names = {name: name for name in self._by_name}
+        names = {fold(name): meant for name, meant in (other_names | own_names).items()}
         unknown_names = [name for name in data if name not in self._by_name]
         errors = unknown(unknown_names, "feature", of="data")
         for name in unknown_names[:MAX_SUGGESTIONS]:

@@ -252,6 +252,15 @@ class Domain:
         aliases = [name for alias in self.aliases for name in alias.names]
         return (*aliases, *(name for feature in self.features for name in feature.names))
 
+    @cached_property
+    def _suggestions(self) -> dict[str, str]:
+        """Every name, with that by which what it stands for is best sent."""
+        names = {name: self.by_name[fold(name)] for name in self.all_names}
+        return {
+            name: meant.names[0] if isinstance(meant, Alias) else meant
+            for name, meant in names.items()
+        }
+
     def check(
         self, signature: Signature, data: Mapping[str, Any], *, null_counts: bool = False
     ) -> Inputs:
@@ -262,7 +271,7 @@ class Domain:
         """
         values, errors = self.resolve_names(data)
         inputs = signature.check(
-            values, name_errors=errors, other_names=self.all_names, null_counts=null_counts
+            values, name_errors=errors, other_names=self._suggestions, null_counts=null_counts
         )
         return self.with_derived_features(inputs)
 

@@ -52,7 +52,7 @@ BRAND_NAMES = {
     "alfa-romero": ("Alfa Romeo", "Alfa", "Alpha Romeo"),
     "chevrolet": ("Chevy", "Chev", "Chevi"),
     "jaguar": ("Jag",),
-    "mercedes-benz": ("Mercedes", "Benz", "Daimler-Benz", "MB"),
+    "mercedes-benz": ("Mercedes", "Merc", "Benz", "Daimler-Benz", "MB"),
     "mitsubishi": ("Mitsu",),
     "nissan": ("Datsun",),
     "peugeot": ("Peugot",),

@@ -14,7 +14,7 @@ NAMES: dict[str, tuple[str, ...]] = {
     "kW": ("kilowatt", "kilowatts"),
     "PS": ("metric hp", "metric horsepower", "hp metric", "cv", "ch", "pk", "KM", "л.с.", "лс"),
     "cu in": ("cubic inch", "cubic inches", "cid", "ci", "in3", "cui", "cu. in.", "inch3"),
-    "cc": ("ccm", "cm3", "cubic centimeters", "cubic centimetres", "ml", "ccs", "см3"),
+    "cc": ("ccm", "cm3", "cubic centimeters", "cubic centimetres", "cubic cm", "ml", "ccs", "см3"),
     "L": ("liter", "liters", "litre", "litres", "ltr", "dm3"),
     "mpg": (
         "mpg US", "US mpg", "miles per gallon", "miles per US gallon", "mi/gal", "m.p.g.",

@@ -6,6 +6,8 @@ import pytest
 
 from mlmodels.folding import LONGEST, LONGEST_ECHO, fold, nearest, shorten
 
+NAMES = ("peugeot", "mercedes", "volkswagen", "x6")
+
 
 @pytest.mark.parametrize(
     ("one", "other"),
@@ -69,14 +71,46 @@ def test_ascii_folds_as_every_other_text_does() -> None:
     ],
 )
 def test_the_nearest_name_is_the_one_that_may_be_meant(text: str, meant: str | None) -> None:
-    assert nearest(text, ["peugeot", "mercedes", "volkswagen", "x6"]) == meant
+    assert nearest(text, {name: name for name in NAMES}) == meant
+
+
+@pytest.mark.parametrize(
+    ("text", "meant"),
+    [
+        ("ohvc", None),  # or is it ohc?
+        ("ohcw", None),
+        ("ohcvv", "ohcv"),
+        ("ohv", None),  # or is it ohc?
+        ("kwh", "kw"),
+        ("kw", "kw"),
+        ("kerw", None),
+        ("cera", "crea"),
+        ("wk", None),
+        ("urea", None),  # not crea
+        ("merc", None),
+        ("direct injection", None),
+        ("indirect injektion", "indirectinjection"),
+        ("coloumn", None),  # two things are as near
+        ("kolumm", None),
+        ("mercuri", "mercury"),
+    ],
+)
+def test_what_is_alike_by_chance_is_not_suggested(text: str, meant: str | None) -> None:
+    names = {"ohcv": 1, "ohc": 2, "kw": 3, "crea": 4, "mercury": 5, "indirectinjection": 6}
+    names |= {"indirectinjectiondiesel": 6, "column": 7, "colourn": 8}
+
+    assert nearest(text, names) == meant
+
+
+def test_two_names_of_one_thing_are_no_rivals() -> None:
+    assert nearest("mpg highwa", {"mpghighway": 1, "mpghighways": 1}) == "mpghighway"
 
 
 @pytest.mark.parametrize("text", ["x" * 2_000_000, "\u202e" * 2_000_000, "é" * 2_000_000])
 def test_a_huge_text_costs_nothing(text: str) -> None:
     before = time.process_time()
 
-    assert (fold(text), nearest(text, ["peugeot"])) == ("", None)
+    assert (fold(text), nearest(text, {"peugeot": 1})) == ("", None)
     assert len(shorten(text)) <= LONGEST_ECHO
 
     assert time.process_time() - before < 0.05
