@@ -89,7 +89,8 @@ def warnings_of(row: Prediction) -> list[Warning]:
         return []
     signature = queries.signature_of(row.version_id)
     domain = DOMAINS[row.predictor.domain]
-    return input_warnings.warnings_of(domain, signature, row.data, row.defaulted)
+    entered = row.entered or ()
+    return input_warnings.warnings_of(domain, signature, row.data, row.defaulted, entered)
 
 
 def is_mostly_assumed(row: Prediction) -> bool:
@@ -107,4 +108,6 @@ def _draft_warnings(row: Prediction) -> list[Warning]:
         data, _ = domain.resolve_names(row.data) if isinstance(row.data, dict) else ({}, {})
         right = {name: value for name, value in data.items() if name not in error.errors}
         return list(input_warnings.assumption_warnings(domain, signature, right))
-    return input_warnings.warnings_of(domain, signature, inputs.data, inputs.defaulted)
+    return input_warnings.warnings_of(
+        domain, signature, inputs.data, inputs.defaulted, inputs.entered
+    )

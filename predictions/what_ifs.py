@@ -145,13 +145,14 @@ def answer(what_if: WhatIf) -> Answer:
     changed, typical = what_if.changed, signature.example()
     assumed = {name for name in row.defaulted if name not in changed}
     assumed |= {name for name in typical if name in changed and changed[name] == typical[name]}
+    entered = set(row.entered or ()) - set(changed)
     assert what_if.value is not None  # noqa: S101  # it has finished
     assert row.value is not None  # noqa: S101  # as this has
     return Answer(
         after=Side(what_if.value, summary.interval(what_if.value), changed),
         before=Side(row.value, summary.interval(row.value), what_if.changed_from),
         unit=summary.unit,
-        warnings=input_warnings.warnings_of(domain, signature, what_if.data, assumed),
+        warnings=input_warnings.warnings_of(domain, signature, what_if.data, assumed, entered),
     )
 
 

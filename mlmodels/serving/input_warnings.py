@@ -35,12 +35,17 @@ def warnings_of(
     signature: Signature,
     data: Mapping[str, Value],
     defaulted: Collection[str] = (),
+    entered: Collection[str] = (),
 ) -> list[Warning]:
     """The warnings about one row of checked input: first of each feature, then of combinations.
 
-    `defaulted` names the features that were left out.
+    `defaulted` names the features that were left out, `entered` those that were sent in another
+    unit than their own, whose units are thus meant.
     """
-    by_feature = (_feature_warnings(item, data.get(item.name)) for item in signature.scored)
+    by_feature = (
+        _feature_warnings(item, data.get(item.name), may_be_slip=item.name not in entered)
+        for item in signature.scored
+    )
     return [
         *chain.from_iterable(by_feature),
         *_combination_warnings(domain, data),
@@ -48,7 +53,7 @@ def warnings_of(
     ]
 
 
-def _feature_warnings(feature: Feature, value: Value) -> Iterator[Warning]:
+def _feature_warnings(feature: Feature, value: Value, *, may_be_slip: bool) -> Iterator[Warning]:
     if isinstance(value, str):
         if value in feature.rare:
             detail = "The training data have few such cases, so the estimate is less certain."
@@ -59,7 +64,8 @@ def _feature_warnings(feature: Feature, value: Value) -> Iterator[Warning]:
             unit = after_number(feature.unit)
             detail = f"Known cases go from {low:g} to {high:g}{unit}; this is a guess."
             yield Warning(feature.name, OUTSIDE, detail)
-            yield from _unit_slip_warnings(feature, value)
+            if may_be_slip:
+                yield from _unit_slip_warnings(feature, value)
 
 
 def _unit_slip_warnings(feature: Feature, value: float) -> Iterator[Warning]:

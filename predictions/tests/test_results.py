@@ -182,6 +182,20 @@ def test_warnings_are_returned_with_the_task_at_once(
     assert ("Height (cm)", "outside_training_range") in codes
 
 
+def test_a_unit_that_was_sent_is_no_slip(api: APIClient, predictors: dict[str, Predictor]) -> None:
+    order = {
+        "model_name": "bioage_ridge",
+        "data": {"Height (cm)": {"value": 26.8, "unit": "in"}, "Weight (kg)": 180},
+    }
+
+    task = api.post("/api/tasks/predict", order, format="json").json()
+
+    codes = {(warning["feature"], warning["code"]) for warning in task["warnings"]}
+    assert ("Height (cm)", "outside_training_range") in codes
+    assert ("Height (cm)", "suspected_unit_slip") not in codes
+    assert ("Weight (kg)", "suspected_unit_slip") in codes
+
+
 def test_deleting_a_task_erases_what_made_it_and_what_was_entered(
     api: APIClient, predictors: dict[str, Predictor]
 ) -> None:
