@@ -36,7 +36,7 @@ _FORMS = [
 _AMBIGUOUS = re.compile(rf"{_SIGN}([1-9][0-9]{{0,2}}),([0-9]{{3}}){_EXPONENT}", re.IGNORECASE)
 _PERHAPS_THOUSANDS = re.compile(rf"{_SIGN}([1-9][0-9]{{0,2}})[.,]([0-9]{{3}})")
 _NOT_KNOWN = re.compile(
-    r"n\.?\s*/?\s*[adk]\.?|[-—]+|\?+|\.+|null|none|unknown|missing|(?:not|un)\s?(?:known|measured|done)",
+    r"n\.?\s*/?\s*[abdkn]\.?|k\.\s*a\.|н\s?/\s?д|[-—]+|\?+|\.+|null|none|unknown|missing|(?:not|un)\s?(?:known|measured|done)",
     re.IGNORECASE,
 )
 _NO_QUANTITY = re.compile(r"[+-]?(?:nan|inf|infinity|∞)", re.IGNORECASE)
@@ -45,7 +45,22 @@ _SEVERAL = re.compile(rf"{_NUMBER}\s*(?:-|/|\.\.+|…|\bto\b|;|\s|:|x|\*)\s*{_NU
 _WITH_UNIT = re.compile(
     rf"(?P<before>[^0-9+\-.,]*)(?P<number>{_NUMBER}(?:e[+-]?[0-9]+)?)(?P<after>.*)", re.IGNORECASE
 )
-_LIMIT = re.compile(r"[<>≤≥~≈±]")
+_LIMIT = re.compile(r"[<>≤≥~≈±]|(?:ca|approx|about|around|circa|etwa)\b", re.IGNORECASE)
+_NEGATIVE = re.compile(r"neg(?:ativ|ative)?\.?|pos(?:itiv|itive)?\.?|traces?", re.IGNORECASE)
+# What a laboratory prints beside a value that is out of its range.
+_MARK = r"(?:[HL*!↑↓+]{1,2}|\((?:[HL]|high|low)\)|high|low)"
+_MARKED = re.compile(rf"(?:{_MARK}\s*)?{_NUMBER}\s*{_MARK}")
+_POWER = re.compile(rf"({_NUMBER})\s*[x×*·]\s*10\s*\^?\s*([+-]?[0-9]+)", re.IGNORECASE)
+_RATIO = re.compile(rf"({_NUMBER})\s*:\s*1")
+_DOTS_AMISS = re.compile(r"[0-9]+(?:\s*·\s*|\s+[.,]\s*|[.,]\s+)[0-9]+")
+_PRICE = re.compile(r"(?P<number>[0-9]+(?:[.,' ][0-9]{3})*)[.,][-–—]+")
+_SENTENCES = {
+    _NOT_KNOWN: "Leave it empty if it is not known.",
+    _NO_QUANTITY: "Write a finite number.",
+    _NEGATIVE: "This is no number: leave it empty if none was measured.",
+    _MARKED: "Write the number alone, without the mark beside it.",
+    _DOTS_AMISS: "Write the decimals after a dot or a comma, without blanks.",
+}
 
 
 def read_number(text: str) -> int | float:
@@ -107,14 +122,29 @@ def _question(sign: str, whole: str, rest: str, exponent: str) -> str:
     return f"This can be read in two ways: write {' or '.join(numbers)}."
 
 
+def _advice(text: str) -> str:
+    """About what has a meaning, but not as one number; else empty."""
+    for form, sentence in _SENTENCES.items():
+        if form.fullmatch(text):
+            return sentence
+    if match := _POWER.fullmatch(text):
+        return (
+            f"Write the power with an e, such as {match[1]}e{match[2]}, or choose a unit that has "
+            "it and write the number alone."
+        )
+    if match := _RATIO.fullmatch(text):
+        return f"Write the ratio as one number: {match[1]}."
+    if match := _PRICE.fullmatch(text):
+        return f"Write it in digits alone: {re.sub('[^0-9]', '', match['number'])}."
+    return ""
+
+
 def _refusal(text: str) -> str:
     """How to write what cannot be read."""
     if not text:
         return "Write a number."
-    if _NOT_KNOWN.fullmatch(text):
-        return "Leave it empty if it is not known."
-    if _NO_QUANTITY.fullmatch(text):
-        return "Write a finite number."
+    if sentence := _advice(text):
+        return sentence
     if _LIMIT.match(text):
         return "This is a limit or a rough figure: write one number, or leave it empty."
     if "_" in text:

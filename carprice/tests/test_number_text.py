@@ -73,10 +73,34 @@ def test_it_reads_what_can_be_read_in_one_way(text: str, number: float) -> None:
         ("N/A", "Leave it empty if it is not known."),
         ("n.a.", "Leave it empty if it is not known."),
         ("n.d.", "Leave it empty if it is not known."),
+        ("n.n.", "Leave it empty if it is not known."),
+        ("n.b.", "Leave it empty if it is not known."),
+        ("k.A.", "Leave it empty if it is not known."),
+        ("k. A.", "Leave it empty if it is not known."),
+        ("н/д", "Leave it empty if it is not known."),
+        ("neg", "This is no number: leave it empty if none was measured."),
+        ("negativ", "This is no number: leave it empty if none was measured."),
+        ("ca. 5", "This is a limit or a rough figure"),
+        ("about 5", "This is a limit or a rough figure"),
+        ("5·4", "Write the decimals after a dot or a comma, without blanks."),
+        ("5 .4", "Write the decimals after a dot or a comma, without blanks."),
+        ("5. 4", "Write the decimals after a dot or a comma, without blanks."),
+        ("4.8 x 10^12", "Write the power with an e, such as 4.8e12, or choose a unit"),
+        ("4.8×10^12", "Write the power with an e, such as 4.8e12, or choose a unit"),
+        ("9,5:1", "Write the ratio as one number: 9,5."),
+        ("9.5 : 1", "Write the ratio as one number: 9.5."),
+        ("1.050,-", "Write it in digits alone: 1050."),
+        ("1.050,--", "Write it in digits alone: 1050."),
+        ("5.4 H", "Write the number alone, without the mark beside it."),
+        ("5.4 L", "Write the number alone, without the mark beside it."),
+        ("5.4*", "Write the number alone, without the mark beside it."),
+        ("5.4↑", "Write the number alone, without the mark beside it."),
+        ("+5.4 (H)", "Write the number alone, without the mark beside it."),
         ("-", "Leave it empty if it is not known."),
         ("—", "Leave it empty if it is not known."),
         ("not measured", "Leave it empty if it is not known."),
         ("5.4 %", "Write the number alone, without “%”."),
+        ("5 h", "Write the number alone, without “h”."),
         ("121hp", "Write the number alone, without “hp”."),
         ("$ 13,495.00", "Write the number alone, without “$”."),
         ("5 " + "x" * 90, "Write the number alone, without “xxxxxxxxxxxxxxxxxxxx…”."),
@@ -149,7 +173,9 @@ def test_it_never_reads_a_plain_number_otherwise_than_python(text: str) -> None:
     assert math.isinf(number) or read_number(text) == number
 
 
-@pytest.mark.parametrize("part", ["1 ", "1.", "1,", "-", "1-", "<", "1e", "ﷺ", " ", "n/", "1'1"])
+@pytest.mark.parametrize(
+    "part", ["1 ", "H ", "1 .", "1:", "1.", "1,", "-", "1-", "<", "1e", "ﷺ", " ", "n/", "1'1"]
+)
 def test_no_text_takes_long(part: str) -> None:
     text = (part * LONGEST_NUMBER)[:LONGEST_NUMBER]
 
