@@ -194,7 +194,10 @@ class Feature:
         if choice is None:
             near = nearest(text, self._choices_by_name)
             meant = self._choices_by_name[near] if near else None
-            allowed = f"Choose one of: {', '.join(choices)}{_or_null(value)}."
+            named = (
+                f"{each} ({self.display(each)})" if each.isdecimal() else each for each in choices
+            )
+            allowed = f"Choose one of: {', '.join(named)}{_or_null(value)}."
             raise ValueError(f"{_suggestion(text, meant)}{allowed}")
         return choice
 

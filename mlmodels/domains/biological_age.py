@@ -19,8 +19,11 @@ from mlmodels.domains.people import (
     CHOLESTEROL_NAMES,
     CHRONOLOGICAL_AGE,
     DIASTOLIC_NAMES,
+    NO_NAMES,
+    SEX_HEADERS,
     SEX_NAMES,
     SYSTOLIC_NAMES,
+    YES_NAMES,
     blood_pressure,
     body_mass_index,
     check_blood_pressure,
@@ -38,7 +41,7 @@ HEIGHT, WEIGHT, BMI = "Height (cm)", "Weight (kg)", "BMI"
 SYSTOLIC, DIASTOLIC = "BP_Systolic", "BP_Diastolic"
 TARGET = "Age (years)"
 
-NONE = ("no", "none at all", "nothing")  # other names of the category None
+NONE = ("no", *NO_NAMES, "none at all", "nothing")  # other names of the category None
 DISEASES = {
     "None": NONE,
     "Hypertension": ("high blood pressure",),
@@ -59,7 +62,7 @@ MEDICATION = {
 
 FEATURES = (
     FeatureSpec(
-        "Gender", "Sex", "category",
+        "Gender", "Sex", "category", other_names=SEX_HEADERS,
         choice_names={"Male": SEX_NAMES["male"], "Female": SEX_NAMES["female"]},
     ),
     CHRONOLOGICAL_AGE,
@@ -101,7 +104,8 @@ FEATURES = (
     ),
     FeatureSpec(
         "Blood Glucose Level (mg/dL)", "Blood glucose", "number", "mg/dL", 10, 1500,
-        other_units=units.GLUCOSE, other_names=("glucose", "blood sugar", "glucose level"),
+        other_units=units.GLUCOSE,
+        other_names=("glucose", "blood sugar", "glucose level", "Glukose"),
     ),
     FeatureSpec(BMI, "Body mass index", "number", "kg/m²", 5, 200, "Follows from the others."),
     FeatureSpec(
@@ -111,9 +115,9 @@ FEATURES = (
     FeatureSpec(
         "Smoking Status", "Smoking", "category", other_names=("smoker",),
         choice_names={
-            "Current": ("smoker", "current smoker", "yes", "smokes"),
+            "Current": ("smoker", "current smoker", "yes", *YES_NAMES, "smokes"),
             "Former": ("ex-smoker", "former smoker", "past", "quit"),
-            "Never": ("non-smoker", "never smoked", "no"),
+            "Never": ("non-smoker", "never smoked", "no", *NO_NAMES),
         },
     ),
     FeatureSpec(

@@ -20,8 +20,11 @@ from mlmodels.domains.people import (
     CHOLESTEROL_NAMES,
     CHRONOLOGICAL_AGE,
     DIASTOLIC_NAMES,
+    NO_NAMES,
+    SEX_HEADERS,
     SEX_NAMES,
     SYSTOLIC_NAMES,
+    YES_NAMES,
     blood_pressure,
     body_mass_index,
     check_blood_pressure,
@@ -69,7 +72,7 @@ def _measured(
 # Other names are those of NHANES, where its unit is the same, and of laboratory sheets.
 FEATURES = (
     FeatureSpec(
-        "gender", "Sex", "category", other_names=("RIAGENDR",),
+        "gender", "Sex", "category", other_names=("RIAGENDR", *SEX_HEADERS),
         choice_names={
             "male": ("1", *SEX_NAMES["male"]),  # as NHANES codes it
             "female": ("2", *SEX_NAMES["female"]),
@@ -111,11 +114,15 @@ FEATURES = (
     ),
     _measured(
         "glucose", "Blood glucose", "mg/dL", 10, 1500, other_units=units.GLUCOSE,
-        other_names=("LBXSGL", "serum glucose", "blood sugar", "fasting glucose", "glu", "gluc"),
+        other_names=("LBXSGL", "serum glucose", "blood sugar", "fasting glucose", "glu", "gluc",
+                     "glucose fasting", "Glukose"),
     ),
     FeatureSpec(
         "pregnant", "Pregnant", "category", choice_labels={"0": "no", "1": "yes"},
-        choice_names={"0": ("false", "n", "not pregnant"), "1": ("true", "y", "pregnant")},
+        choice_names={
+            "0": ("false", "n", "not pregnant", *NO_NAMES),
+            "1": ("true", "y", "pregnant", *YES_NAMES),
+        },
         other_names=("pregnancy",),
     ),
     _measured(
@@ -149,20 +156,21 @@ FEATURES = (
     ),
     _measured(
         "ttbl", "Bilirubin", "mg/dL", 0, 60, other_units=units.BILIRUBIN,
-        other_names=("LBXSTB", "total bilirubin", "bilirubin total", "TBIL", "T-Bil", "bili"),
+        other_names=("LBXSTB", "total bilirubin", "bilirubin total", "TBIL", "T-Bil", "bili",
+                     "Bilirubin gesamt", "Gesamtbilirubin"),
     ),
     _measured(
         "uap", "Uric acid", "mg/dL", 0.1, 60, other_units=units.URATE,
-        other_names=("LBXSUA", "urate"),
+        other_names=("LBXSUA", "urate", "Harnsäure"),
     ),
     _measured(
         "wbc", "White cells", "1000/µL", 0.1, 500, other_units=units.WHITE_CELLS,
         other_names=("LBXWBCSI", "white blood cells", "white blood cell count", "WBC count",
-                     "leukocytes", "leucocytes", "leukozyten"),
+                     "leukocytes", "leucocytes", "leukozyten", "WCC", "white cell count"),
     ),
     _measured(
         "lymph", "Lymphocytes", "%", 0, 100, other_units=units.SHARES,
-        other_names=("LBXLYPCT", "lymphocytes %", "lymph %", "lymphs"),
+        other_names=("LBXLYPCT", "lymphocytes %", "lymph %", "lymphs", "Lymphozyten"),
     ),
     _measured(
         "monopa", "Monocytes", "%", 0, 100, other_units=units.SHARES,
@@ -170,7 +178,7 @@ FEATURES = (
     ),
     _measured(
         "neut", "Neutrophils", "%", 0, 100, other_units=units.SHARES,
-        other_names=("LBXNEPCT", "neutrophils %", "neut %", "segmented neutrophils"),
+        other_names=("LBXNEPCT", "neutrophils %", "neut %", "segmented neutrophils", "Neutrophile"),
     ),
     _measured(
         "eosnpa", "Eosinophils", "%", 0, 100, other_units=units.SHARES,

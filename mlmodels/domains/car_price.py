@@ -81,15 +81,15 @@ FUEL_SYSTEM_LABELS = {
 }
 
 BODY_NAMES = {
-    "sedan": ("saloon", "limousine", "notchback", "berline", "4-door sedan"),
+    "sedan": ("saloon", "limousine", "notchback", "berline", "4-door sedan", "4dr saloon"),
     "wagon": ("estate", "estate car", "station wagon", "kombi", "combi", "break", "touring"),
-    "hatchback": ("hatch", "liftback", "fastback"),
+    "hatchback": ("hatch", "liftback", "fastback", "3-door hatchback", "5-door hatchback"),
     "convertible": ("cabriolet", "cabrio", "roadster", "drophead", "soft top"),
     "hardtop": ("hard top",),
 }
 FUEL_NAMES = {
-    "gas": ("petrol", "gasoline", "benzin", "benzine", "benzina", "essence", "unleaded"),
-    "diesel": ("gazole", "gasoil", "derv", "gasóleo"),
+    "gas": ("petrol", "gasoline", "benzin", "benzine", "benzina", "essence", "unleaded", "Super"),
+    "diesel": ("gazole", "gasoil", "derv", "gasóleo", "turbodiesel", "turbo diesel"),
 }
 ASPIRATION_NAMES = {
     "std": ("standard", "naturally aspirated", "atmospheric", "non-turbo"),
@@ -97,14 +97,17 @@ ASPIRATION_NAMES = {
 }
 # Adverts count the hatch as a door.
 DOOR_NAMES = {
-    "two": ("2", "3", "2-door", "3-door", "two-door", "three-door", "2 doors", "3 doors", "2/3"),
-    "four": ("4", "5", "4-door", "5-door", "four-door", "five-door", "4 doors", "5 doors", "4/5"),
-}
+    "two": ("2", "3", "2-door", "3-door", "two-door", "three-door", "2 doors", "3 doors", "2/3",
+            "three", "2dr", "3dr", "2-türig", "3-türig"),
+    "four": ("4", "5", "4-door", "5-door", "four-door", "five-door", "4 doors", "5 doors", "4/5",
+             "five", "4dr", "5dr", "4-türig", "5-türig"),
+}  # fmt: skip
 DRIVE_NAMES = {
-    "fwd": ("front", "front wheel", "front wheel drive"),
-    "rwd": ("rear", "rear wheel", "rear wheel drive"),
-    "4wd": ("awd", "4x4", "all wheel", "all wheel drive", "four wheel drive", "4 wheel drive"),
-}
+    "fwd": ("front", "front wheel", "front wheel drive", "Frontantrieb", "Vorderradantrieb"),
+    "rwd": ("rear", "rear wheel", "rear wheel drive", "Heckantrieb", "Hinterradantrieb"),
+    "4wd": ("awd", "4x4", "all wheel", "all wheel drive", "four wheel drive", "4 wheel drive",
+            "Allrad", "Allradantrieb", "quattro"),
+}  # fmt: skip
 ENGINE_NAMES = {
     "dohc": ("twin cam",),
     "l": ("l-head", "side valve", "flathead"),
@@ -117,6 +120,8 @@ CYLINDER_NUMBERS = {
 }  # fmt: skip
 CYLINDER_NAMES = {
     word: (str(number), f"{number} cylinders", f"{number} cyl", f"{word} cylinders",
+           f"{number} cylinder", f"{word} cylinder", f"{number} Zylinder", f"{number} Zyl",
+           f"{number} Zyl.", f"straight {number}", f"straight {word}", f"inline {word}",
            f"inline {number}", f"I{number}", f"R{number}", f"V{number}", f"flat {number}")
     for word, number in CYLINDER_NUMBERS.items()
 }  # fmt: skip

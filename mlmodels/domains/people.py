@@ -25,12 +25,17 @@ AGE_IS_PREDICTED = (
     "This is what is predicted: leave it out, or give your age as chronological_age to compare."
 )
 
-SEX_NAMES = {
-    "male": ("m", "man", "men", "boy", "masculine"),
-    "female": ("f", "w", "woman", "women", "girl", "feminine"),
-}
+SEX_HEADERS = ("Geschlecht", "пол")
+YES_NAMES = ("ja", "oui", "да")
+NO_NAMES = ("nein", "non", "нет")
 
-CHOLESTEROL_NAMES = ("total cholesterol", "TC", "chol", "cholesterol level")
+SEX_NAMES = {
+    "male": ("m", "man", "men", "boy", "masculine", "männlich", "муж", "муж.", "мужской"),
+    "female": ("f", "w", "woman", "women", "girl", "feminine", "weiblich", "жен", "жен.",
+               "женский"),
+}  # fmt: skip
+
+CHOLESTEROL_NAMES = ("total cholesterol", "TC", "chol", "cholesterol level", "Cholesterin")
 SYSTOLIC_NAMES = ("systolic", "systolic blood pressure", "systolic BP", "SBP", "BP systolic")
 DIASTOLIC_NAMES = ("diastolic", "diastolic blood pressure", "diastolic BP", "DBP", "BP diastolic")
 PRESSURE_NAMES = ("Blood Pressure (s/d)", "Blood Pressure", "BP", "blood_pressure_s_d")

@@ -12,10 +12,13 @@ NAMES: dict[str, tuple[str, ...]] = {
     # Of cars
     "hp": ("bhp", "horsepower", "SAE hp", "hp SAE"),
     "kW": ("kilowatt", "kilowatts"),
-    "PS": ("metric hp", "metric horsepower", "hp metric", "cv", "ch", "pk", "KM", "л.с.", "лс"),
+    "PS": (
+        "metric hp", "metric horsepower", "hp metric", "cv", "ch", "pk", "KM", "hk", "л.с.", "лс",
+        "PS DIN", "DIN PS", "DIN hp", "hp DIN",
+    ),
     "cu in": ("cubic inch", "cubic inches", "cid", "ci", "in3", "cui", "cu. in.", "inch3"),
     "cc": ("ccm", "cm3", "cubic centimeters", "cubic centimetres", "cubic cm", "ml", "ccs", "см3"),
-    "L": ("liter", "liters", "litre", "litres", "ltr", "dm3"),
+    "L": ("liter", "liters", "litre", "litres", "ltr", "dm3", "л"),
     "mpg": (
         "mpg US", "US mpg", "miles per gallon", "miles per US gallon", "mi/gal", "m.p.g.",
     ),
@@ -23,20 +26,25 @@ NAMES: dict[str, tuple[str, ...]] = {
         "imp mpg", "mpg UK", "UK mpg", "imperial mpg", "mpg imperial", "miles per imperial gallon",
         "mpg Imp.",
     ),
-    "l/100 km": ("liters per 100 km", "litres per 100 km", "l per 100 km", "liter/100 km"),
+    "l/100 km": (
+        "liters per 100 km", "litres per 100 km", "l per 100 km", "liter/100 km", "liters/100 km",
+        "litre/100 km", "litres/100 km", "ltr/100 km", "liter per 100 km", "litre per 100 km",
+        "л/100 км",
+    ),
     "km/l": ("kmpl", "kpl", "km per liter", "km per litre", "kilometers per liter"),
     "rpm": (
-        "1/min", "min-1", "/min", "r/min", "rev/min", "U/min", "tr/min", "r.p.m.",
+        "1/min", "min-1", "/min", "r/min", "rev/min", "U/min", "об/мин", "tr/min", "r.p.m.",
         "revolutions per minute",
     ),
     # Of sizes and weights
     "in": ("inch", "inches", "in.", '"', "″", "”"),
     "ft": ("foot", "feet", "ft.", "'", "′", "’"),
-    "mm": ("millimeter", "millimeters", "millimetre", "millimetres"),
-    "cm": ("centimeter", "centimeters", "centimetre", "centimetres", "cms"),
-    "m": ("meter", "meters", "metre", "metres"),
+    "mm": ("millimeter", "millimeters", "millimetre", "millimetres", "мм"),
+    "cm": ("centimeter", "centimeters", "centimetre", "centimetres", "cms", "см"),
+    "m": ("meter", "meters", "metre", "metres", "м"),
     "lb": ("lbs", "pound", "pounds", "lb.", "lbs."),
-    "kg": ("kgs", "kilogram", "kilograms", "kilo", "kilos"),
+    "kg": ("kgs", "kilogram", "kilograms", "kilo", "kilos", "кг"),
+    "t": ("tonne", "tonnes", "metric ton", "metric tons", "т"),
     "st": ("stone", "stones"),
     "kg/m²": ("kg/sqm", "kg/m**2"),
     "g/cm²": ("gm/cm2", "g/sq cm"),
@@ -47,26 +55,28 @@ NAMES: dict[str, tuple[str, ...]] = {
     "hours": ("hour", "h", "hr", "hrs", "hours a day", "h/day", "h/d"),
     "min": ("minute", "minutes", "mins"),
     # Of medicine
-    "mmHg": ("mm of mercury", "torr"),
+    "mmHg": ("mm of mercury", "mm/Hg", "torr", "мм рт. ст.", "мм рт.ст", "мм рт ст"),
     "kPa": ("kilopascal", "kilopascals"),
     "dB": ("dB HL", "dBHL", "decibel", "decibels"),
-    "%": ("percent", "per cent", "pct"),
+    # The last are of HbA1c.
+    "%": ("percent", "per cent", "pct", "% NGSP", "NGSP %", "DCCT %", "% DCCT"),
     "fraction": ("L/L", "1"),
-    "mg/dL": ("mg/100 mL", "mg per dL", "mg%", "mg/deciliter"),
-    "mg/L": ("µg/mL", "mcg/mL", "mg per L", "mg/liter"),
-    "g/dL": ("g/100 mL", "gm/dL", "g%", "g per dL"),
-    "g/L": ("gm/L", "g per L", "mg/mL", "g/liter"),
-    "mmol/L": ("mM", "mmol per L", "millimol/L", "mmol/liter", "mmol"),
+    "mg/dL": ("mg/100 mL", "mg per dL", "mg%", "mg/deciliter", "мг/дл"),
+    "mg/L": ("µg/mL", "mcg/mL", "mg per L", "mg/liter", "мг/л"),
+    "g/dL": ("g/100 mL", "gm/dL", "g%", "g per dL", "г/дл"),
+    "g/L": ("gm/L", "g per L", "mg/mL", "g/liter", "г/л"),
+    "mmol/L": ("mM", "mmol per L", "millimol/L", "mmol/liter", "mmol", "ммоль/л"),
     "µmol/L": ("µM", "mcmol/L", "micromol/L", "umol per L", "micromoles/L", "µmol", "мкмоль/л"),
     "nmol/L": ("nM", "nanomol/L"),
-    "mmol/mol": ("mmol/mol Hb", "mmol/mol IFCC", "mmol/mol HbA1c"),
-    "U/L": ("IU/L", "UI/L", "E/L", "U per L", "units/L", "mU/mL", "mIU/mL"),
+    "mmol/mol": ("mmol/mol Hb", "mmol/mol IFCC", "IFCC", "IFCC mmol/mol", "mmol/mol HbA1c"),
+    "U/L": ("IU/L", "UI/L", "E/L", "U per L", "units/L", "mU/mL", "mIU/mL", "Ед/л", "МЕ/л"),
     "µkat/L": ("ukat/L", "mckat/L", "microkat/L"),
     "nkat/L": (),
     "1000/µL": (
         "10^3/µL", "x10^3/µL", "10E3/µL", "K/µL", "thou/µL", "thousand/µL", "Tsd/µL", "x1000/µL",
         "10^3/mm3", "x10^3/mm3", "1000/mm3", "K/mm3", "thousand/mm3", "10^3/mcL", "K/mcL",
-        "G/L", "Gpt/L", "giga/L", "10^9/L", "x10^9/L", "10E9/L", "/nL", "1/nL",
+        "G/L", "Gpt/L", "giga/L", "10^9/L", "x10^9/L", "10E9/L", "/nL", "1/nL", "thous/µL",
+        "10^9/л", "x10^9/л", "тыс/мкл", "тыс./мкл",
     ),
     "/µL": (
         "1/µL", "cells/µL", "/mcL", "cells/mcL", "/mm3", "cells/mm3", "/cumm", "cells/cumm",
@@ -74,11 +84,13 @@ NAMES: dict[str, tuple[str, ...]] = {
     ),
     "million/µL": (
         "10^6/µL", "x10^6/µL", "10E6/µL", "M/µL", "mil/µL", "mill/µL", "Mio/µL", "millions/µL",
+        "Mio./µL",
         "10^6/mm3", "x10^6/mm3", "million/mm3", "millions/mm3", "mill/mm3", "mill/cumm",
         "million/cumm", "10^6/mcL", "M/mcL", "million/mcL",
         "T/L", "Tpt/L", "tera/L", "10^12/L", "x10^12/L", "10E12/L", "/pL", "1/pL",
+        "10^12/л", "x10^12/л", "млн/мкл", "млн./мкл",
     ),
-    "fL": ("femtoliter", "femtoliters", "femtolitre", "µm3", "cubic microns"),
+    "fL": ("femtoliter", "femtoliters", "femtolitre", "µm3", "cubic microns", "фл"),
 }  # fmt: skip
 
 
@@ -115,7 +127,7 @@ CAR_LENGTHS = (  # of inches
     _other("ft", 12),
 )
 CYLINDER_LENGTHS = (_other("mm", 1 / 25.4), _other("cm", 1 / 2.54))  # of inches
-CAR_WEIGHTS = (_other("kg", 1 / 0.45359237),)  # of pounds
+CAR_WEIGHTS = (_other("kg", 1 / 0.45359237), _other("t", 1000 / 0.45359237))  # of pounds
 
 # --- Of people -----------------------------------------------------------------------------------
 

@@ -222,6 +222,24 @@ def test_a_header_needs_neither_its_unit_nor_its_case(name: str, feature: str) -
         ("carbody", "saloon", "carbody", "sedan"),
         ("carbody", "Estate", "carbody", "wagon"),
         ("aspiration", "natural", "aspiration", "std"),
+        ("brand", "Merc", "brand", "mercedes-benz"),
+        ("carbody", "4dr saloon", "carbody", "sedan"),
+        ("carbody", "5-door hatchback", "carbody", "hatchback"),
+        ("doors", "5dr", "doornumber", "four"),
+        ("doors", "five", "doornumber", "four"),
+        ("doors", "4-türig", "doornumber", "four"),
+        ("doors", "2dr", "doornumber", "two"),
+        ("cylinders", "6 cylinder", "cylindernumber", "six"),
+        ("cylinders", "6-cylinder", "cylindernumber", "six"),
+        ("cylinders", "straight 6", "cylindernumber", "six"),
+        ("cylinders", "4 Zyl", "cylindernumber", "four"),
+        ("drive", "Allrad", "drivewheel", "4wd"),
+        ("drive", "quattro", "drivewheel", "4wd"),
+        ("drive", "Frontantrieb", "drivewheel", "fwd"),
+        ("drive", "Heckantrieb", "drivewheel", "rwd"),
+        ("fuel", "Turbodiesel", "fueltype", "diesel"),
+        ("fuel", "Super", "fueltype", "gas"),
+        ("fuel", "unleaded", "fueltype", "gas"),
     ],
 )
 def test_a_car_is_described_as_in_an_advert(
@@ -247,6 +265,14 @@ def test_a_car_is_described_as_in_an_advert(
         (BLOOD, "pregnant", "Yes", "pregnant", "1"),
         (BLOOD, "pregnant", "false", "pregnant", "0"),
         (BLOOD, "pregnant", 0, "pregnant", "0"),
+        (BLOOD, "pregnant", "nein", "pregnant", "0"),
+        (BLOOD, "pregnant", "да", "pregnant", "1"),
+        (BLOOD, "Geschlecht", "weiblich", "gender", "female"),
+        (BIO, "Geschlecht", "männlich", "Gender", "Male"),
+        (BIO, "Sex", "муж", "Gender", "Male"),
+        (BIO, "Sex", "жен.", "Gender", "Female"),
+        (BIO, "Smoking", "нет", "Smoking Status", "Never"),
+        (BIO, "Smoking", "ja", "Smoking Status", "Current"),
     ],
 )
 def test_a_person_is_described_in_more_words_than_one(
@@ -262,6 +288,23 @@ def test_none_the_word_is_a_category_and_null_is_not() -> None:
     assert inputs.data["Education Level"] == SIGNATURES[BIO].example()["Education Level"]
     assert "Education Level" in inputs.defaulted
     assert "Family History" not in inputs.defaulted
+
+
+@pytest.mark.parametrize(
+    ("name", "feature"),
+    [
+        ("WCC", "wbc"),
+        ("Harnsäure", "uap"),
+        ("Glukose", "glucose"),
+        ("Glucose (fasting)", "glucose"),
+        ("Cholesterin", "totchol"),
+        ("Lymphozyten", "lymph"),
+        ("Neutrophile", "neut"),
+        ("Bilirubin gesamt", "ttbl"),
+    ],
+)
+def test_a_laboratory_may_write_german(name: str, feature: str) -> None:
+    assert sent(BLOOD, {name: 40}) == {feature: 40}
 
 
 # --- Units ---------------------------------------------------------------------------------------
@@ -290,6 +333,37 @@ def test_none_the_word_is_a_category_and_null_is_not() -> None:
         (CAR, "carlength", 4.572, "m", 180, "m"),
         (CAR, "carlength", 15, "ft", 180, "ft"),
         (CAR, "stroke", 12.7, "mm", 0.5, "mm"),
+        (CAR, "horsepower", 100, "PS (DIN)", 99, "PS"),
+        (CAR, "horsepower", 100, "DIN hp", 99, "PS"),
+        (CAR, "horsepower", 100, "hk", 99, "PS"),
+        (CAR, "enginesize", 2000, "cubic cm", 122, "cc"),
+        (CAR, "enginesize", 2, "л", 122, "L"),
+        (CAR, "citympg", 8, "ltr/100km", 29, "l/100 km"),
+        (CAR, "citympg", 8, "litres/100 km", 29, "l/100 km"),
+        (CAR, "citympg", 8, "liter per 100 km", 29, "l/100 km"),
+        (CAR, "citympg", 8, "л/100км", 29, "l/100 km"),
+        (CAR, "curbweight", 1.2, "t", 2646, "t"),
+        (CAR, "curbweight", 1200, "кг", 2646, "kg"),
+        (CAR, "carlength", 4572, "мм", 180, "mm"),
+        (CAR, "carlength", 457.2, "см", 180, "cm"),
+        (CAR, "peakrpm", 5000, "об/мин", 5000, None),
+        (BLOOD, "glucose", 5, "ммоль/л", 90.08, "mmol/L"),
+        (BLOOD, "albumin", 45, "г/л", 4.5, "g/L"),
+        (BLOOD, "crp", 5, "мг/л", 0.5, "mg/L"),
+        (BLOOD, "alp", 70, "Ед/л", 70, None),
+        (BLOOD, "wbc", 6.9, "10^9/л", 6.9, None),
+        (BLOOD, "wbc", 6.9, "тыс/мкл", 6.9, None),
+        (BLOOD, "wbc", 6.9, "thous/ul", 6.9, None),
+        (BLOOD, "rbc", 4.6, "10^12/л", 4.6, None),
+        (BLOOD, "rbc", 4.6, "млн/мкл", 4.6, None),
+        (BLOOD, "rbc", 4.6, "Mio./µl", 4.6, None),
+        (BLOOD, "mcv", 90, "фл", 90, None),
+        (BLOOD, "sbp", 120, "мм рт. ст.", 120, None),
+        (BLOOD, "sbp", 120, "mm/Hg", 120, None),
+        (BLOOD, "hba1c", 5.5, "% (NGSP)", 5.5, None),
+        (BLOOD, "hba1c", 5.5, "DCCT %", 5.5, None),
+        (BLOOD, "hba1c", 42, "IFCC", 5.99416, "mmol/mol"),
+        (BLOOD, "hba1c", 42, "mmol/mol Hb", 5.99416, "mmol/mol"),
         (CAR, "peakrpm", 5000, "1/min", 5000, None),
         (CAR, "peakrpm", 5000, "min⁻¹", 5000, None),
         (BIO, "Height (cm)", 1.8, "m", 180, "m"),
