@@ -86,6 +86,27 @@ class Alias:
 
 
 @dataclass(frozen=True)
+class OtherQuantity:
+    """Another quantity by which a feature may be sent, in units in which it says as much.
+
+    In others, or as a bare number, it would be misread: then it is refused by the `question`.
+    """
+
+    feature: str
+    names: tuple[str, ...]
+    units: tuple[OtherUnit, ...]
+    question: str
+
+    def convert(self, value: Any) -> Any:
+        """The value as the feature takes it. Raises ValueError."""
+        unit = value.get("unit") if isinstance(value, dict) else None
+        names = (name for other in self.units for name in (other.unit, *other.names))
+        if value is None or (isinstance(unit, str) and fold(unit) in map(fold, names)):
+            return value
+        raise ValueError(self.question)
+
+
+@dataclass(frozen=True)
 class PredictorSpec:
     """One entry of the catalogue; `build` returns its pipeline, not fitted yet."""
 
@@ -155,6 +176,7 @@ class Domain:
     load: Callable[[Path], pd.DataFrame]
     predictors: tuple[PredictorSpec, ...]
     aliases: tuple[Alias, ...] = ()
+    other_quantities: tuple[OtherQuantity, ...] = ()
     refused_names: Mapping[str, str] = field(default_factory=dict)
     repairs: Mapping[str, Callable[[str], str]] = field(default_factory=dict)
     source: tuple[str, ...] = ()
@@ -221,6 +243,8 @@ class Domain:
     def _features_of(self, name: str, value: Any) -> dict[str, Any]:
         """What is sent under a name, by features. Raises ValueError."""
         named = name if name in self._own_names else self.by_name.get(fold(name))
+        if named is None and (quantity := self._other_quantities.get(fold(name))):
+            return {quantity.feature: quantity.convert(value)}
         if named is None and (sentence := self._refused_names.get(fold(name))):
             raise ValueError(sentence)
         if not isinstance(named, Alias):
@@ -234,6 +258,10 @@ class Domain:
     @cached_property
     def _own_names(self) -> frozenset[str]:
         return frozenset(feature.name for feature in self.features)
+
+    @cached_property
+    def _other_quantities(self) -> dict[str, OtherQuantity]:
+        return {fold(name): each for each in self.other_quantities for name in each.names}
 
     @cached_property
     def _refused_names(self) -> dict[str, str]:
@@ -308,6 +336,11 @@ class Domain:
             properties.update(dict.fromkeys(alias.names, text))
             for feature in alias.features:
                 names[feature] = [*names[feature], *alias.names]
+        for quantity in self.other_quantities:
+            if quantity.feature in properties:
+                allowed = _in_units(properties[quantity.feature], quantity.units)
+                properties.update(dict.fromkeys(quantity.names, allowed))
+                names[quantity.feature] = [*names[quantity.feature], *quantity.names]
         unscored = schema["not"]["properties"]
         for feature in tuple(unscored):
             unscored.update(dict.fromkeys(names[feature], True))
@@ -326,6 +359,17 @@ def _sent_twice(first: str, second: str) -> str:
 def _pointer_to(feature: str) -> str:
     """The reference to a feature's schema, in a schema of rows."""
     return f"#/properties/{quote(feature.replace('~', '~0').replace('/', '~1'), safe='~')}"
+
+
+def _in_units(schema: dict[str, Any], units: tuple[OtherUnit, ...]) -> dict[str, Any]:
+    """What a feature's schema allows in some of its units, and null."""
+    folded = {fold(other.unit) for other in units}
+    with_unit = [
+        each
+        for each in schema["anyOf"]
+        if "properties" in each and fold(each["properties"]["unit"]["enum"][0]) in folded
+    ]
+    return {"anyOf": [*with_unit, {"type": "null"}]}
 
 
 def _at_most_one_of(names: list[str]) -> dict[str, Any]:

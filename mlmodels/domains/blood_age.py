@@ -11,6 +11,7 @@ from mlmodels.domains.base import (
     Derivation,
     Domain,
     FeatureSpec,
+    OtherQuantity,
     PlausibilityCheck,
     PredictorSpec,
     paragraphs,
@@ -207,6 +208,15 @@ FEATURES = (
     ),
 )  # fmt: skip
 
+# A mole of urea has two of nitrogen, and urea nitrogen is told by pairs of them.
+UREA = OtherQuantity(
+    "bun",
+    ("urea", "serum urea", "blood urea", "Harnstoff", "мочевина"),
+    units.UREA_NITROGEN,
+    'Urea weighs more than its nitrogen: send {"value": ..., "unit": "mmol/L"} or "mg/dL of urea" '
+    "as its unit; or send urea nitrogen as bun.",
+)
+
 REFUSED_NAMES = {
     "seqn": IDENTIFIES_A_ROW,
     "year": "This is the year of the survey, and is no feature: leave it out.",
@@ -382,6 +392,7 @@ DOMAIN = Domain(
     data_file="biological_age_nhanes.csv",
     features=FEATURES,
     load=load,
+    other_quantities=(UREA,),
     refused_names=REFUSED_NAMES,
     derivations=(Derivation("bmi", ("height", "weight"), body_mass_index),),
     plausibility_checks=(

@@ -164,6 +164,21 @@ def test_the_service_takes_all_pressures_that_the_schema_takes(
     assert in_schema(domain, {"Blood Pressure (s/d)": "120/80"})
 
 
+@pytest.mark.parametrize(
+    ("row", "valid"),
+    [
+        ({"urea": {"value": 5, "unit": "mmol/L"}}, True),
+        ({"Harnstoff": {"value": 30, "unit": "mg/dL of urea"}}, True),
+        ({"urea": {"value": 30, "unit": "mg/dL"}}, False),
+        ({"urea": {"value": 500, "unit": "mmol/L"}}, False),
+        ({"urea": 30}, False),
+        ({"urea": {"value": 5, "unit": "mmol/L"}, "bun": 14}, False),
+    ],
+)
+def test_the_schema_and_the_service_take_the_same_urea(row: dict[str, Any], valid: bool) -> None:
+    assert (in_schema("blood_age", row), accepted("blood_age", row)) == (valid, valid)
+
+
 # --- Limits --------------------------------------------------------------------------------------
 
 

@@ -54,6 +54,28 @@ def test_no_name_is_that_of_two_features(domain: Domain) -> None:
 
 
 @each_domain
+def test_no_other_quantity_has_a_name_of_a_feature(domain: Domain) -> None:
+    names = {fold(name) for each in domain.other_quantities for name in each.names}
+
+    assert not names & (set(domain.by_name) | {fold(name) for name in domain.refused_names})
+
+
+@pytest.mark.parametrize("name", ["Urea", "Harnstoff", "serum urea"])
+@pytest.mark.parametrize(
+    ("value", "unit", "own"),
+    [(5, "mmol/L", 14.007), (5, "ммоль/л", 14.007), (30, "mg/dL urea", 13.9936)],
+)
+def test_urea_is_taken_in_units_in_which_it_says_as_much_as_its_nitrogen(
+    name: str, value: float, unit: str, own: float
+) -> None:
+    inputs = check(BLOOD, {name: {"value": value, "unit": unit}})
+
+    assert inputs.data["bun"] == pytest.approx(own, rel=1e-5)
+    assert inputs.entered["bun"]["value"] == value
+    assert sent(BLOOD, {name: None, "gender": "female"}) == {"gender": "female"}
+
+
+@each_domain
 def test_no_name_that_is_refused_is_that_of_a_feature(domain: Domain) -> None:
     assert domain.target in domain.refused_names
     assert not {fold(name) for name in domain.refused_names} & set(domain.by_name)
