@@ -440,8 +440,8 @@ class Signature:
         self, data: Mapping[str, Any], other_names: Mapping[str, str]
     ) -> dict[str, list[str]]:
         """The errors of names that no feature has."""
-        own_names = {name: name for name in self._by_name}
-        names = {fold(name): meant for name, meant in (other_names | own_names).items()}
+        suggestions = {**other_names, **{name: name for name in self._by_name}}
+        names = {fold(name): meant for name, meant in suggestions.items()}
         unknown_names = [name for name in data if name not in self._by_name]
         errors = unknown(unknown_names, "feature", of="data")
         for name in unknown_names[:MAX_SUGGESTIONS]:

@@ -389,6 +389,15 @@ def test_what_is_no_json_is_400(api: APIClient, path: str, body: str) -> None:
     error_fields(api.generic("POST", path, content, "application/json"))
 
 
+def test_a_number_that_is_not_known_is_sent_as_null(api: APIClient) -> None:
+    body = b'{"data": {"stroke": NaN}}'
+
+    response = api.generic("POST", "/api/tasks/predict", body, "application/json")
+
+    assert error_fields(response) == ["stroke"]
+    assert "Send null for what is not known." in response.content.decode()
+
+
 def test_refusals_come_in_the_order_of_the_contract(
     api: APIClient, user: User, make_task: Make, predictor: Predictor
 ) -> None:
