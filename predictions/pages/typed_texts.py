@@ -8,9 +8,9 @@ import unicodedata
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from carprice.pages.number_text import LONGEST_NUMBER, read_number
 from mlmodels.domains.base import Alias, Domain
 from mlmodels.folding import fold
-from mlmodels.number_text import LONGEST_NUMBER, read_number
 from mlmodels.signature import Feature, Signature
 
 _ASKED_ABOUT = re.compile(r"[+-]?[1-9][0-9]{0,2},[0-9]{3}")  # decimals or thousands

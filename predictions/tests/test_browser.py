@@ -502,7 +502,8 @@ def test_every_predictor_to_choose_from_has_its_price_below_its_title(page: Page
         for tile in tiles:
             title = tile.locator("span").first.bounding_box()
             price = tile.locator(".nowrap").bounding_box()
-            assert title and price
+            assert title
+            assert price
             assert price["y"] >= title["y"] + title["height"]
             assert price["x"] == pytest.approx(title["x"], abs=1)
 

@@ -390,7 +390,7 @@ def test_what_is_no_json_is_400(api: APIClient, path: str, body: str) -> None:
 
 
 def test_a_number_that_is_not_known_is_sent_as_null(api: APIClient) -> None:
-    body = b'{"data": {"stroke": NaN}}'
+    body: Any = b'{"data": {"stroke": NaN}}'
 
     response = api.generic("POST", "/api/tasks/predict", body, "application/json")
 
