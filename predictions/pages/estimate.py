@@ -30,6 +30,7 @@ class EstimatePage(SaleView):
     """Fill in the features, see the price of the answer, and ask for it or keep a draft."""
 
     template_name = "predictions/estimate.html"
+    entered: EnteredData | None = None  # of a prediction that the form begins like
 
     @cached_property
     def predictor(self) -> Predictor:
@@ -53,14 +54,20 @@ class EstimatePage(SaleView):
         like = self.request.GET.get("like")
         if like and self.request.method != "POST":
             row = services.find(signed_in(self.request), parse_id(like))
-            entered = EnteredData.of_prediction(row, signature)
-            return FeaturesForm.prefilled(self.domain, signature, entered)
+            self.entered = EnteredData.of_prediction(row, signature)
+            return FeaturesForm.prefilled(self.domain, signature, self.entered)
         return FeaturesForm(self.domain, signature, **self.get_form_kwargs())
 
     def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
+        if "form" not in kwargs:  # what it cannot show is known once it is made
+            kwargs["form"] = self.get_form()
         choices = list(Predictor.objects.on_sale().filter(domain=self.domain.name))
         return super().get_context_data(
-            predictor=self.predictor, domain=self.domain, choices=choices, **kwargs
+            predictor=self.predictor,
+            domain=self.domain,
+            choices=choices,
+            entered=self.entered,
+            **kwargs,
         )
 
     def sell(self, form: FeaturesForm) -> HttpResponse:

@@ -197,6 +197,17 @@ def test_a_draft_of_any_shape_is_shown(
     assert browser.get(f"/predictions/{draft_id}/delete").status_code == 200
 
 
+def test_what_a_form_cannot_take_over_from_an_earlier_one_is_told(
+    browser: Client, make_draft: Callable[..., Prediction]
+) -> None:
+    draft = make_draft({**CAR, "horsepower": {"value": 121, "unit": "parsec"}})
+
+    page = words(browser.get(f"/estimate/random_forest?like={draft.pk}"))
+
+    assert "This form cannot show all that was given before" in page
+    assert "parsec" in page
+
+
 @pytest.mark.parametrize(
     ("data", "name", "value"),
     [
@@ -213,7 +224,7 @@ def test_a_draft_names_what_its_form_cannot_show(
 ) -> None:
     page = unescape(browser.get(f"/predictions/{make_draft(data).pk}").content.decode())
 
-    assert "This form cannot show all that the draft was given" in page
+    assert "This form cannot show all that was given before" in page
     assert f"<bdi>{name}</bdi>: <code><bdi>{value}</bdi></code>" in page
 
 
