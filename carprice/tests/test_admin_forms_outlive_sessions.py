@@ -8,7 +8,9 @@ from django.contrib.sessions.models import Session
 from django.test import Client
 
 from accounts.models import User
-from carprice.tests.test_forms_outlive_sessions import (
+from mlmodels.models import Predictor
+from testing.fixtures import PASSWORD
+from testing.kept_forms import (
     KEY,
     careful,
     sent_in_vain,
@@ -16,8 +18,6 @@ from carprice.tests.test_forms_outlive_sessions import (
     token_of,
     value_of,
 )
-from mlmodels.models import Predictor
-from testing.fixtures import PASSWORD
 from testing.pages import account_of, form_key, state, words
 
 pytestmark = pytest.mark.django_db

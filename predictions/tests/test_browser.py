@@ -495,7 +495,6 @@ def test_a_page_with_tables_and_charts_fits_on_a_phone(page: Page, path: str) ->
 def test_every_predictor_to_choose_from_has_its_price_below_its_title(page: Page) -> None:
     join(page, 200)
     page.goto("/estimate/random_forest")
-
     tiles = page.locator(".choice button").all()
     for width in (1280, 700, 360):
         page.set_viewport_size({"width": width, "height": 900})
