@@ -1,5 +1,6 @@
 """What an operator may correct and give back, what they learn by it, and where it is logged."""
 
+import re
 from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
@@ -292,9 +293,11 @@ def test_without_its_line_in_the_log_nothing_is_corrected(
 
 
 def balances(response: Any) -> list[str]:
-    """The forms of the balance that an answer contains."""
-    content = response.content.decode()
-    return [text for text in ("1000", "1,000", "993", "960") if text in content]
+    """The forms of the balance in an answer; not within tokens and ids, which are random."""
+    found: list[str] = re.findall(
+        r"(?<![\w-])(?:1000|1,000|993|960)(?![\w-])", response.content.decode()
+    )
+    return found
 
 
 @pytest.fixture
