@@ -93,9 +93,9 @@ def warnings_of(row: Prediction) -> list[Warning]:
     return input_warnings.warnings_of(domain, signature, row.data, row.defaulted, entered)
 
 
-def is_mostly_assumed(row: Prediction) -> bool:
-    """Whether so much of it is assumed that its range may hold less often than it says."""
-    return any(warning.code == input_warnings.MOSTLY_ASSUMED for warning in warnings_of(row))
+def is_mostly_assumed(warnings: list[Warning]) -> bool:
+    """Whether so much is assumed that a range may hold less often than it says."""
+    return any(warning.code == input_warnings.MOSTLY_ASSUMED for warning in warnings)
 
 
 def _draft_warnings(row: Prediction) -> list[Warning]:

@@ -17,7 +17,7 @@ from django.http.response import HttpResponseBase
 from django.shortcuts import redirect
 from django.utils.crypto import salted_hmac
 
-from carprice.http.errors import ServiceError
+from carprice.http.errors import WrongState
 from carprice.idempotency import keys
 from carprice.idempotency.models import LONGEST_LOCATION
 
@@ -28,11 +28,8 @@ _NOT_IN_FINGERPRINT = {FORM_KEY, "csrfmiddlewaretoken"}
 SENT_TWICE = "This form was sent twice; it was done once."
 
 
-class UsedForm(ServiceError):
+class UsedForm(WrongState):
     """A form that has moved credits came again with other values. Nothing was done."""
-
-    code = "wrong_state"
-    status = 409
 
 
 def form_key(request: HttpRequest) -> dict[str, Any]:

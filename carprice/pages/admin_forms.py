@@ -6,11 +6,9 @@ A page that knows how fills its form in by `kept_forms.typed`; on the others a m
 from collections.abc import Callable
 from typing import Any
 
-from django.conf import settings
 from django.contrib import messages
 from django.http import HttpRequest, HttpResponse, QueryDict
 from django.http.response import HttpResponseBase
-from django.utils.module_loading import import_string
 
 from carprice.pages import kept_forms
 
@@ -36,7 +34,7 @@ class KeptAdminForms:
             return None
         if request.method == "POST":
             if not request.user.is_authenticated:
-                return _sign_in_first(request)
+                return kept_forms.ask_to_sign_in(request)
             kept_forms.drop(request)
         fields = kept_forms.find(request)
         if fields is not None and request.user.is_authenticated:
@@ -53,7 +51,7 @@ def is_of_admin(request: HttpRequest) -> bool:
 def show_typed(request: HttpRequest, sentence: str) -> HttpResponseBase:
     """The page of a form whose token is not good, as if it were opened: that does nothing."""
     if not request.user.is_authenticated:
-        return _sign_in_first(request)
+        return kept_forms.ask_to_sign_in(request)
     opened = kept_forms.as_opened(request)
     messages.warning(request, f"{sentence} {_listed(opened.typed_form)}")  # type: ignore[attr-defined]  # set there
     match = request.resolver_match
@@ -62,11 +60,6 @@ def show_typed(request: HttpRequest, sentence: str) -> HttpResponseBase:
     if response.status_code == 200:
         response.status_code = 403
     return response
-
-
-def _sign_in_first(request: HttpRequest) -> HttpResponse:
-    view = import_string(settings.SIGN_IN_FIRST_VIEW)
-    return view(request, kept_forms.KeptForm.of(request))  # type: ignore[no-any-return]
 
 
 def _listed(fields: QueryDict) -> str:

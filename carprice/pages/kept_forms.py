@@ -12,7 +12,8 @@ from urllib.parse import unquote
 from uuid import uuid4
 
 from django.conf import settings
-from django.http import HttpRequest, QueryDict
+from django.http import HttpRequest, HttpResponse, QueryDict
+from django.utils.module_loading import import_string
 
 FIELD = "kept_form"  # of the sign-in form
 PARAMETER = "kept"  # of the address that shows it
@@ -48,6 +49,12 @@ def _without_secrets(request: HttpRequest) -> QueryDict:
         if name != "csrfmiddlewaretoken" and "password" not in name.lower():
             fields.setlist(name, values)
     return fields
+
+
+def ask_to_sign_in(request: HttpRequest) -> HttpResponse:
+    """The sign-in page as an answer to a form, which it carries."""
+    page = import_string(settings.SIGN_IN_FIRST_VIEW)
+    return page(request, KeptForm.of(request))  # type: ignore[no-any-return]
 
 
 def carried(request: HttpRequest) -> str:

@@ -6,7 +6,6 @@ from functools import wraps
 from typing import Any, TypeVar
 from uuid import UUID
 
-from django.conf import settings
 from django.contrib import messages
 from django.contrib.auth.decorators import login_required
 from django.contrib.auth.mixins import AccessMixin
@@ -14,7 +13,6 @@ from django.http import Http404, HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
 from django.utils.encoding import iri_to_uri
 from django.utils.http import url_has_allowed_host_and_scheme
-from django.utils.module_loading import import_string
 from django.views.generic import FormView
 from django_htmx.http import HttpResponseClientRefresh
 
@@ -56,8 +54,7 @@ class ServiceFormView(AccessMixin, FormView):  # type: ignore[type-arg]  # gener
             return super().handle_no_permission()
         if is_htmx(self.request):
             return HttpResponseClientRefresh()
-        sign_in_first = import_string(settings.SIGN_IN_FIRST_VIEW)
-        return sign_in_first(self.request, kept_forms.KeptForm.of(self.request))  # type: ignore[no-any-return]
+        return kept_forms.ask_to_sign_in(self.request)
 
     def show_again(self, *, status: int, sentence: str = "") -> HttpResponse:
         """The form as it was typed; with the key it had, so that it is done once in all."""

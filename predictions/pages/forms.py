@@ -252,7 +252,7 @@ class UnitSelect(forms.Select):
         if other := self._others.get(str(value)):
             option["attrs"] |= {
                 "data-factor": repr(other.factor),
-                "data-offset": repr(other.to_own(1) - other.factor),
+                "data-offset": repr(other.offset),
             }
             if other.reciprocal:
                 option["attrs"]["data-reciprocal"] = ""

@@ -142,7 +142,7 @@ def details_of(row: Prediction) -> PredictionDetails:
     signature, domain = signature_of(row.version_id), DOMAINS[row.predictor.domain]
     # A draft that was canceled was never checked, so its data may be anything.
     data = row.data if row.queued_at else EnteredData.of_prediction(row, signature).shown
-    inputs = _inputs(row, signature, data)
+    inputs, warnings = _inputs(row, signature, data), results.warnings_of(row)
     return PredictionDetails(
         domain=domain,
         scale=scale_of(row),
@@ -155,9 +155,9 @@ def details_of(row: Prediction) -> PredictionDetails:
             if feature.name in data and data[feature.name] is None
         ],
         interval=results.interval_of(row),
-        mostly_assumed=results.is_mostly_assumed(row),
+        mostly_assumed=results.is_mostly_assumed(warnings),
         age_gap=None if row.value is None else domain.age_gap_of(row.value, row.data),
-        warnings=_warnings(row, signature),
+        warnings=_warning_lines(warnings, signature),
         reasons=_reasons(row, signature),
         position=queue.positions([row]).get(row.pk),
     )
@@ -207,12 +207,12 @@ def _origin(row: Prediction, feature: Feature, value: Any) -> str:
     return WORKED_OUT if is_derived else TYPICAL
 
 
-def _warnings(row: Prediction, signature: Signature) -> list[WarningLine]:
+def _warning_lines(warnings: list[Warning], signature: Signature) -> list[WarningLine]:
     labels = {feature.name: feature.label for feature in signature.features}
     labels[input_warnings.ALL_FEATURES] = "Altogether"
     return [
         WarningLine(labels.get(warning.feature, warning.feature), warning.detail)
-        for warning in results.warnings_of(row)
+        for warning in warnings
     ]
 
 

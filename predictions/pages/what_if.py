@@ -53,7 +53,7 @@ class WhatIfPage(OwnPredictionView):
             domain=self.domain,
             scale=scale_of(self.row),
             interval=results.interval_of(self.row),
-            mostly_assumed=results.is_mostly_assumed(self.row),
+            mostly_assumed=results.is_mostly_assumed(results.warnings_of(self.row)),
             answers=[what_if_line(row, features) for row in reversed(finished)],
             left=what_ifs.left(self.row),
             **kwargs,
