@@ -1,37 +1,12 @@
 // The forms of features: a number that stands in a field stays what it is when its unit is changed,
-// and the line above the buttons counts what is filled in. Without this script a number is not
-// converted, and the line is right as soon as the form is sent.
+// and the line above the buttons counts what is filled in. Whether it can be read is for the server
+// to say. Without this script a number is not converted, and the line is right once the form is sent.
 "use strict";
 
-const GROUPS = [
-  /^([+-]?)(\d*)(?:[.,](\d*))?(e[+-]?\d+)?$/i,
-  /^([+-]?)([1-9]\d{0,2}(?: \d{3})+)(?:[.,](\d+))?(e[+-]?\d+)?$/i,
-  /^([+-]?)([1-9]\d{0,2}(?:'\d{3})+)(?:[.,](\d+))?(e[+-]?\d+)?$/i,
-  /^([+-]?)([1-9]\d{0,2}(?:,\d{3}){2,})(?:\.(\d+))?(e[+-]?\d+)?$/i,
-  /^([+-]?)([1-9]\d{0,2}(?:\.\d{3}){2,})(?:,(\d+))?(e[+-]?\d+)?$/i,
-  /^([+-]?)([1-9]\d{0,2},\d{3})\.(\d+)(e[+-]?\d+)?$/i,
-  /^([+-]?)([1-9]\d{0,2}\.\d{3}),(\d+)(e[+-]?\d+)?$/i,
-];
-const AMBIGUOUS = /^[+-]?[1-9]\d{0,2},\d{3}(e[+-]?\d+)?$/i;
-
-// The number that a text says, as carprice/pages/number_text.py reads it; null if it refuses it.
-function readNumber(text) {
-  if (text.length > 100 || /(?!\p{Nd})\p{N}/u.test(text)) return null;
-  const plain = text
-    .normalize("NFKC")
-    .replace(/[\u2010-\u2013\u2212]/g, "-")
-    .replace(/[\u2018\u2019\u02bc]/g, "'")
-    .replace(/\p{Cf}/gu, "")
-    .replace(/\s/g, " ")
-    .trim();
-  if (AMBIGUOUS.test(plain)) return null;
-  for (const form of GROUPS) {
-    const [, sign, whole, fraction, exponent] = plain.match(form) ?? [];
-    if (!whole && !fraction) continue;
-    const value = Number(`${sign}${whole.replace(/\D/g, "") || 0}.${fraction || 0}${exponent ?? ""}`);
-    return Number.isFinite(value) ? value : null;
-  }
-  return null;
+// The number that the page has put into a field; null if it is written in another way.
+function plainNumber(text) {
+  const plain = text.trim().replace(",", ".");
+  return plain === "" || Number.isNaN(Number(plain)) ? null : Number(plain);
 }
 
 function toOwn(value, from) {
@@ -58,7 +33,7 @@ function convertOnChange(select) {
   select.addEventListener("change", () => {
     shown ??= { text: input.value, unit };
     unit = select.selectedOptions[0];
-    const number = isTyped ? null : readNumber(shown.text);
+    const number = isTyped ? null : plainNumber(shown.text);
     if (number === null) return;
     const value = convert(number, shown.unit.dataset, unit.dataset);
     const isWhole = "whole" in select.dataset && unit.dataset.factor === undefined;
@@ -69,9 +44,9 @@ function convertOnChange(select) {
   });
 }
 
-// Whether a field has what can be read; a choice that was refused stays in its list until it changes.
+// Whether a field is filled in; a choice that was refused stays in its list until it changes.
 function isGiven(field) {
-  if (field.tagName !== "SELECT") return readNumber(field.value) !== null;
+  if (field.tagName !== "SELECT") return field.value.trim() !== "";
   const isRefused = field.getAttribute("aria-invalid") === "true" && field.selectedOptions[0].defaultSelected;
   return field.value !== "" && !isRefused;
 }
