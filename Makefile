@@ -99,8 +99,11 @@ audit: .venv/run.stamp ## check every invariant of money and predictions
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r $<
 	@touch $@
 
+# With their extras: pip 23 looks at the newest release of a library that another one wants with an
+# extra, if the lock has it without, and then refuses that release for want of hashes.
 COMPILE = $(BIN)/python -m uv pip compile --quiet --upgrade --universal --python-version 3.11 \
-	--generate-hashes --no-header --no-annotate --no-emit-index-url --no-emit-find-links
+	--generate-hashes --no-header --no-annotate --no-emit-index-url --no-emit-find-links \
+	--no-strip-extras
 lock: .venv/dev.stamp ## lock the newest versions of everything, with hashes for every platform
 	$(COMPILE) requirements.in -o requirements.lock
 	$(COMPILE) requirements-dev.in -c requirements.lock -o requirements-dev.lock
