@@ -202,6 +202,8 @@ DATABASES: dict[str, dict[str, Any]] = {
     }
 }
 ON_POSTGRESQL = DATABASES["default"]["ENGINE"].endswith("postgresql")
+if ON_POSTGRESQL:
+    DATABASES["default"]["ENGINE"] = "carprice.db.postgresql"
 DATABASES["default"].setdefault("OPTIONS", {}).update(
     POSTGRESQL_OPTIONS if ON_POSTGRESQL else SQLITE_OPTIONS
 )
