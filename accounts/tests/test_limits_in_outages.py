@@ -37,6 +37,7 @@ def count_in(settings: Any) -> Iterator[Callable[[str], None]]:
 
     def forget() -> None:
         throttling._make_limiter.cache_clear()
+        throttling._make_slices.cache_clear()
         throttling._make_own_limiter.cache_clear()
         throttling._outage.__init__()  # type: ignore[misc]  # none has begun
 

@@ -1,33 +1,31 @@
 """Throttles, by account and by address.
 
 The `limits` library counts requests in fixed windows: in Redis where several processes share the
-counters, otherwise in the memory of the one web process. While the store is away, or refuses to
-write, each process counts on its own; an outage of the store is no outage of the service, and no
-way around a limit.
+counters (by slices, see there), otherwise in the memory of the one web process. While the store is
+away, or refuses to write, each process counts on its own; an outage of the store is no outage of
+the service, and no way around a limit.
 """
 
 import logging
 import re
 import threading
 import time
-from collections.abc import Callable
 from functools import cache
 from ipaddress import IPv4Address, ip_address, ip_network
-from typing import Any, NoReturn
+from typing import Any, NoReturn, cast
 
 from django.conf import settings
 from django.http import HttpRequest
 from django.template.defaultfilters import pluralize
 from limits import RateLimitItem, parse
 from limits.errors import StorageError
-from limits.storage import MemoryStorage, storage_from_string
+from limits.storage import MemoryStorage, RedisStorage, storage_from_string
 from limits.strategies import FixedWindowRateLimiter
 
 from carprice.http.errors import RetryLater
+from carprice.http.slices import Slices
 
 logger = logging.getLogger(__name__)
-
-Allows = Callable[[FixedWindowRateLimiter, RateLimitItem, str, str], bool]  # `hit` or `test`
 
 OUTAGE_SECONDS = 5  # how long the store is left alone after it has failed
 STORE_TIMEOUT_SECONDS = 0.3
@@ -43,8 +41,23 @@ class TooManyRequests(RetryLater):
 
 def count(scope: str, *keys: str) -> None:
     """Count one request of `scope` for each key. Raises TooManyRequests past the limit."""
+    limit = _limit(scope)
     for key in keys:
-        _refuse_unless(FixedWindowRateLimiter.hit, scope, key)
+        _refuse_what_an_outage_used_up(limit, scope, key)
+    slices = _slices()
+    if slices is not None and _outage.is_over():
+        try:
+            wait = slices.spend(limit, [limit.key_for(scope, key) for key in keys])
+        except StorageError as error:
+            _outage.begin(error)
+        else:
+            if wait:
+                raise TooManyRequests(max(1, round(wait)))
+            return
+    limiter = _own_limiter()
+    for key in keys:
+        if not limiter.hit(limit, scope, key):
+            _refuse(limiter, limit, scope, key)
 
 
 def count_request(request: HttpRequest, scope: str) -> None:
@@ -57,7 +70,16 @@ def count_request(request: HttpRequest, scope: str) -> None:
 
 def check(scope: str, key: str) -> None:
     """Raise TooManyRequests if `key` has used up its limit, without counting."""
-    _refuse_unless(FixedWindowRateLimiter.test, scope, key)
+    limit, limiter = _limit(scope), _limiter()
+    _refuse_what_an_outage_used_up(limit, scope, key)
+    if limiter is None or not _outage.is_over():
+        limiter = _own_limiter()
+    try:
+        if not limiter.test(limit, scope, key):
+            _refuse(limiter, limit, scope, key)
+    except StorageError as error:
+        _outage.begin(error)
+        check(scope, key)
 
 
 def address(request: HttpRequest) -> str:
@@ -76,8 +98,11 @@ def address(request: HttpRequest) -> str:
 
 def reset() -> None:
     """Set all counters to zero."""
-    for limiter in (_limiter(), _own_limiter()):
+    _own_limiter().storage.reset()
+    if (limiter := _limiter()) is not None:
         limiter.storage.reset()
+    if (slices := _slices()) is not None:
+        slices.reset()
 
 
 # One address, perhaps with a port, as proxies write it: 192.0.2.1:443, [2001:db8::1]:443,
@@ -105,24 +130,10 @@ def _network(text: str) -> str:
     return str(ip_network((parsed.packed, 64), strict=False))
 
 
-def _refuse_unless(allows: Allows, scope: str, key: str) -> None:
-    """Raise TooManyRequests unless the limit allows another request.
-
-    What this process has counted during an outage of the store stays in force when that is over.
-    """
-    own, limit = _own_limiter(), _limit(scope)
-    if not own.test(limit, scope, key):
-        _refuse(own, limit, scope, key)
-    if _outage.is_over():
-        try:
-            if not allows(_limiter(), limit, scope, key):
-                _refuse(_limiter(), limit, scope, key)
-        except StorageError as error:
-            _outage.begin()
-            logger.warning("Each process counts on its own for %s s: %s", OUTAGE_SECONDS, error)
-        else:
-            return
-    if not allows(own, limit, scope, key):
+def _refuse_what_an_outage_used_up(limit: RateLimitItem, scope: str, key: str) -> None:
+    """What this process has counted during an outage of the store stays in force afterwards."""
+    own = _own_limiter()
+    if _outage.has_been and not own.test(limit, scope, key):
         _refuse(own, limit, scope, key)
 
 
@@ -137,42 +148,56 @@ class _Outage:
     """After the store has failed, requests do not wait for it again for a while."""
 
     def __init__(self) -> None:
+        self.has_been = False
         self._until = 0.0
 
-    def begin(self) -> None:
+    def begin(self, error: Exception) -> None:
+        self.has_been = True
         self._until = time.monotonic() + OUTAGE_SECONDS
+        logger.warning("Each process counts on its own for %s s: %s", OUTAGE_SECONDS, error)
 
     def is_over(self) -> bool:
         return time.monotonic() >= self._until
 
 
 _outage = _Outage()
+_making = threading.Lock()  # threads must not import the store's client at the same moment
 
 
-_limiter_lock = threading.Lock()
-
-
-def _limiter() -> FixedWindowRateLimiter:
-    with _limiter_lock:  # threads must not import the store's client at the same moment
+def _limiter() -> FixedWindowRateLimiter | None:
+    """What reads the shared counters; None if no process shares any."""
+    with _making:
         return _make_limiter()
 
 
-@cache
-def _make_limiter() -> FixedWindowRateLimiter:
-    url = settings.THROTTLE_STORAGE_URL
-    options: dict[str, Any] = {}
-    if not url.startswith("memory"):
-        options = {
-            "socket_timeout": STORE_TIMEOUT_SECONDS,
-            "socket_connect_timeout": STORE_TIMEOUT_SECONDS,
-        }
-    return FixedWindowRateLimiter(storage_from_string(url, wrap_exceptions=True, **options))
+def _slices() -> Slices | None:
+    """What counts in the shared counters."""
+    with _making:
+        return _make_slices()
 
 
 def _own_limiter() -> FixedWindowRateLimiter:
-    """What counts in this process alone while the store is away."""
-    with _limiter_lock:
+    """What counts in this process alone: for want of a store, or while it is away."""
+    with _making:
         return _make_own_limiter()
+
+
+@cache
+def _make_limiter() -> FixedWindowRateLimiter | None:
+    url = settings.THROTTLE_STORAGE_URL
+    if url.startswith("memory"):
+        return None
+    seconds: dict[str, Any] = {
+        "socket_timeout": STORE_TIMEOUT_SECONDS,
+        "socket_connect_timeout": STORE_TIMEOUT_SECONDS,
+    }
+    return FixedWindowRateLimiter(storage_from_string(url, wrap_exceptions=True, **seconds))
+
+
+@cache
+def _make_slices() -> Slices | None:
+    limiter = _make_limiter()
+    return Slices(cast("RedisStorage", limiter.storage)) if limiter else None
 
 
 @cache
