@@ -81,9 +81,7 @@ def cost_of(work: Work) -> float:
 
 def pairs() -> Iterator[Pair]:  # noqa: C901  # one after the other, on the same rows
     """Every hand-written statement outside the audit that the ORM can express."""
-    from django.db import transaction
     from django.db.models import Case, F, Value, When, Window
-    from django.db.models.expressions import RawSQL
     from django.db.models.functions import Now, RowNumber
 
     from accounts import tokens
@@ -93,7 +91,7 @@ def pairs() -> Iterator[Pair]:  # noqa: C901  # one after the other, on the same
     from mlmodels.catalogue import queries
     from mlmodels.models import Predictor
     from mlmodels.signature import Inputs
-    from predictions import queue, services
+    from predictions import positions, queue
     from predictions.execution import claims, scoring, settlement
     from predictions.models import Prediction
 
@@ -129,32 +127,24 @@ def pairs() -> Iterator[Pair]:  # noqa: C901  # one after the other, on the same
 
     data: dict[str, Any] = {f"feature {number}": number for number in range(24)}
     inputs = Inputs(data, ["feature 1"])
-    hold_id = place_hold()
 
     def queue_sql() -> None:
-        services._insert_queued(
-            uuid.uuid4(), user_id=user.pk, predictor=predictor, inputs=inputs, explain=False,
-            hold_id=hold_id,
-        )  # fmt: skip
+        assert queue.enqueue(user, predictor, inputs, explain=False) is not None
 
     def queue_orm() -> None:
-        rank, parameters = queue.next_rank(user.pk, version_id)
+        assert Predictor.objects.on_sale().filter(pk=predictor.pk).exists()
         Prediction.objects.create(
             id=uuid.uuid4(), user_id=user.pk, predictor_id=predictor.pk, version_id=version_id,
-            status="queued", price=10, data=data, hold_id=hold_id, queued_at=Now(),
-            deadline_at=Now() + timedelta(seconds=600), queue_rank=RawSQL(rank, parameters),
+            status="queued", price=10, data=data, hold_id=place_hold_orm(), queued_at=Now(),
+            deadline_at=Now() + timedelta(seconds=600),
+            queue_rank=queue.rank_expression(user.pk, version_id),
             explain=False, defaulted=inputs.defaulted, entered=None,
         )  # fmt: skip
 
-    yield Pair("queue a prediction", queue_sql, queue_orm)
+    yield Pair("hold and queue a prediction", queue_sql, queue_orm)
 
     for _ in range(ROWS):
-        with transaction.atomic():
-            key = uuid.uuid4()
-            services._insert_queued(
-                key, user_id=user.pk, predictor=predictor, inputs=inputs, explain=False,
-                hold_id=billing.place_hold(user_id=user.pk, amount=10, subject_id=key),
-            )  # fmt: skip
+        queue_sql()
 
     def claim_orm() -> list[Any]:
         queued = Prediction.objects.filter(version_id=version_id, status="queued", attempts=0)
@@ -174,13 +164,13 @@ def pairs() -> Iterator[Pair]:  # noqa: C901  # one after the other, on the same
 
     def positions_orm() -> dict[UUID, int]:
         ranked = Prediction.objects.filter(status="queued", version_id=version_id).annotate(
-            position=Window(RowNumber(), partition_by="version_id",
+            place=Window(RowNumber(), partition_by="version_id",
                             order_by=["queue_rank", "queued_at", "id"])
         )  # fmt: skip
         wanted = {row.pk for row in some}
-        return {key: place for key, place in ranked.values_list("pk", "position") if key in wanted}
+        return {key: place for key, place in ranked.values_list("pk", "place") if key in wanted}
 
-    yield Pair("positions of 20 rows", lambda: queue.positions(some), positions_orm)
+    yield Pair("positions of 20 rows", lambda: positions.set_positions(some), positions_orm)
 
     claim = claims.claim_first_attempts(Prediction, version_id)
     assert claim is not None

@@ -152,11 +152,35 @@ def place_hold(*, user_id: UUID, amount: int, subject_id: UUID) -> int:
     """
     account = fetch_one(_RESERVE, amount, user_id, amount)
     if account is None:
-        available = CreditAccount.objects.get(pk=user_id).available
-        raise InsufficientCredits(required=amount, available=available)
+        raise insufficient_credits(user_id, amount)
     hold = fetch_one(_WRITE_HOLD, user_id, amount, *account, subject_id)
     assert hold is not None  # noqa: S101  # an INSERT that returns has inserted
     return int(hold[0])
+
+
+# The same as parts of a larger statement of PostgreSQL, with the parameters `user_id`, `price` and
+# `subject_id`. `{condition}` names a part that comes before: if it is empty, nothing is reserved.
+# `hold` is empty then, and if too few credits are free.
+HOLD_PARTS = """
+    reserved AS (
+        UPDATE billing_creditaccount SET held = held + %(price)s
+        WHERE user_id = %(user_id)s AND balance - held >= %(price)s
+            AND EXISTS (SELECT FROM {condition})
+        RETURNING balance, held
+    ),
+    hold AS (
+        INSERT INTO billing_ledgerentry (account_id, kind, balance_change, held_change,
+            balance_after, held_after, subject_id, reason)
+        SELECT %(user_id)s, 'hold', 0, %(price)s, balance, held, %(subject_id)s, '' FROM reserved
+        RETURNING id
+    )
+"""
+
+
+def insufficient_credits(user_id: UUID, required: int) -> InsufficientCredits:
+    """What to raise when an account has too few credits."""
+    available = CreditAccount.objects.get(pk=user_id).available
+    return InsufficientCredits(required=required, available=available)
 
 
 # A worker settles many predictions in one transaction, and all their holds are resolved by one

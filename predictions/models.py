@@ -152,6 +152,9 @@ class Prediction(ScoringRequest):
     )
     hold = models.OneToOneField(LedgerEntry, models.PROTECT, null=True, related_name="+")
 
+    # Where it stands in its queue, from 1; set by queries that ask predictions.queue for it.
+    position: int | None = None
+
     objects: ClassVar[models.Manager[Any]] = PredictionQuerySet.as_manager()
 
     class Meta:

@@ -1,4 +1,4 @@
-"""The queue of each predictor version: in what order it is served, and when it is full.
+"""The queue of each predictor version: how it is joined, in what order served, and when it is full.
 
 Users are served round-robin. A row gets its queue rank when it is submitted, and the lowest rank is
 claimed first. The rank of a user's row is that of their last waiting one plus two, so that their
@@ -8,89 +8,147 @@ the next claim, however many rows another user has put before it; and no new row
 already being served, so nobody waits for ever.
 """
 
+import json
+import math
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
+from datetime import timedelta
 from functools import lru_cache
-from uuid import UUID
+from typing import Any
+from uuid import UUID, uuid4
 
 from django.conf import settings
+from django.db import connection, transaction
+from django.db.models import QuerySet
 from django.db.models.expressions import RawSQL
 
 from accounts.models import User
+from billing.services import HOLD_PARTS, place_hold
 from carprice.db import cursors, dialect
 from carprice.http.errors import RetryLater
+from mlmodels.catalogue.queries import ON_SALE_PART
+from mlmodels.models import Predictor
+from mlmodels.signature import Inputs
+from predictions import ranks
 from predictions.models import Prediction
 
 ORDER = "queue_rank, queued_at, id"
 
-# Even ranks are of users who had no row waiting, odd ones of those who had: `| 1` makes both odd.
-_AFTER_OWN = """COALESCE((
-    SELECT (MAX(queue_rank) | 1) + 2 FROM predictions_prediction
-    WHERE user_id = %s AND version_id = %s AND status = 'queued'
-), 0)"""
-_AFTER_LOWEST = """COALESCE((
-    SELECT (MIN(queue_rank) | 1) + 1 FROM predictions_prediction
-    WHERE version_id = %s AND status = 'queued' AND queue_rank >= 0
-), 0)"""
 
-
-def next_rank(user_id: UUID, version_id: UUID) -> tuple[str, list[UUID]]:
-    """An SQL expression for a new row's queue rank, and its parameters.
+def next_rank(user: str, version: str) -> str:
+    """An expression for a new row's queue rank, of expressions for its user and its version.
 
     Rows of one user are numbered one by one: their account is locked by their hold.
     """
-    return dialect.greatest(_AFTER_OWN, _AFTER_LOWEST), [user_id, version_id, version_id]
+    return ranks.CALL[connection.vendor].format(user=user, version=version)
 
 
 def rank_expression(user_id: UUID, version_id: UUID) -> RawSQL:
     """The same for the ORM."""
-    statement, parameters = next_rank(user_id, version_id)
+    statement = next_rank("%s", "%s")
+    parameters = [user_id, *[version_id] * (statement.count("%s") - 1)]
     return RawSQL(statement, list(map(cursors.adapt, parameters)))  # noqa: S611  # placeholders only
 
 
-# Retries are claimed one by one, behind the first attempts.
-_POSITION = """
-    SELECT p.id, 1 + (
-        SELECT COUNT(*) FROM predictions_prediction AS before
-        WHERE before.version_id = p.version_id AND before.status = 'queued'
-            AND (before.attempts > 0, before.queue_rank, before.queued_at, before.id)
-                < (p.attempts > 0, p.queue_rank, p.queued_at, p.id)
+# --- Joining it ----------------------------------------------------------------------------------
+
+# A new row and the hold of its price are one statement on PostgreSQL: it sees whether the predictor
+# is on sale as it was read, reserves the credits, and writes both. If one of these cannot be, it
+# writes nothing and returns nothing. It needs no transaction, so the account is locked no longer
+# than it takes. The WITH of SQLite changes nothing, so there the same INSERT comes after the rest.
+#
+# By hand, because building this INSERT in the ORM takes longer than running it; see decision 0004.
+_INSERT = """
+    INSERT INTO predictions_prediction (id, user_id, predictor_id, version_id, status, price,
+        data, defaulted, entered, explain, queued_at, deadline_at, hold_id, attempts, failure,
+        queue_rank)
+    SELECT %(subject_id)s, %(user_id)s, %(predictor_id)s, %(version_id)s, 'queued', %(price)s,
+        {data}, {defaulted}, {entered}, %(explain)s, {now}, {deadline}, hold.id, 0, '', {rank}
+    FROM hold
+    RETURNING hold_id, created_at, queued_at
+"""
+_AT_ONCE = "WITH " + ON_SALE_PART + ", " + HOLD_PARTS.format(condition="on_sale") + _INSERT
+_IS_ON_SALE = f"WITH {ON_SALE_PART} SELECT 1 FROM on_sale"  # noqa: S608  # no input in it
+_AFTER_HOLD = "WITH hold(id) AS (SELECT %(hold_id)s)" + _INSERT
+
+# Columns of a row that has just been queued. They need not be read to know them.
+_STILL_NULL = ("started_at", "finished_at", "value", "explanation", "erased_at")
+
+
+def enqueue(user: User, predictor: Predictor, inputs: Inputs, explain: bool) -> Prediction | None:
+    """A new row; None if the predictor has changed since it was read, or too few credits are free.
+
+    For the latter this may raise InsufficientCredits as well. Columns of no use to an answer are
+    deferred.
+    """
+    columns = {
+        "user_id": user.pk,
+        "predictor_id": predictor.pk,
+        "version_id": predictor.current_version_id,
+        "price": predictor.price,
+        "explain": explain,
+    }
+    key = uuid4()
+    parameters = {
+        **columns,
+        "subject_id": key,
+        "data": json.dumps(inputs.data),
+        "defaulted": json.dumps(inputs.defaulted),
+        "entered": json.dumps(inputs.entered) if inputs.entered else None,
+    }
+    insert = _insert_at_once if connection.vendor == "postgresql" else _insert_in_steps
+    inserted = insert(parameters)
+    if inserted is None:
+        return None
+    values = {
+        **columns,
+        **dict(zip(("hold_id", "created_at", "queued_at"), inserted, strict=True)),
+        "id": key,
+        "status": Prediction.Status.QUEUED.value,
+        "data": inputs.data,
+        "defaulted": inputs.defaulted,
+        "entered": inputs.entered or None,
+        "failure": "",
+        **dict.fromkeys(_STILL_NULL),
+    }
+    row = cursors.instance(Prediction, list(values), list(values.values()))
+    row.predictor = predictor
+    return row
+
+
+def _insert_at_once(parameters: dict[str, Any]) -> tuple[Any, ...] | None:
+    return cursors.fetch_one(_completed(_AT_ONCE), **parameters)
+
+
+@transaction.atomic
+def _insert_in_steps(parameters: dict[str, Any]) -> tuple[Any, ...] | None:
+    if not cursors.fetch_one(_IS_ON_SALE, **parameters):
+        return None
+    hold_id = place_hold(
+        user_id=parameters["user_id"],
+        amount=parameters["price"],
+        subject_id=parameters["subject_id"],
     )
-    FROM predictions_prediction AS p WHERE p.status = 'queued' AND p.id = %s
-"""
-# Counts the whole queue, but once; to count for each row of a page would take a second.
-_POSITIONS = """
-    SELECT id, position FROM (
-        SELECT id, ROW_NUMBER() OVER (
-            PARTITION BY version_id ORDER BY attempts > 0, queue_rank, queued_at, id
-        ) AS position
-        FROM predictions_prediction WHERE status = 'queued' AND version_id IN ({versions})
-    ) AS numbered
-    WHERE id IN ({ids})
-"""
+    return cursors.fetch_one(_completed(_AFTER_HOLD), **parameters, hold_id=hold_id)
 
 
-def positions(rows: Iterable[Prediction]) -> dict[UUID, int]:
-    """Where queued rows stand in the queue of their version, from 1; others are left out."""
-    queued = {row.pk: row.version_id for row in rows if row.status == Prediction.Status.QUEUED}
-    if not queued:
-        return {}
-    if len(queued) == 1:
-        numbered = cursors.fetch_all(_POSITION, *queued)
-    else:
-        versions = set(queued.values())
-        statement = _POSITIONS.format(
-            versions=", ".join(["%s"] * len(versions)), ids=", ".join(["%s"] * len(queued))
-        )
-        numbered = cursors.fetch_all(statement, *versions, *queued)
-    return {UUID(str(key)): int(position) for key, position in numbered}
+def _completed(statement: str) -> str:
+    return statement.format(
+        data=dialect.as_json("%(data)s"),
+        defaulted=dialect.as_json("%(defaulted)s"),
+        entered=dialect.as_json("%(entered)s"),
+        now=dialect.now(),
+        deadline=dialect.now(timedelta(seconds=settings.DEADLINE_SECONDS)),
+        rank=next_rank("%(user_id)s", "%(version_id)s"),
+    )
 
 
 # --- When it is full -----------------------------------------------------------------------------
 
 RETRY_AFTER_SECONDS = 5
-COUNT_VALID_SECONDS = 1.0
 NEAR_LIMIT = 1000  # rows from the limit, where each submission counts anew
+FASTEST_GROWTH = 2000  # rows in a second, more than all web processes together take
+LONGEST_VALID_SECONDS = 10.0
 
 
 class QueueFull(RetryLater):
@@ -99,27 +157,38 @@ class QueueFull(RetryLater):
 
 def check_capacity(user: User) -> None:
     """Raise QueueFull if too many predictions wait, of this user or of all."""
-    own, all_users = _length_gauge(user.pk), _length_gauge(None)
-    if own.reaches(settings.QUEUE_LIMIT_PER_USER, lambda: _queue_length_of(user.pk)):
-        raise QueueFull("Too many of your predictions are waiting.", RETRY_AFTER_SECONDS)
-    if all_users.reaches(settings.QUEUE_LIMIT, _queue_length):
+    everybody = _length_gauge(None)
+    limit, own_limit = settings.QUEUE_LIMIT, settings.QUEUE_LIMIT_PER_USER
+    is_full = everybody.reaches(limit, lambda: _length(Prediction.objects.all(), limit))
+    if everybody.may_reach(own_limit):  # nobody has more waiting than there is
+        rows = Prediction.objects.filter(user=user)
+        if _length_gauge(user.pk).reaches(own_limit, lambda: _length(rows, own_limit)):
+            raise QueueFull("Too many of your predictions are waiting.", RETRY_AFTER_SECONDS)
+    if is_full:
         raise QueueFull("Too many predictions are waiting.", RETRY_AFTER_SECONDS)
 
 
 class _LengthGauge:
-    """How long a queue is, counted as seldom as its limit allows."""
+    """How long a queue is, counted as seldom as the distance to its limit allows."""
 
     def __init__(self) -> None:
         self._length = 0
-        self._valid_until = 0.0
+        self._counted_at = -math.inf
 
     def reaches(self, limit: int, count: Callable[[], int]) -> bool:
         """Whether the queue has reached its limit; if not, one more is about to join it."""
-        if self._length > limit - NEAR_LIMIT or time.monotonic() > self._valid_until:
+        if self.may_reach(limit):
             self._length = count()
-            self._valid_until = time.monotonic() + COUNT_VALID_SECONDS
+            self._counted_at = time.monotonic()
         self._length += 1
         return self._length > limit
+
+    def may_reach(self, limit: int) -> bool:
+        """Whether it may have grown nearly to a limit, or was not counted for too long."""
+        age = time.monotonic() - self._counted_at
+        return (
+            age > LONGEST_VALID_SECONDS or self._length + FASTEST_GROWTH * age > limit - NEAR_LIMIT
+        )
 
 
 @lru_cache(maxsize=10_000)
@@ -128,9 +197,6 @@ def _length_gauge(_user_id: UUID | None) -> _LengthGauge:
     return _LengthGauge()
 
 
-def _queue_length() -> int:
-    return Prediction.objects.filter(status=Prediction.Status.QUEUED).count()
-
-
-def _queue_length_of(user_id: UUID) -> int:
-    return Prediction.objects.filter(user=user_id, status=Prediction.Status.QUEUED).count()
+def _length(rows: QuerySet[Prediction], limit: int) -> int:
+    """How many wait, but no more than one over a limit."""
+    return rows.filter(status=Prediction.Status.QUEUED)[: limit + 1].count()

@@ -4,9 +4,8 @@ Rows are locked before accounts. Each change of a status names the one it starts
 two at the same moment one wins and the other is refused.
 """
 
-import json
-import uuid
 from datetime import timedelta
+from functools import partial
 from typing import Any
 from uuid import UUID
 
@@ -16,14 +15,17 @@ from django.db.models.functions import Now
 from django.template.defaultfilters import pluralize
 
 from accounts.models import User
-from billing.services import place_hold, resolve_holds
-from carprice.db import cursors, dialect
+from billing.services import insufficient_credits, place_hold, resolve_holds
 from carprice.http.errors import InvalidInput, NotFound, ServiceError, WrongState
 from carprice.idempotency import keys
-from mlmodels.catalogue.queries import check_inputs, find_on_sale
-from mlmodels.models import Predictor
-from mlmodels.signature import Inputs
-from predictions import queue
+from mlmodels.catalogue.queries import (
+    check_inputs,
+    find_on_sale,
+    is_same_offer,
+    recall_on_sale,
+)
+from mlmodels.models import Predictor, PredictorVersion
+from predictions import positions, queue
 from predictions.models import Prediction
 from predictions.notifications import notify_workers
 
@@ -54,25 +56,38 @@ def request_prediction(
     explain: bool = False,
     agreed_price: int | None = None,
 ) -> Prediction:
-    """Queue a prediction by a predictor that is on sale, and hold its price.
+    """Queue a prediction by a predictor that was on sale when it was read, and hold its price.
 
-    Raises InvalidInput, PriceChanged or InsufficientCredits, and then has changed nothing.
+    If it has changed since, it is read again. Raises PredictorNotFound, InvalidInput, PriceChanged
+    or InsufficientCredits, and then has changed nothing.
     """
-    check_price(predictor, agreed_price)
-    inputs = check_inputs(predictor, data)
-    key = uuid.uuid4()
-    with transaction.atomic():
-        hold_id = place_hold(user_id=user.pk, amount=predictor.price, subject_id=key)
-        row = _insert_queued(
-            key,
-            user_id=user.pk,
-            predictor=predictor,
-            inputs=inputs,
-            explain=explain,
-            hold_id=hold_id,
-        )
-        transaction.on_commit(lambda: notify_workers(Prediction, row.version_id), robust=True)
-    return row
+    while True:
+        check_price(predictor, agreed_price)
+        inputs = check_inputs(predictor, data)
+        row = queue.enqueue(user, predictor, inputs, explain)
+        if row is not None:
+            notify = partial(notify_workers, Prediction, row.version_id)
+            transaction.on_commit(notify, robust=True)
+            return row
+        current = find_on_sale(predictor.name)
+        if is_same_offer(current, predictor):
+            raise insufficient_credits(user.pk, predictor.price)
+        predictor = current
+
+
+def request_prediction_by(model_name: str, **request: Any) -> Prediction:
+    """The same by a predictor's name. What this process knows of it decides only what it sells.
+
+    Before anything is refused, the predictor is read again.
+    """
+    predictor = recall_on_sale(model_name)
+    try:
+        return request_prediction(predictor=predictor, **request)
+    except (ServiceError, PredictorVersion.DoesNotExist):  # it is gone if a backup was restored
+        current = find_on_sale(model_name)
+        if is_same_offer(current, predictor):
+            raise
+    return request_prediction(predictor=current, **request)
 
 
 def check_price(predictor: Predictor, agreed: int | None) -> None:
@@ -82,45 +97,13 @@ def check_price(predictor: Predictor, agreed: int | None) -> None:
         raise PriceChanged(f"The price is now {price}; nothing has been bought.")
 
 
-# By hand, because building this INSERT in the ORM takes longer than running it; see decision 0004.
-_INSERT = """
-    INSERT INTO predictions_prediction (id, user_id, predictor_id, version_id, status, price,
-        data, defaulted, entered, explain, queued_at, deadline_at, hold_id, attempts, failure,
-        queue_rank)
-    VALUES (%s, %s, %s, %s, 'queued', %s, %s, %s, %s, %s, {now}, {deadline}, %s, 0, '', {rank})
-"""
-
-
-def _insert_queued(
-    key: UUID, *, user_id: UUID, predictor: Predictor, inputs: Inputs, explain: bool, hold_id: int
-) -> Prediction:
-    """A new row in the queue; its columns but for the key and the version are deferred."""
-    version_id = _version_on_sale(predictor)
-    rank, rank_parameters = queue.next_rank(user_id, version_id)
-    deadline = dialect.now(timedelta(seconds=settings.DEADLINE_SECONDS))
-    cursors.execute(
-        _INSERT.format(now=dialect.now(), deadline=deadline, rank=rank),
-        key,
-        user_id,
-        predictor.pk,
-        version_id,
-        predictor.price,
-        json.dumps(inputs.data),
-        json.dumps(inputs.defaulted),
-        json.dumps(inputs.entered) if inputs.entered else None,
-        explain,
-        hold_id,
-        *rank_parameters,
-    )
-    return cursors.instance(Prediction, ["id", "version_id"], [key, version_id])
-
-
 def find(user: User, prediction_id: UUID) -> Prediction:
-    """The user's own prediction. Raises NotFound."""
+    """The user's own prediction, with its position in the queue. Raises NotFound."""
     rows = Prediction.objects.of(user).for_display()
-    row = rows.filter(pk=prediction_id).first()
+    row = rows.annotate(own_position=positions.own_position()).filter(pk=prediction_id).first()
     if row is None:
         raise _no_such_prediction()
+    row.position = row.own_position  # type: ignore[attr-defined]  # of the annotation
     return row
 
 
@@ -193,7 +176,7 @@ def run_draft(*, user: User, prediction_id: UUID, agreed_price: int | None = Non
         deadline_at=Now() + timedelta(seconds=settings.DEADLINE_SECONDS),
         queue_rank=queue.rank_expression(user.pk, version_id),
     )
-    transaction.on_commit(lambda: notify_workers(Prediction, version_id), robust=True)
+    transaction.on_commit(partial(notify_workers, Prediction, version_id), robust=True)
 
 
 @transaction.atomic

@@ -2,28 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from datetime import UTC
 from typing import Any, TypeVar
 from uuid import UUID
 
 from django.db import connection
-from django.db.models import BooleanField, Field, Model, UUIDField
+from django.db.models import BooleanField, DateTimeField, Field, Model, UUIDField
+from django.utils.dateparse import parse_datetime
 
 M = TypeVar("M", bound=Model)
 
 
-def fetch_one(statement: str, *parameters: Any) -> tuple[Any, ...] | None:
-    """The first row of a statement with %s parameters, or None."""
+def fetch_one(statement: str, *parameters: Any, **named: Any) -> tuple[Any, ...] | None:
+    """The first row of a statement with %s or else %(name)s parameters, or None."""
     with connection.cursor() as cursor:
-        cursor.execute(statement, [adapt(parameter) for parameter in parameters])
+        cursor.execute(statement, _adapted(parameters, named))
         row: tuple[Any, ...] | None = cursor.fetchone()
         return row
 
 
-def fetch_all(statement: str, *parameters: Any) -> list[tuple[Any, ...]]:
-    """Every row of a statement with %s parameters."""
+def fetch_all(statement: str, *parameters: Any, **named: Any) -> list[tuple[Any, ...]]:
+    """Every row of a statement with %s or else %(name)s parameters."""
     with connection.cursor() as cursor:
-        cursor.execute(statement, [adapt(parameter) for parameter in parameters])
+        cursor.execute(statement, _adapted(parameters, named))
         rows: list[tuple[Any, ...]] = cursor.fetchall()
         return rows
 
@@ -31,7 +33,7 @@ def fetch_all(statement: str, *parameters: Any) -> list[tuple[Any, ...]]:
 def execute(statement: str, *parameters: Any) -> None:
     """Run a statement with %s parameters that returns nothing."""
     with connection.cursor() as cursor:
-        cursor.execute(statement, [adapt(parameter) for parameter in parameters])
+        cursor.execute(statement, _adapted(parameters, {}))
 
 
 def instance(model: type[M], names: Sequence[str], values: Sequence[Any]) -> M:
@@ -47,10 +49,19 @@ def instance(model: type[M], names: Sequence[str], values: Sequence[Any]) -> M:
 
 
 def _to_python(field: Field[Any, Any], value: Any) -> Any:
-    """A column's value as Python has it: SQLite stores a UUID as text and a boolean as a number."""
+    """A column's value as Python has it: SQLite has text for UUIDs and times, and no booleans."""
     if isinstance(value, str) and isinstance(getattr(field, "target_field", field), UUIDField):
         return UUID(value)
+    if isinstance(value, str) and isinstance(field, DateTimeField):
+        moment = parse_datetime(value)
+        return moment and moment.replace(tzinfo=UTC)
     return bool(value) if isinstance(field, BooleanField) else value
+
+
+def _adapted(parameters: Sequence[Any], named: Mapping[str, Any]) -> Any:
+    if named:
+        return {name: adapt(value) for name, value in named.items()}
+    return [adapt(parameter) for parameter in parameters]
 
 
 def adapt(parameter: Any) -> Any:

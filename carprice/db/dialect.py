@@ -28,12 +28,6 @@ def as_json(expression: str) -> str:
     return f"CAST({expression} AS jsonb)" if connection.vendor == "postgresql" else expression
 
 
-def greatest(*expressions: str) -> str:
-    """The largest of several expressions, none of which is NULL."""
-    function = "GREATEST" if connection.vendor == "postgresql" else "MAX"
-    return f"{function}({', '.join(expressions)})"
-
-
 class Moment(Value):
     """A time to compare with, or to write into, a column that the database's clock fills.
 

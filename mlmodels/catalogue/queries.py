@@ -31,12 +31,47 @@ _SELECT_ON_SALE = """
 """
 
 
+# A part of a larger statement: empty unless a predictor is still on sale as a process has it, which
+# the parameters `predictor_id`, `version_id` and `price` tell.
+ON_SALE_PART = """
+    on_sale AS (
+        SELECT 1 FROM mlmodels_predictor AS p
+        JOIN mlmodels_predictorversion AS v ON v.id = p.current_version_id
+        WHERE p.id = %(predictor_id)s AND p.current_version_id = %(version_id)s
+            AND p.price = %(price)s AND p.enabled AND v.fault = ''
+    )
+"""
+
+# What this process has found on sale, by name. Predictors and prices rarely change, so a submission
+# begins with what is here, and the statement that moves the money checks it.
+_found: dict[str, Predictor] = {}
+
+
 def find_on_sale(model_name: str) -> Predictor:
     """A predictor that can be bought now. Raises PredictorNotFound."""
     row = fetch_one(_SELECT_ON_SALE, model_name)
     if row is None:
+        _found.pop(model_name, None)
         raise PredictorNotFound("There is no such predictor on sale.")
-    return instance(Predictor, _ON_SALE_FIELDS, row)
+    predictor = _found[model_name] = instance(Predictor, _ON_SALE_FIELDS, row)
+    return predictor
+
+
+def recall_on_sale(model_name: str) -> Predictor:
+    """What `find_on_sale` has found before, or finds now.
+
+    It may have changed since: nothing may be sold or refused by it without another look.
+    """
+    return _found.get(model_name) or find_on_sale(model_name)
+
+
+def is_same_offer(one: Predictor, other: Predictor) -> bool:
+    """Whether two readings of a predictor sell the same version at the same price."""
+    return (one.pk, one.price, one.current_version_id) == (
+        other.pk,
+        other.price,
+        other.current_version_id,
+    )
 
 
 def find_predictor(model_name: str) -> Predictor:

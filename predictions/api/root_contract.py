@@ -111,9 +111,13 @@ class PredictView(SubmissionView):
     def _predict(self, request: AuthenticatedRequest) -> Response:
         serializer = PredictRequest(data=request.data)
         serializer.is_valid(raise_exception=True)
-        predictor = find_on_sale(serializer.validated_data["model_name"])
-        data = one_row(serializer.validated_data["data"])
-        row = services.request_prediction(user=request.user, predictor=predictor, data=data)
+        name, sent = serializer.validated_data["model_name"], serializer.validated_data["data"]
+        try:
+            data = one_row(sent)
+        except InvalidInput:
+            find_on_sale(name)  # that there is none comes first
+            raise
+        row = services.request_prediction_by(name, user=request.user, data=data)
         return Response(_JOB_ID.to_representation(row), 202)
 
     @extend_schema(

@@ -16,7 +16,7 @@ from carprice.http.queries import OneOfField, QuerySerializer, SecondsField
 from carprice.http.serializers import BooleanField, StrictSerializer, StringField
 from mlmodels.catalogue import queries
 from mlmodels.domains import DOMAINS
-from predictions import queue, results, services
+from predictions import positions, results, services
 from predictions.models import Prediction
 
 LONGEST_WAIT_SECONDS = 30
@@ -216,8 +216,10 @@ class Task(serializers.Serializer[Any]):
     )
     warnings = serializers.SerializerMethodField()
     validation_errors = serializers.SerializerMethodField()
-    position = serializers.SerializerMethodField(
-        help_text="In the queue of its predictor, from 1; null unless queued."
+    position = serializers.IntegerField(
+        allow_null=True,
+        help_text="In the queue of its predictor, from 1; 1001 if more than a thousand are ahead; "
+        "null unless queued.",
     )
     created_at = serializers.DateTimeField()
     queued_at = serializers.DateTimeField(allow_null=True)
@@ -229,7 +231,8 @@ class Task(serializers.Serializer[Any]):
     @classmethod
     def bodies(cls, rows: Sequence[Prediction]) -> list[dict[str, Any]]:
         """The task objects of some predictions, with one look at the queue for all of them."""
-        task = cls(context={"positions": queue.positions(rows)})
+        positions.set_positions(rows)
+        task = cls()
         return [task.to_representation(row) for row in rows]
 
     def get_model_version(self, row: Prediction) -> str:
@@ -249,10 +252,6 @@ class Task(serializers.Serializer[Any]):
 
     def get_validation_errors(self, row: Prediction) -> dict[str, list[str]]:
         return services.validation_errors(row) if _is_draft(row) else {}
-
-    def get_position(self, row: Prediction) -> int | None:
-        position: int | None = self.context["positions"].get(row.pk)
-        return position
 
     @extend_schema_field(Result(allow_null=True))
     def get_result(self, row: Prediction) -> Any:

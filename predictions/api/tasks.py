@@ -37,7 +37,10 @@ from predictions.models import Prediction
 
 def task_response(request: AuthenticatedRequest, task_id: UUID, status: int = 200) -> Response:
     """A task as it is now."""
-    row = services.find(request.user, task_id)
+    return _respond(services.find(request.user, task_id), status)
+
+
+def _respond(row: Prediction, status: int) -> Response:
     [body] = Task.bodies([row])
     headers = {"Location": f"/api/tasks/{row.pk}"} if status in (201, 202) else None
     return Response(body, status, headers=headers)
@@ -85,9 +88,8 @@ class PredictTaskView(SubmissionView):
 
     def _predict(self, request: AuthenticatedRequest) -> Response:
         sent = checked(TaskRequest(data=request.data))
-        predictor = queries.find_on_sale(sent.pop("model_name"))
-        row = services.request_prediction(user=request.user, predictor=predictor, **sent)
-        return task_response(request, row.pk, 202)
+        row = services.request_prediction_by(sent.pop("model_name"), user=request.user, **sent)
+        return _respond(row, 202)
 
 
 class TasksView(ApiView):
@@ -156,7 +158,8 @@ class TaskView(ApiView):
         row = services.find(request.user, task_id)
         if seconds and not row.has_ended:
             waiting.for_end_of(row, seconds)
-        return task_response(request, task_id)
+            row = services.find(request.user, task_id)
+        return _respond(row, 200)
 
     @extend_schema(request=DraftChange, responses={200: Task, **errors(400, 401, 404, 409, 429)})
     def patch(self, request: AuthenticatedRequest, task_id: UUID) -> Response:

@@ -12,7 +12,7 @@ from mlmodels.serving import input_warnings
 from mlmodels.serving.input_warnings import Warning  # noqa: A004  # the contract's word
 from mlmodels.serving.intervals import Interval
 from mlmodels.signature import Feature, Signature
-from predictions import queue, results, what_ifs
+from predictions import results, what_ifs
 from predictions.models import Prediction, WhatIf
 from predictions.pages.forms import EnteredData
 from predictions.results import Factor
@@ -159,7 +159,7 @@ def details_of(row: Prediction) -> PredictionDetails:
         age_gap=None if row.value is None else domain.age_gap_of(row.value, row.data),
         warnings=_warning_lines(warnings, signature),
         reasons=_reasons(row, signature),
-        position=queue.positions([row]).get(row.pk),
+        position=row.position,
     )
 
 

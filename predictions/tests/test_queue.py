@@ -1,7 +1,7 @@
 """In what order a queue is served, what a position says of it, and what happens when it is full."""
 
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 from uuid import UUID
 
@@ -15,7 +15,7 @@ from accounts.models import User
 from billing.models import CreditAccount, LedgerEntry
 from mlmodels.catalogue.queries import signature_of
 from mlmodels.models import Predictor
-from predictions import queue, services
+from predictions import positions, queue, services
 from predictions.execution import claims, recovery, settlement
 from predictions.models import Prediction
 from predictions.services import create_draft, request_prediction, run_draft
@@ -86,12 +86,19 @@ def waiting() -> list[Prediction]:
     return list(Prediction.objects.filter(status=Status.QUEUED))
 
 
+def positions_of(rows: Iterable[Prediction]) -> dict[UUID, int]:
+    """Of the rows that have one."""
+    numbered = list(rows)
+    positions.set_positions(numbered)
+    return {row.pk: row.position for row in numbered if row.position is not None}
+
+
 def in_order() -> list[UUID]:
     """Waiting rows by their positions, which must be 1, 2, 3 and so on, alone or together."""
-    positions = queue.positions(waiting())
+    positions = positions_of(waiting())
     assert sorted(positions.values()) == list(range(1, len(positions) + 1))
     for row in waiting():
-        assert queue.positions([row]) == {row.pk: positions[row.pk]}
+        assert services.find(row.user, row.pk).position == positions[row.pk]
     return sorted(positions, key=lambda key: positions[key])
 
 
@@ -237,7 +244,7 @@ def test_each_version_has_a_queue_of_its_own(
     [elsewhere] = submit(user, by=predictors["linear_regression"])
 
     assert Prediction.objects.get(pk=elsewhere).queue_rank == 0
-    assert queue.positions(waiting())[elsewhere] == 1
+    assert positions_of(waiting())[elsewhere] == 1
 
 
 def test_a_draft_gets_its_rank_when_it_is_run(
@@ -317,7 +324,7 @@ def test_only_queued_rows_have_a_position(
     claim()
     services.cancel(user=user, prediction_id=canceled)
 
-    positions = queue.positions(Prediction.objects.all())
+    positions = positions_of(Prediction.objects.all())
 
     assert positions == {queued: 1}
     assert Prediction.objects.get(pk=running).status == Status.RUNNING
@@ -329,7 +336,7 @@ def test_nothing_is_queried_where_nothing_waits(
     draft = create_draft(user=user, predictor=predictor, data=CAR, explain=False)
 
     with django_assert_num_queries(0):
-        assert queue.positions([draft]) == {}
+        assert positions_of([draft]) == {}
 
 
 def test_a_page_of_tasks_tells_each_ones_position(

@@ -35,6 +35,16 @@ def test_last_credits_buy_what_they_can(
     assert not list(breaches())
 
 
+def test_submissions_of_one_user_at_once_get_ranks_of_their_own(
+    user: User, predictor: Predictor, at_once: AtOnce
+) -> None:
+    """Each waits for the account's lock, and then sees those that it has waited for."""
+    at_once([lambda: request_prediction(user=user, predictor=predictor, data=CAR)] * THREADS)
+
+    ranks = list(Prediction.objects.values_list("queue_rank", flat=True))
+    assert len(set(ranks)) == len(ranks) == THREADS
+
+
 def test_workers_share_the_queue_without_taking_a_row_twice(
     user: User, predictor: Predictor, settings: Any, at_once: AtOnce
 ) -> None:

@@ -74,7 +74,7 @@ def reach(point: str) -> None:
 
 
 def _hook_web() -> None:
-    _replace("predictions.services", "place_hold", _then(AFTER_HOLD))
+    _replace("predictions.queue", "enqueue", _then(AFTER_HOLD))
     _replace("carprice.idempotency.keys", "store_answer", _then(BEFORE_COMMIT))
     _replace("predictions.services", "notify_workers", _first(BEFORE_PUBLISH))
     _replace("predictions.api.root_contract", "PredictView.dispatch", _before_answer)
