@@ -170,7 +170,12 @@ def pairs() -> Iterator[Pair]:  # noqa: C901  # one after the other, on the same
         wanted = {row.pk for row in some}
         return {key: place for key, place in ranked.values_list("pk", "place") if key in wanted}
 
-    yield Pair("positions of 20 rows", lambda: positions.set_positions(some), positions_orm)
+    def positions_sql() -> None:
+        for row in some:
+            row.position = None
+        positions.set_positions(some)
+
+    yield Pair("positions of 20 rows", positions_sql, positions_orm)
 
     claim = claims.claim_first_attempts(Prediction, version_id)
     assert claim is not None
@@ -186,11 +191,8 @@ def pairs() -> Iterator[Pair]:  # noqa: C901  # one after the other, on the same
         )  # fmt: skip
         return list(holds.values())
 
-    yield Pair(f"finish {ROWS} rows", lambda: settlement._finish(claim, outcomes), finish_orm)
-
-    hold_ids = list(Prediction.objects.filter(status="running").values_list("hold_id", flat=True))
-
-    def resolve_orm() -> None:
+    def settle_orm() -> None:
+        hold_ids = finish_orm()
         holds = list(LedgerEntry.objects.filter(pk__in=hold_ids).order_by("account_id", "id"))
         total = sum(hold.held_change for hold in holds)
         CreditAccount.objects.filter(pk=user.pk).update(
@@ -204,8 +206,8 @@ def pairs() -> Iterator[Pair]:  # noqa: C901  # one after the other, on the same
             for hold in holds
         ])  # fmt: skip
 
-    yield Pair(f"resolve {ROWS} holds of one account (three)",
-               lambda: billing.resolve_holds(captured=hold_ids), resolve_orm)  # fmt: skip
+    yield Pair(f"settle {ROWS} rows of one account",
+               lambda: settlement.settle(claim, outcomes), settle_orm)  # fmt: skip
 
 
 def make_predictor() -> Any:

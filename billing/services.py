@@ -209,6 +209,47 @@ _WRITE_RESOLUTIONS = """
 """
 
 
+# The same for holds that are all captured, as parts of a larger statement of PostgreSQL whose part
+# `{holds}` has them in a column `hold_id`.
+#
+# Accounts are locked first, in the order of their ids. What the statement read of them before may
+# be outdated then, so it uses nothing of it: an UPDATE that has waited, or comes after a lock that
+# has, computes with the newest state, and that is what it returns.
+CAPTURE_PARTS = """
+    hold AS MATERIALIZED (
+        SELECT entry.id, entry.account_id, entry.held_change AS amount, entry.subject_id
+        FROM billing_ledgerentry AS entry JOIN {holds} ON {holds}.hold_id = entry.id
+        WHERE entry.kind = 'hold'
+    ),
+    account AS MATERIALIZED (
+        SELECT user_id FROM billing_creditaccount
+        WHERE user_id IN (SELECT account_id FROM hold)
+        ORDER BY user_id FOR NO KEY UPDATE
+    ),
+    total AS MATERIALIZED (
+        SELECT account_id, SUM(amount)::bigint AS amount FROM hold GROUP BY account_id
+    ),
+    charged AS (
+        UPDATE billing_creditaccount AS charging
+        SET balance = balance - total.amount, held = held - total.amount
+        FROM account JOIN total ON total.account_id = account.user_id
+        WHERE charging.user_id = account.user_id
+        RETURNING charging.user_id, charging.balance, charging.held, total.amount
+    ),
+    captured AS (
+        INSERT INTO billing_ledgerentry (account_id, kind, balance_change, held_change,
+            balance_after, held_after, subject_id, resolves_id, reason)
+        SELECT account_id, 'capture', -hold.amount, -hold.amount,
+            balance + charged.amount - SUM(hold.amount) OVER entries_up_to_this,
+            held + charged.amount - SUM(hold.amount) OVER entries_up_to_this,
+            subject_id, hold.id, ''
+        FROM hold JOIN charged ON charged.user_id = hold.account_id
+        WINDOW entries_up_to_this AS (PARTITION BY account_id ORDER BY hold.id)
+        ORDER BY account_id, hold.id
+    )
+"""
+
+
 @transaction.atomic
 def resolve_holds(*, captured: Collection[int] = (), released: Collection[int] = ()) -> None:
     """Charge some open holds in full and release others in full, by their ids.

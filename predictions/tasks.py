@@ -2,6 +2,7 @@
 
 import time
 from datetime import timedelta
+from itertools import count
 from typing import Any
 from uuid import UUID
 
@@ -14,6 +15,7 @@ from predictions.models import Heartbeat, Prediction, WhatIf
 from predictions.notifications import notify_workers
 
 MAX_TASK_SECONDS = 2.0  # after which other versions are served
+BATCHES_FOR_A_RETRY = 8  # a stream of first attempts must not starve the retries
 HEARTBEAT_KEPT_FOR = timedelta(days=1)
 
 
@@ -22,8 +24,12 @@ def score_predictions(version_id: str) -> None:
     """Score what waits for a version until nothing does, or it has taken long enough."""
     key = UUID(version_id)
     ends = time.monotonic() + MAX_TASK_SECONDS
-    # A retry with each batch: a stream of first attempts must not starve the retries.
-    while runner.run_first_attempts(Prediction, key) + runner.run_retry(Prediction, key):
+    for batch in count(1):
+        rows = runner.run_first_attempts(Prediction, key)
+        if not rows or batch % BATCHES_FOR_A_RETRY == 0:
+            rows += runner.run_retry(Prediction, key)
+        if not rows:
+            return
         if time.monotonic() > ends:
             notify_workers(Prediction, key)
             _serve_other_versions(key)

@@ -31,6 +31,10 @@ class Outcome:
     failure: str = ""
     is_transient: bool = False
 
+    @property
+    def has_value(self) -> bool:
+        return not self.failure and not self.is_transient
+
 
 def score(claim: Claim) -> list[Outcome]:
     """Score a claim's rows as one array; if that fails, one by one, so that only bad ones fail.

@@ -244,7 +244,7 @@ def test_a_worker_that_dies_anywhere_costs_nobody_anything(
             break
 
     ends = Prediction.objects.values_list("status", "finished_at")
-    assert crashes >= 4
+    assert crashes >= 2
     assert {status for status, _ in ends} == {Status.FINISHED}
     assert CreditAccount.objects.get(pk=user.pk).balance == 1000 - (crashes + 1) * predictor.price
     assert Prediction.objects.filter(pk=key, finished_at__lte=Now()).exists()

@@ -9,10 +9,13 @@ from django.db import close_old_connections
 from rest_framework.test import APIClient
 
 from accounts.models import User
+from billing.models import CreditAccount
 from mlmodels.models import Predictor
 from predictions import notifications
+from predictions.execution import runner
 from predictions.models import Prediction
-from testing.fixtures import ClientOf
+from predictions.services import request_prediction
+from testing.fixtures import ClientOf, MakeUser
 from testing.processes import eventually, needs_redis
 from testing.round_trips import POSTGRESQL, REDIS, round_trips
 
@@ -87,3 +90,24 @@ def test_a_page_of_tasks(api: APIClient) -> None:
     counted = exchanges(lambda: api.get("/api/tasks"))
 
     assert counted == {POSTGRESQL: 3}  # the session, the rows, their positions
+
+
+@pytest.mark.parametrize("rows", [1, 5, 64])
+def test_a_settled_batch(
+    make_user: MakeUser, predictor: Predictor, rows: int, settings: Any
+) -> None:
+    users = [make_user(f"{number}@example.com") for number in range(3)]
+    version_id: Any = predictor.current_version_id
+
+    def run() -> Counter[str]:
+        for number in range(rows):
+            user = users[number % len(users)]
+            request_prediction(user=user, predictor=predictor, data=CAR)
+        return exchanges(lambda: runner.run_first_attempts(Prediction, version_id))
+
+    settings.CLAIM_ROWS = 64
+    CreditAccount.objects.update(balance=1_000_000)
+    counted = [run() for _ in range(WARM_UPS + 1)][-1]
+
+    assert counted == {POSTGRESQL: 2}  # the claim, and all of the settlement
+    assert Prediction.objects.filter(status="finished").count() == (WARM_UPS + 1) * rows

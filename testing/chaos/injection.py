@@ -88,6 +88,7 @@ def _hook_worker() -> None:
         "resolve_holds",
         _then(BEFORE_FINISH, unless=_is_sweeping),
     )
+    _replace("predictions.execution.settlement", "_charge_at_once", _first(BEFORE_FINISH))
     _replace("predictions.execution.settlement", "settle", _then(AFTER_FINISH))
     _replace(
         "predictions.execution.settlement", "retry_or_fail", _then(MID_SWEEP, unless=_is_scoring)
@@ -98,7 +99,7 @@ def _hook_worker() -> None:
         _then(BEFORE_NOTIFYING, unless=_is_scoring),
     )
     _replace("predictions.worker", "Sweeper.sweep", _as_ordered)
-    _replace("predictions.execution.settlement", "_finish", _fenced_unless_ordered)
+    _replace("predictions.execution.settlement", "_finish_statement", _fenced_unless_ordered)
 
 
 def _replace(module: str, path: str, change: Callable[[Any], Any]) -> None:
