@@ -1,7 +1,7 @@
 # `make run` serves the program, `make test` tests it; both set themselves up. `make help` lists the
 # rest: what stands after ## beside each target.
 .PHONY: run help test lint format audit-packages bench bench-audit bench-statements bench-cost \
-	bench-models bench-slow bench-start chaos measure models-doc audit lock clean
+	bench-growth bench-models bench-slow bench-start chaos measure models-doc audit lock clean
 .DEFAULT_GOAL := run
 
 PYTHON ?= $(firstword $(foreach p,python3.13 python3.12 python3.11 python3,$(shell \
@@ -56,6 +56,9 @@ bench-statements: .venv/dev.stamp ## measure what hand-written SQL gains over th
 
 bench-cost: .venv/dev.stamp ## measure CPU time; ARGS="--against COMMIT" compares
 	@$(BIN)/python bench/cost.py $(ARGS)
+
+bench-growth: .venv/dev.stamp ## measure lists and pages of an account with a million predictions
+	@$(BIN)/python bench/growth.py $(ARGS)
 
 bench-slow: .venv/dev.stamp ## measure how others fare while slow clients hang
 	@$(BIN)/python bench/slow_clients.py $(ARGS)

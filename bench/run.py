@@ -85,13 +85,13 @@ class Service:
         self.env = environment(var, **settings, **NO_LIMITS)
         self.manage("setup")
 
-    def manage(self, command: str) -> str:
+    def manage(self, *command: str) -> str:
         done = subprocess.run(
-            [sys.executable, "manage.py", command], cwd=self._root, env=self.env, check=False,
+            [sys.executable, "manage.py", *command], cwd=self._root, env=self.env, check=False,
             stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
         )  # fmt: skip
         if done.returncode:
-            raise RuntimeError(f"manage.py {command}: {done.stdout}")
+            raise RuntimeError(f"manage.py {command[0]}: {done.stdout}")
         return done.stdout.strip()
 
     def load(self, model: str, rate: float, seconds: float, explain: bool = False) -> Run:

@@ -98,6 +98,12 @@ class LedgerEntry(models.Model):
         verbose_name_plural = "ledger entries"
         indexes = [
             models.Index(fields=["account", "-id"], name="entry_account_newest"),
+            # Finds the few that are neither of predictions nor holds.
+            models.Index(
+                fields=["account", "kind", "-id"],
+                name="entry_rare_kinds",
+                condition=Q(kind__in=["top_up", "adjustment", "refund"]),
+            ),
             # Finds what an operator has corrected lately; few entries have an actor.
             models.Index(
                 fields=["actor", "created_at"],

@@ -2,7 +2,6 @@ from typing import Any
 
 from django.contrib import messages
 from django.contrib.auth.mixins import LoginRequiredMixin
-from django.core.paginator import Paginator
 from django.http import HttpResponse
 from django.shortcuts import redirect
 from django.template.defaultfilters import pluralize
@@ -12,10 +11,12 @@ from accounts.authentication import signed_in
 from billing import services
 from billing.forms import TopUpForm
 from billing.models import LedgerEntry
+from carprice.http.pagination import CursorPages
 from carprice.idempotency.forms import submit_once, use_up
 from carprice.pages.views import ServiceFormView
 
 PAGE_SIZE = 25
+PAGES = CursorPages("movements", order=("id",))
 
 
 class WalletPage(LoginRequiredMixin, ServiceFormView):
@@ -26,9 +27,9 @@ class WalletPage(LoginRequiredMixin, ServiceFormView):
     throttle_scope = "top_up"
 
     def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
-        entries = LedgerEntry.objects.posted_of(signed_in(self.request)).order_by("-id")
-        page = Paginator(entries, PAGE_SIZE).get_page(self.request.GET.get("page"))
-        page.object_list = list(page.object_list)  # read here, as no template runs a query
+        user = signed_in(self.request)
+        entries = LedgerEntry.objects.posted_of(user)
+        page = PAGES.page_or_first(entries, user.pk, self.request.GET.get("cursor"), PAGE_SIZE)
         return super().get_context_data(page=page, **kwargs)
 
     def submit(self, form: TopUpForm) -> HttpResponse:

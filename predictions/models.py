@@ -1,7 +1,8 @@
 import uuid
+from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import timedelta
-from typing import Any, ClassVar, Self, TypeVar
+from datetime import datetime, timedelta
+from typing import Any, ClassVar, Self, TypeVar, cast
 
 from django.conf import settings
 from django.db import models
@@ -10,6 +11,7 @@ from django.db.models.functions import Now
 
 from accounts.models import User
 from billing.models import LedgerEntry
+from carprice.db.dialect import Moment
 from mlmodels.models import Predictor, PredictorVersion
 
 R = TypeVar("R", bound="ScoringRequest")
@@ -28,7 +30,9 @@ class ScoringPolicy:
 class ScoringRequestQuerySet(models.QuerySet[R]):
     def active(self) -> Self:
         """Those that have not ended, but for drafts."""
-        return self.filter(status__in=ScoringRequest.ACTIVE)
+        # Without parameters: a statement that the server has planned for all of them uses no
+        # partial index.
+        return self.filter(finished_at=None, queued_at__isnull=False)
 
     def due(self) -> Self:
         """Those that a worker could claim now."""
@@ -126,6 +130,24 @@ class PredictionQuerySet(ScoringRequestQuerySet["Prediction"]):
         """Newest submission first; drafts were never submitted."""
         return self.exclude(queued_at=None).order_by("-queued_at", "-hold_id")
 
+    def id_batches(self, size: int) -> Iterator[list[uuid.UUID]]:
+        """The ids of `submitted` rows, by queries of at most `size` rows each.
+
+        A row that is there from the first query to the last comes once. All but the last batch have
+        `size` rows.
+        """
+        rows, is_whole = self.values_list("pk", "queued_at", "hold_id"), True
+        while is_whole:
+            batch = list(rows[:size])
+            is_whole = len(batch) == size
+            if batch:
+                yield [key for key, _, _ in batch]
+                _, queued_at, hold_id = batch[-1]
+                moment = Moment(cast("datetime", queued_at))
+                rows = self.filter(
+                    Q(queued_at__lt=moment) | Q(hold_id__lt=hold_id), queued_at__lte=moment
+                ).values_list("pk", "queued_at", "hold_id")
+
     def for_display(self) -> Self:
         """With what is shown of a prediction beside its own columns."""
         rows = self.select_related("predictor", "version")
@@ -160,6 +182,23 @@ class Prediction(ScoringRequest):
     class Meta:
         indexes = [
             models.Index(fields=["user", "-created_at", "-id"], name="prediction_history"),
+            # The filters of that list: each finds few rows among very many of others.
+            models.Index(
+                fields=["user", "status", "-created_at", "-id"], name="prediction_by_status"
+            ),
+            models.Index(
+                fields=["user", "predictor", "-created_at", "-id"], name="prediction_by_predictor"
+            ),
+            models.Index(
+                fields=["user", "-created_at", "-id"],
+                name="prediction_active",
+                condition=Q(finished_at=None, queued_at__isnull=False),
+            ),
+            models.Index(
+                fields=["user", "-queued_at", "-hold"],
+                name="prediction_submitted",
+                condition=Q(queued_at__isnull=False),
+            ),
             models.Index(
                 fields=["version", "queue_rank", "queued_at"],
                 name="prediction_queue",

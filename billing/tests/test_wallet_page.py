@@ -8,6 +8,7 @@ import pytest
 from django.test import Client
 
 from accounts.models import User
+from billing import services
 from billing.models import CreditAccount, LedgerEntry
 from billing.services import InsufficientCredits, set_available
 from mlmodels.models import Predictor
@@ -222,7 +223,7 @@ def test_a_hold_is_no_movement(browser: Client, user: User, predictor: Predictor
 
     page = browser.get("/wallet")
 
-    assert [entry.kind for entry in page.context["page"]] == ["top_up"]
+    assert [entry.kind for entry in page.context["page"].rows] == ["top_up"]
 
 
 def test_a_charge_is_a_movement_that_leads_to_its_prediction(
@@ -243,7 +244,7 @@ def test_movements_are_shown_newest_first(browser: Client) -> None:
 
     page = browser.get("/wallet")
 
-    assert [entry.balance_change for entry in page.context["page"]] == [33, 22, 11, 1000]
+    assert [entry.balance_change for entry in page.context["page"].rows] == [33, 22, 11, 1000]
 
 
 def test_the_movements_of_others_are_not_shown(
@@ -253,17 +254,30 @@ def test_the_movements_of_others_are_not_shown(
 
     page = browser.get("/wallet")
 
-    assert [entry.balance_change for entry in page.context["page"]] == [1000]
+    assert [entry.balance_change for entry in page.context["page"].rows] == [1000]
 
 
-@pytest.mark.parametrize("page", ["0", "-1", "abc", "1e9", "99999999999999999999", "2"])
-def test_a_page_number_that_does_not_exist_still_shows_movements(
-    browser: Client, page: str
-) -> None:
-    response = browser.get("/wallet", {"page": page})
+def test_older_movements_are_on_further_pages(browser: Client, user: User) -> None:
+    for amount in range(1, 60):
+        services.top_up(user_id=user.pk, amount=amount)
+    pages = [browser.get("/wallet").context["page"]]
+
+    while pages[-1].next:
+        pages.append(browser.get("/wallet", {"cursor": pages[-1].next}).context["page"])
+    back = browser.get("/wallet", {"cursor": pages[-1].previous}).context["page"]
+
+    changes = [entry.balance_change for page in pages for entry in page.rows]
+    assert changes == [*range(59, 0, -1), 1000]
+    assert [len(page.rows) for page in pages] == [25, 25, 10]
+    assert back.rows == pages[1].rows
+
+
+@pytest.mark.parametrize("cursor", ["0", "-1", "abc", "1e9", "a.b", ""])
+def test_a_cursor_that_leads_nowhere_still_shows_movements(browser: Client, cursor: str) -> None:
+    response = browser.get("/wallet", {"cursor": cursor})
 
     assert response.status_code == 200
-    assert len(response.context["page"]) == 1
+    assert len(response.context["page"].rows) == 1
 
 
 def test_a_reason_is_shown_as_text_and_never_as_markup(browser: Client, user: User) -> None:

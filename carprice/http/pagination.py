@@ -26,6 +26,7 @@ newer ones. It is signed for its list and its user, and any other cursor is a 40
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Generic, NamedTuple, TypeVar, cast
@@ -155,6 +156,16 @@ class CursorPages:
             following and signer.sign_object(following),
             preceding and signer.sign_object(preceding),
         )
+
+    def page_or_first(
+        self, rows: QuerySet[M], user_id: object, cursor: str | None, size: int
+    ) -> Page[M]:
+        """The page at an address's cursor; the first if it is wrong or has no rows left."""
+        with suppress(InvalidInput):
+            page = self.page(rows, user_id, cursor, size)
+            if page.rows:
+                return page
+        return self.page(rows, user_id, None, size)
 
     def _fetch(
         self, rows: QuerySet[M], cursor: Cursor | None, size: int

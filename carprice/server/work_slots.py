@@ -31,11 +31,36 @@ class WorkSlots:
         with self._slots:
             _thread.slots = self._slots
             try:
-                return self._application(environ, start_response)
+                answer = self._application(environ, start_response)
+                is_computed = getattr(answer, "streaming", False)
+                return StreamedAnswer(answer, self._slots) if is_computed else answer
             finally:
                 _thread.slots = None
                 # Django does it once the response is sent, for which a client may take long.
                 connection.close_if_unusable_or_obsolete()
+
+
+class StreamedAnswer:
+    """An answer that is computed while it is sent: each part takes a slot, and no client one."""
+
+    def __init__(self, answer: Any, slots: threading.BoundedSemaphore) -> None:
+        self._answer = answer
+        self._slots = slots
+
+    def __iter__(self) -> Iterator[bytes]:
+        parts = iter(self._answer)
+        while True:
+            with self._slots:
+                try:
+                    part = next(parts, None)
+                finally:
+                    connection.close_if_unusable_or_obsolete()  # a pooled one is given back
+            if part is None:
+                return
+            yield part
+
+    def close(self) -> None:
+        self._answer.close()
 
 
 @contextmanager

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from django.db import connection, connections
+from django.http import StreamingHttpResponse
 from django.test import RequestFactory
 from rest_framework.test import APIClient
 
@@ -231,3 +232,53 @@ def test_liveness_is_answered_while_all_slots_are_taken(server: Callable[[int], 
         )
 
     assert statuses == ["200 OK"]
+
+
+def streamed(parts: Iterable[Any]) -> Iterable[bytes]:
+    """What a client takes, part by part, of an answer that is computed while it is sent."""
+    response = StreamingHttpResponse(parts)
+    return WorkSlots(lambda *_: response, 1)({}, None)
+
+
+def test_a_streamed_answer_has_a_slot_only_while_a_part_is_computed() -> None:
+    """Its client may take long to take one."""
+    parts = streamed(str(number) for number in range(3))
+    slots: threading.BoundedSemaphore = parts._slots  # type: ignore[attr-defined]
+    taken = []
+
+    for part in parts:
+        assert slots.acquire(blocking=False)
+        slots.release()
+        taken.append(part)
+
+    assert taken == [b"0", b"1", b"2"]
+
+
+def test_a_part_waits_for_a_slot_and_fails_with_it_given_back() -> None:
+    def fail() -> Iterator[str]:
+        assert not slots.acquire(blocking=False)
+        yield "first"
+        raise Crash
+
+    parts = streamed(fail())
+    slots: threading.BoundedSemaphore = parts._slots  # type: ignore[attr-defined]
+
+    with pytest.raises(Crash):
+        list(parts)
+
+    assert slots.acquire(blocking=False)
+
+
+def test_a_streamed_answer_is_closed_with_what_it_comes_from() -> None:
+    closed = []
+
+    class Parts:
+        def __iter__(self) -> Iterator[bytes]:
+            return iter([b"part"])
+
+        def close(self) -> None:
+            closed.append(True)
+
+    streamed(Parts()).close()  # type: ignore[attr-defined]
+
+    assert closed == [True]

@@ -1,10 +1,13 @@
 """Root contract: POST and GET /predict, GET /history, GET /running."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import UTC
+from itertools import chain
 from typing import Any
 from uuid import UUID
 
+from django.http import StreamingHttpResponse
+from django.http.response import HttpResponseBase
 from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import (
     OpenApiExample,
@@ -27,6 +30,8 @@ from predictions import services
 from predictions.api.serializers import VALUE, DataField
 from predictions.api.submission import SubmissionView
 from predictions.models import Prediction
+
+BATCH = 5_000  # ids that are in memory at a time
 
 
 @extend_schema_field(
@@ -134,10 +139,23 @@ class PredictView(SubmissionView):
 
 class HistoryView(ApiView):
     @extend_schema(responses={200: JobIds, **errors(401, 429)})
-    def get(self, request: AuthenticatedRequest) -> Response:
+    def get(self, request: AuthenticatedRequest) -> HttpResponseBase:
         """Every job ever submitted, newest first."""
-        rows = Prediction.objects.of(request.user).submitted()
-        return Response(JobIds({"job_ids": rows.values_list("pk", flat=True)}).data)
+        batches = Prediction.objects.of(request.user).submitted().id_batches(BATCH)
+        first = next(batches, [])
+        if len(first) < BATCH:
+            return Response(JobIds({"job_ids": first}).data)
+        body = _streamed_ids(chain([first], batches))
+        return StreamingHttpResponse(body, content_type="application/json")
+
+
+def _streamed_ids(batches: Iterable[list[UUID]]) -> Iterator[str]:
+    """The text of `JobIds`, without ever having all of it."""
+    separator = '{"job_ids":['
+    for batch in batches:
+        yield separator + ",".join([f'"{key}"' for key in batch])
+        separator = ","
+    yield "]}"
 
 
 class RunningView(ApiView):

@@ -33,7 +33,7 @@ def recover() -> None:
 @transaction.atomic
 def _fail_overdue(model: type[ScoringRequest]) -> None:
     """End what is past its deadline, whatever its state."""
-    overdue = model.objects.active().filter(deadline_at__lt=Now())
+    overdue = model.objects.filter(status__in=model.ACTIVE, deadline_at__lt=Now())
     if rows := list(lock_unlocked(overdue).order_by("pk")[:ROWS_PER_TRANSACTION]):
         logger.warning("%s rows of %s passed their deadline.", len(rows), model.__name__)
         settlement.fail(rows, Failure.DEADLINE_EXCEEDED)

@@ -1,6 +1,5 @@
 """A person's predictions."""
 
-from contextlib import suppress
 from typing import Any
 
 from django.http import HttpRequest, HttpResponse
@@ -10,7 +9,6 @@ from django.views.decorators.http import require_safe
 
 from accounts.authentication import signed_in
 from billing.models import CreditAccount
-from carprice.http.errors import InvalidInput
 from carprice.http.pagination import CursorPages, Page
 from carprice.pages.views import is_htmx, signed_in_fragment
 from predictions.models import Prediction, PredictionQuerySet
@@ -65,11 +63,12 @@ def _all(request: HttpRequest, rows: PredictionQuerySet) -> dict[str, Any]:
         return listed
     active, drafts = rows.active(), rows.filter(status=Status.DRAFT)
     active_count = active.count()
+    newest_drafts = history_lines(drafts.newest_first()[: DRAFTS_SHOWN + 1])
     return listed | {
         "active": history_lines(active.newest_first()[:PAGE_SIZE]),
         "active_count": active_count,
-        "drafts": history_lines(drafts.newest_first()[:DRAFTS_SHOWN]),
-        "draft_count": drafts.count(),
+        "drafts": newest_drafts[:DRAFTS_SHOWN],
+        "has_more_drafts": len(newest_drafts) > DRAFTS_SHOWN,
         "is_live": active_count > 0,
     }
 
@@ -80,10 +79,4 @@ def _listed(page: Page[Prediction], title: str, amount: str) -> dict[str, Any]:
 
 
 def _page(request: HttpRequest, rows: PredictionQuerySet) -> Page[Prediction]:
-    """The page at the address's cursor; the first if the cursor is wrong or has no rows left."""
-    user_id = signed_in(request).pk
-    with suppress(InvalidInput):
-        page = PAGES.page(rows, user_id, request.GET.get("cursor"), PAGE_SIZE)
-        if page.rows:
-            return page
-    return PAGES.page(rows, user_id, None, PAGE_SIZE)
+    return PAGES.page_or_first(rows, signed_in(request).pk, request.GET.get("cursor"), PAGE_SIZE)
