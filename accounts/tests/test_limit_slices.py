@@ -3,7 +3,7 @@
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
 import pytest
 from limits import RateLimitItem, parse
@@ -115,4 +115,23 @@ def test_nothing_of_a_window_is_left_in_the_next(process: Callable[[], Slices]) 
     time.sleep(wait + 0.05)
 
     assert spend(second, limit, 400) == 300
+    assert spend(first, limit, 1) == 0
+
+
+def test_a_slow_exchange_takes_nothing_of_a_window_into_the_next(
+    process: Callable[[], Slices], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first, second, limit = process(), process(), parse("300/second")
+    take = first._add
+
+    def slow(*arguments: Any) -> Any:
+        answer = take(*arguments)
+        time.sleep(0.5)
+        return answer
+
+    monkeypatch.setattr(first, "_add", slow)
+    assert spend(first, limit, 1) == 1
+    time.sleep(0.55)  # the window has ended, which began half a second before the answer came
+
+    assert spend(second, limit, 300) == 300
     assert spend(first, limit, 1) == 0

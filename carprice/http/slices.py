@@ -16,7 +16,7 @@ from limits.errors import StorageError
 from limits.storage import RedisStorage
 
 SLICES_OF_A_LIMIT = 100
-MOST_KEPT = 20_000  # slices, before those whose window has ended are looked for
+MOST_KEPT = 20_000  # slices, unless more than half as many go on
 
 # Adds to several counters; returns each one's count, and for how many milliseconds it goes on.
 _ADD = """
@@ -49,6 +49,7 @@ class Slices:
         self._storage = storage
         self._add = storage.storage.register_script(_ADD)
         self._slices: dict[str, Slice] = {}
+        self._kept = MOST_KEPT  # beyond so many, those that have ended are dropped
         self._lock = threading.Lock()
 
     def spend(self, limit: RateLimitItem, counters: Sequence[str]) -> float:
@@ -88,6 +89,7 @@ class Slices:
         """Count a slice more of each in one exchange."""
         size = max(1, limit.amount // SLICES_OF_A_LIMIT)
         keys = [self._storage.prefixed_key(name) for name in counters]
+        asked = time.monotonic()  # a slice must not outlive its window by the exchange
         try:
             answer = self._add(keys, [size, 1000 * limit.get_expiry()])
         except self._storage.base_exceptions as error:
@@ -96,11 +98,10 @@ class Slices:
         with self._lock:
             for name, count, left in zip(counters, answer[::2], answer[1::2], strict=True):
                 over = max(0, count - limit.amount)
-                part = Slice(max(0, size - over), over > 0, now + left / 1000)
+                part = Slice(max(0, size - over), over > 0, asked + left / 1000)
                 if (before := self._current(name, now)) is not None:  # another thread's
                     part.left += before.left
                 self._slices[name] = part
-            if len(self._slices) > MOST_KEPT:
-                ended = [name for name, part in self._slices.items() if part.ends_at <= now]
-                for name in ended:
-                    del self._slices[name]
+            if len(self._slices) > self._kept:
+                self._slices = {n: part for n, part in self._slices.items() if part.ends_at > now}
+                self._kept = max(MOST_KEPT, 2 * len(self._slices))
