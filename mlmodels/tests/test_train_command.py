@@ -14,7 +14,9 @@ from typing import Any
 import pytest
 from django.conf import LazySettings, settings
 from django.core.management import CommandError, call_command
+from django.db import connection
 
+from carprice.db.cursors import execute
 from mlmodels.catalogue import availability, publishing, queries, training_status
 from mlmodels.catalogue.card import Measurement, Metrics
 from mlmodels.domains import predictor_specs
@@ -317,6 +319,8 @@ def test_several_are_trained_at_a_time(
     db: None, settings: LazySettings, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     settings.MODELS_DIR = tmp_path / "models"
+    if connection.vendor == "postgresql":  # this test's transaction waits for the training
+        execute("SET LOCAL idle_in_transaction_session_timeout = 0")
     entries = [entry for entry in predictor_specs() if entry[1].name in (NAME, "bioage_ridge")]
 
     runner.retrain(entries, missing=True, jobs=2, progress=lambda _: None)
