@@ -1,8 +1,8 @@
 import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import datetime, timedelta
-from typing import Any, ClassVar, Self, TypeVar, cast
+from datetime import timedelta
+from typing import Any, ClassVar, Self, TypeVar
 
 from django.conf import settings
 from django.db import models
@@ -136,17 +136,16 @@ class PredictionQuerySet(ScoringRequestQuerySet["Prediction"]):
         A row that is there from the first query to the last comes once. All but the last batch have
         `size` rows.
         """
-        rows, is_whole = self.values_list("pk", "queued_at", "hold_id"), True
-        while is_whole:
-            batch = list(rows[:size])
-            is_whole = len(batch) == size
-            if batch:
-                yield [key for key, _, _ in batch]
-                _, queued_at, hold_id = batch[-1]
-                moment = Moment(cast("datetime", queued_at))
-                rows = self.filter(
-                    Q(queued_at__lt=moment) | Q(hold_id__lt=hold_id), queued_at__lte=moment
-                ).values_list("pk", "queued_at", "hold_id")
+        rows, keys = self, self.model.objects.values_list("queued_at", "hold_id")
+        while batch := list(rows.values_list("pk", flat=True)[:size]):
+            yield batch
+            if len(batch) < size:
+                return
+            queued_at, hold_id = keys.get(pk=batch[-1])
+            assert queued_at is not None  # noqa: S101  # it was submitted
+            moment = Moment(queued_at)
+            is_older = Q(queued_at__lt=moment) | Q(hold_id__lt=hold_id)
+            rows = self.filter(is_older, queued_at__lte=moment)
 
     def for_display(self) -> Self:
         """With what is shown of a prediction beside its own columns."""
