@@ -1,8 +1,9 @@
 """Telling workers that rows wait. The rows are the truth; a lost message costs only time.
 
 One background thread per process publishes, so that a broker that hangs, fails or loses messages
-never delays an answer. Messages for one version within a short gap become one: the worker that
-gets it empties the whole queue. What is not published, the sweep repeats.
+never delays an answer. Messages for one version within a gap become one: the worker that gets it
+empties the whole queue. Each costs the web process, the broker and a worker more than a row does,
+so the gap grows with what comes in. What is not published, the sweep repeats.
 """
 
 import atexit
@@ -25,9 +26,10 @@ SCORING_TASKS: dict[type[ScoringRequest], str] = {
     WhatIf: "predictions.tasks.score_what_ifs",
 }
 
-# The pause after a message doubles while more are waiting, so that load costs few messages.
+# A single prediction waits for no gap; with many, a gap has this many, as far as it may grow.
 MIN_GAP_SECONDS = 0.005
-MAX_GAP_SECONDS = 0.04
+MAX_GAP_SECONDS = 0.1
+FEW_IN_A_GAP, MANY_IN_A_GAP = 2, 8
 MIN_BACKOFF_SECONDS = 0.5
 MAX_BACKOFF_SECONDS = 5.0
 # A message that nobody took for this long has been repeated. Clocks may differ by minutes.
@@ -46,11 +48,19 @@ def request_heartbeat() -> None:
     _publisher().add([("predictions.tasks.beat", ())])
 
 
+def next_gap(gap: float, added: int) -> float:
+    """The pause after the next message, if so many rows came within this one."""
+    if added >= MANY_IN_A_GAP:
+        return min(2 * gap, MAX_GAP_SECONDS)
+    return max(gap / 2, MIN_GAP_SECONDS) if added < FEW_IN_A_GAP else gap
+
+
 class Publisher(threading.Thread):
     def __init__(self) -> None:
         super().__init__(name="publisher", daemon=True)
         self.owner = os.getpid()
         self._pending: set[Message] = set()
+        self._added = 0  # since they were taken last
         self._changed = threading.Condition()
         self._idle = threading.Event()
         self._stopping = threading.Event()
@@ -59,6 +69,7 @@ class Publisher(threading.Thread):
     def add(self, messages: Iterable[Message]) -> None:
         with self._changed:
             self._pending.update(messages)
+            self._added += 1
             self._idle.clear()
             self._changed.notify()
 
@@ -82,14 +93,14 @@ class Publisher(threading.Thread):
             else:
                 backoff = MIN_BACKOFF_SECONDS
                 self._stopping.wait(gap)
-                gap = min(2 * gap, MAX_GAP_SECONDS) if self._pending else MIN_GAP_SECONDS
+                gap = next_gap(gap, self._added)
 
     def _take(self) -> set[Message]:
         with self._changed:
             while not self._pending:
                 self._idle.set()
                 self._changed.wait()
-            taken, self._pending = self._pending, set()
+            taken, self._pending, self._added = self._pending, set(), 0
             return taken
 
     def _publish(self, messages: Iterable[Message]) -> None:

@@ -116,6 +116,10 @@ class IncomingRequest:
             self._body.is_over = True
         self._look_whether_ready()
 
+    @property
+    def has_rest(self) -> bool:
+        return len(self._pieces) > 0
+
     def take_rest(self) -> bytes:
         """What came after the request, once its body was read."""
         return self._pieces.take_rest()

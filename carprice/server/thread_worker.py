@@ -14,6 +14,7 @@ import errno
 import select
 import selectors
 import socket
+import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import Future
@@ -105,13 +106,39 @@ class Connection(TConn):
     held = 0  # bytes of the request, or of the answer
     drained = 0
 
+    @property
+    def has_rest(self) -> bool:
+        """Whether more came than the request that was answered."""
+        return self.answering is not None and self.answering.has_rest
+
+
+def _is_kept(fs: "Future[bool]") -> bool:
+    """Whether gunicorn, having answered, wants the connection to be kept."""
+    return not fs.cancelled() and fs.exception() is None and bool(fs.result())
+
+
+class Settings:
+    """Gunicorn's settings, each looked up once; it reads some twenty of them for each request."""
+
+    def __init__(self, cfg: Any) -> None:
+        self._cfg = cfg
+
+    def __getattr__(self, name: str) -> Any:
+        value = getattr(self._cfg, name)
+        self.__dict__[name] = value
+        return value
+
 
 class SlowClientWorker(ThreadWorker):
     def __init__(self, *arguments: Any, **options: Any) -> None:
         super().__init__(*arguments, **options)
+        self.cfg: Any = Settings(self.cfg)
         self._unfinished: dict[Connection, None] = {}  # oldest first
         self._held = 0
+        # Of what the threads that answer change too: what is held, and who may ask again.
+        self._lock = threading.RLock()
         self._next_check = 0.0
+        self._next_notify = 0.0
 
     @classmethod
     def check_config(cls, cfg: Any, log: Any) -> None:
@@ -120,6 +147,16 @@ class SlowClientWorker(ThreadWorker):
             raise ConfigError("TLS ends at a proxy, not here: leave certfile and keyfile out.")
 
     # What gunicorn calls, all in the thread that polls.
+
+    def notify(self) -> None:
+        """Tell the arbiter that this process lives: it looks once in a second."""
+        now = time.monotonic()
+        if now >= self._next_notify or not self.alive:
+            self._next_notify = now + CHECK_SECONDS
+            super().notify()
+
+    def enqueue_req(self, conn: Any) -> None:
+        self.tpool.submit(self.handle, conn).add_done_callback(partial(self._on_answered, conn))
 
     def accept(self, listener: socket.socket) -> None:
         try:
@@ -136,15 +173,16 @@ class SlowClientWorker(ThreadWorker):
         self._make_room()
 
     def on_client_socket_readable(self, conn: Any, client: socket.socket) -> None:
-        try:
-            self.poller.unregister(client)
-        except (KeyError, ValueError):  # it was closed since the poller told of it
-            return
-        self.keepalived_conns.remove(conn)
+        with self._lock:
+            try:
+                self.poller.unregister(client)
+            except (KeyError, ValueError):  # it was closed since the poller told of it
+                return
+            self.keepalived_conns.remove(conn)
         self._begin_request(conn)
 
     def finish_request(self, conn: Any, fs: "Future[bool]") -> None:
-        is_kept = not fs.cancelled() and fs.exception() is None and bool(fs.result())
+        is_kept = _is_kept(fs)
         self._release(conn)
         if conn.sock.unsent:
             self._keep(conn, settings.ANSWER_TIMEOUT_SECONDS)
@@ -164,7 +202,8 @@ class SlowClientWorker(ThreadWorker):
 
     def _cap_keepalive(self, deadline: float) -> None:
         """Called when the process is told to stop."""
-        super()._cap_keepalive(deadline)  # type: ignore[misc]  # newer than its types
+        with self._lock:
+            super()._cap_keepalive(deadline)  # type: ignore[misc]  # newer than its types
         for conn in self._unfinished:
             if conn.request is not None:
                 conn.deadline = min(conn.deadline, deadline)
@@ -224,6 +263,19 @@ class SlowClientWorker(ThreadWorker):
 
     # An answer is taken.
 
+    def _on_answered(self, conn: Connection, fs: "Future[bool]") -> None:
+        """In the thread that has answered: most often the client just may ask again.
+
+        The thread that polls need not be woken for that; it has all else to itself.
+        """
+        is_next_awaited = _is_kept(fs) and not conn.sock.unsent and not conn.has_rest
+        with self._lock:
+            if self.alive and is_next_awaited:
+                self._release(conn)
+                self._await_next_request(conn)
+                return
+        self.method_queue.defer(self.finish_request, conn, fs)
+
     def _send(self, conn: Connection, _: object, *, is_kept: bool) -> None:
         if conn not in self._unfinished:  # it was closed since the poller told of it
             return
@@ -249,10 +301,10 @@ class SlowClientWorker(ThreadWorker):
     def _await_next_request(self, conn: Connection) -> None:
         seconds = self.cfg.keepalive if self.alive else LINGER_SECONDS
         conn.timeout = time.monotonic() + seconds
-        self.keepalived_conns.append(conn)
-        self.poller.register(
-            conn.sock, selectors.EVENT_READ, partial(self.on_client_socket_readable, conn)
-        )
+        on_readable = partial(self.on_client_socket_readable, conn)
+        with self._lock:
+            self.keepalived_conns.append(conn)
+            self.poller.register(conn.sock, selectors.EVENT_READ, on_readable)
 
     # A connection ends.
 
@@ -313,10 +365,13 @@ class SlowClientWorker(ThreadWorker):
         """Who means to send a request has sent it soon, so the oldest one is missed least."""
         if self._unfinished:
             self._close(next(iter(self._unfinished)))
-        elif self.keepalived_conns:
+            return
+        with self._lock:
+            if not self.keepalived_conns:
+                return
             conn: Any = self.keepalived_conns.popleft()
             self.poller.unregister(conn.sock)
-            self._close(conn)
+        self._close(conn)
 
     # What is waited for, and until when.
 
@@ -327,12 +382,14 @@ class SlowClientWorker(ThreadWorker):
         self._unfinished[conn] = None
 
     def _hold(self, conn: Connection, size: int) -> None:
-        conn.held += size
-        self._held += size
+        with self._lock:
+            conn.held += size
+            self._held += size
 
     def _release(self, conn: Connection) -> None:
-        self._held -= conn.held
-        conn.held = 0
+        with self._lock:
+            self._held -= conn.held
+            conn.held = 0
 
     def _poll(
         self,

@@ -86,9 +86,6 @@ class JobId(StrictSerializer):
     job_id = IdField(source="pk")
 
 
-_JOB_ID = JobId()  # made once: to copy its field for each submission would cost more than the rest
-
-
 class Job(serializers.Serializer[Prediction]):
     job_id = serializers.UUIDField(source="pk")
     status = serializers.ChoiceField(choices=Prediction.Status.values)
@@ -96,6 +93,11 @@ class Job(serializers.Serializer[Prediction]):
     created_at = DayFirstField(help_text="Day/month/year, time; UTC.")
     finished_at = DayFirstField(allow_null=True)
     result = serializers.FloatField(source="value", allow_null=True)
+
+
+# Made once: to copy its fields for each answer would cost more than the rest.
+_JOB_ID = JobId()
+_JOB = Job()
 
 
 class JobIds(serializers.Serializer[Any]):
@@ -133,8 +135,8 @@ class PredictView(SubmissionView):
         """Status and result of one job; `job_id` may also be sent in a JSON body."""
         serializer = JobId(data=request.data or request.query_params.dict())
         serializer.is_valid(raise_exception=True)
-        row = services.find(request.user, serializer.validated_data["pk"])
-        return Response(Job(row).data)
+        row = services.find_status(request.user, serializer.validated_data["pk"])
+        return Response(_JOB.to_representation(row))
 
 
 class HistoryView(ApiView):

@@ -104,6 +104,20 @@ def test_messages_of_one_version_within_the_gap_become_one_message(
     assert sorted(messages_at(broker)) == [A, A, B]
 
 
+def test_a_gap_grows_with_what_comes_in_it() -> None:
+    def gap_at(rows_per_second: float) -> float:
+        gap = notifications.MIN_GAP_SECONDS
+        for _ in range(20):
+            gap = notifications.next_gap(gap, int(rows_per_second * gap))
+        return gap
+
+    gaps = [gap_at(rate) for rate in (1, 10, 100, 300, 3000)]
+
+    assert gaps == sorted(gaps)
+    assert gaps[:2] == [notifications.MIN_GAP_SECONDS] * 2
+    assert gaps[-1] == notifications.MAX_GAP_SECONDS
+
+
 def test_a_forked_child_notifies_by_a_thread_of_its_own(broker: Path) -> None:
     notify_workers(Prediction, A)
     eventually(lambda: messages_at(broker) == [A])
