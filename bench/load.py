@@ -68,14 +68,14 @@ class Client:
             "email": f"bench-{uuid.uuid4().hex}@example.com",
             "password": secrets.token_urlsafe(16),
         }
-        await self._call("POST", "/sign_up", {"name": "Bench", **account})
-        self._token = (await self._call("POST", "/sign_in", account))["access_token"]
-        await self._call("POST", "/balance", {"new_amount": CREDITS})
+        await self.call("POST", "/sign_up", {"name": "Bench", **account})
+        self._token = (await self.call("POST", "/sign_in", account))["access_token"]
+        await self.call("POST", "/balance", {"new_amount": CREDITS})
         order: dict[str, Any] = {"model_name": self._model, "data": DATA}
         if self._explain:  # which the root contract never does
             order = {**order, "explain": True}
         path = "/api/tasks/predict" if self._explain else "/predict"
-        self._submit = self._request("POST", path, order)
+        self._submit = self.request("POST", path, order)
 
     async def submit(self) -> tuple[int, Any]:
         return await self._pool.send(self._submit)
@@ -85,21 +85,21 @@ class Client:
         started = time.perf_counter()
         _, answer = await self.submit()
         key = answer["task_id" if self._explain else "job_id"]
-        poll = self._request("GET", f"/predict?job_id={key}")
+        poll = self.request("GET", f"/predict?job_id={key}")
         while (await self._pool.send(poll))[1]["status"] != "finished":
             await asyncio.sleep(POLL_SECONDS)
         return time.perf_counter() - started
 
     async def running(self) -> int:
-        return len((await self._call("GET", "/running"))["job_ids"])
+        return len((await self.call("GET", "/running"))["job_ids"])
 
-    async def _call(self, method: str, path: str, body: object = None) -> Any:
-        status, answer = await self._pool.send(self._request(method, path, body))
+    async def call(self, method: str, path: str, body: object = None) -> Any:
+        status, answer = await self._pool.send(self.request(method, path, body))
         if status >= 400:
             raise RuntimeError(f"{method} {path}: {status} {answer}")
         return answer
 
-    def _request(self, method: str, path: str, body: object = None) -> bytes:
+    def request(self, method: str, path: str, body: object = None) -> bytes:
         content = b"" if body is None else json.dumps(body).encode()
         lines = [f"{method} {path} HTTP/1.1", "Host: localhost", f"Content-Length: {len(content)}"]
         if content:
@@ -176,6 +176,107 @@ async def load(clients: list[Client], rate: float, seconds: float) -> tuple[Subm
     return submits, accepted - sum([await client.running() for client in clients]), took
 
 
+@dataclass(frozen=True)
+class Step:
+    """One rate of a sweep: what waited in the middle and at the end tells whether a queue grows."""
+
+    rate: float
+    finished_per_second: float
+    waiting_at_half: int
+    waiting_at_end: int
+    submit_p99: float
+
+    def __str__(self) -> str:
+        return (
+            f"{self.rate:.0f}/s offered: {self.finished_per_second:.0f} finished/s; waiting "
+            f"{self.waiting_at_half} at half, {self.waiting_at_end} at the end; "
+            f"submit p99 {self.submit_p99:.1f} ms"
+        )
+
+
+async def sweep(address: str, model: str, rates: Sequence[float], seconds: float) -> list[Step]:
+    """Loads at rising rates, with the same clients; each begins with an empty queue."""
+    pool = await open_pool(address)
+    clients = [Client(pool, model, explain=False) for _ in range(USERS)]
+    for client in clients:
+        await client.sign_up()
+    steps = []
+    for rate in rates:
+        first, waiting_at_half, half = await load(clients, rate, seconds / 2)
+        second, finished, rest = await load(clients, rate, seconds / 2)
+        accepted = [len(each.seconds) - each.refused for each in (first, second)]
+        waiting_at_end = accepted[1] - finished
+        done = sum(accepted) - waiting_at_end
+        p99 = milliseconds(first.seconds + second.seconds, 0.99)
+        waiting_at_half = accepted[0] - waiting_at_half
+        steps.append(Step(rate, done / (half + rest), waiting_at_half, waiting_at_end, p99))
+        while any([await client.running() for client in clients]):
+            await asyncio.sleep(0.05)
+    return steps
+
+
+async def closed(address: str, model: str, seconds: float, concurrency: int = 16) -> Figures:
+    """What clients see at idle, and with so many submissions under way at any time.
+
+    The load has ended when all have finished.
+    """
+    pool = await open_pool(address)
+    clients = [Client(pool, model, explain=False) for _ in range(USERS)]
+    for client in clients:
+        await client.sign_up()
+    ends, alone = await idle(clients[0])
+    submits = Submits()
+    started = time.perf_counter()
+
+    async def keep_submitting(client: Client) -> None:
+        while time.perf_counter() < started + seconds:
+            await submit(client, submits)
+
+    await asyncio.gather(*[keep_submitting(clients[n % USERS]) for n in range(concurrency)])
+    while any([await client.running() for client in clients]):
+        await asyncio.sleep(POLL_SECONDS)
+    took = time.perf_counter() - started
+    return summary(ends, alone, submits, len(submits.seconds) - submits.refused, took)
+
+
+async def writes(address: str, model: str, seconds: float, concurrency: int = 16) -> float:
+    """Submissions each second that a stand-in without accounts takes."""
+    pool = await open_pool(address)
+    request = Client(pool, model, explain=False).request(
+        "POST", "/predict", {"model_name": model, "data": DATA}
+    )
+    started = time.perf_counter()
+    taken = 0
+
+    async def keep_submitting() -> None:
+        nonlocal taken
+        while time.perf_counter() < started + seconds:
+            status, _ = await pool.send(request)
+            taken += status == 202
+
+    await asyncio.gather(*[keep_submitting() for _ in range(concurrency)])
+    return taken / (time.perf_counter() - started)
+
+
+async def each_predictor(address: str) -> None:
+    """Have each predictor on sale score its example, and explain it."""
+    client = Client(await open_pool(address), "none", explain=False)
+    await client.sign_up()
+    for name in [each["model_name"] for each in await client.call("GET", "/api/predictors")]:
+        data = (await client.call("GET", f"/api/predictors/{name}"))["example"]
+        order = {"model_name": name, "data": data, "explain": True}
+        key = (await client.call("POST", "/api/tasks/predict", order))["task_id"]
+        ended = await client.call("GET", f"/api/tasks/{key}?wait=30")
+        if ended["status"] != "finished":
+            raise RuntimeError(f"{name}: {ended}")
+
+
+async def open_pool(address: str) -> Pool:
+    url = urlsplit(address)
+    host, port = url.hostname or "localhost", url.port or 80
+    return Pool([await Connection.open(host, port) for _ in range(CONNECTIONS)])
+
+
 async def submit(client: Client, submits: Submits) -> None:
     started = time.perf_counter()
     status, _ = await client.submit()
@@ -192,17 +293,18 @@ async def run(
     address: str, model: str, rate: float, seconds: float, explain: bool = False
 ) -> Figures:
     """What the clients of the service at `address` see, at idle and under load."""
-    url = urlsplit(address)
-    connections = [
-        await Connection.open(url.hostname or "localhost", url.port or 80)
-        for _ in range(CONNECTIONS)
-    ]
-    pool = Pool(connections)
+    pool = await open_pool(address)
     clients = [Client(pool, model, explain) for _ in range(USERS)]
     for client in clients:
         await client.sign_up()
     ends, alone = await idle(clients[0])
     submits, finished, took = await load(clients, rate, seconds)
+    return summary(ends, alone, submits, finished, took)
+
+
+def summary(
+    ends: list[float], alone: list[float], submits: Submits, finished: int, took: float
+) -> Figures:
     return Figures(
         idle_finished_p50=milliseconds(ends, 0.5),
         idle_finished_p99=milliseconds(ends, 0.99),

@@ -20,6 +20,7 @@ from urllib.parse import urlsplit, urlunsplit
 import load
 import psutil
 import psycopg
+from load import Step
 
 ROOT = Path(__file__).resolve().parent.parent
 NO_LIMITS = {
@@ -27,6 +28,9 @@ NO_LIMITS = {
 }
 WEB = [sys.executable, "-m", "gunicorn", "-c", "python:carprice.gunicorn", "carprice.wsgi"]
 WORKER = ["nice", "-n", "5", sys.executable, "-m", "celery", "--quiet", "-A", "carprice", "worker"]
+RATES: list[float] = [100, 200, 300, 400, 500, 600]
+# What else there is to know of PostgreSQL and Redis; each may be run alone.
+SCRIPTS: dict[str, list[str]] = {"bounds.py": [], "trace.py": [], "memory.py": [], "growth.py": []}
 
 
 def main() -> None:
@@ -34,7 +38,7 @@ def main() -> None:
     parser.add_argument("--model", default="random_forest")
     parser.add_argument("--rate", type=float, help="submits per second (300; embedded 100)")
     parser.add_argument("--seconds", type=float, default=30)
-    parser.add_argument("--only", choices=["servers", "embedded", "start"])
+    parser.add_argument("--only", choices=["servers", "embedded", "start", "scripts"])
     parser.add_argument("--against", metavar="COMMIT", help="compare with an earlier one, in turn")
     parser.add_argument("--rounds", type=int, default=3, help="of each, with --against")
     options = parser.parse_args()
@@ -58,6 +62,10 @@ def main() -> None:
             measure("embedded default", {}, options, options.rate or 100)
     if options.only in (None, "start"):
         second_start()
+    if options.only in (None, "scripts") and database and broker:
+        for script, arguments in SCRIPTS.items():
+            print(f"\n{script}", flush=True)
+            subprocess.run([sys.executable, ROOT / "bench" / script, *arguments], check=False)
 
 
 @dataclass(frozen=True)
@@ -110,6 +118,12 @@ class Service:
             sizes = [child.memory_info().rss for child in psutil.Process(web.pid).children()]
             return Run(figures, web_cpu, worker_cpu, max(sizes))
 
+    def sweep(self, model: str, rates: list[float], seconds: float) -> list[Step]:
+        with running(WEB, self.env, self._root), running(WORKER, self.env, self._root):
+            wait_until_ready(self.env["PORT"])
+            url = f"http://127.0.0.1:{self.env['PORT']}"
+            return asyncio.run(load.sweep(url, model, rates, seconds))
+
 
 def cpu_seconds(pid: int) -> float:
     """Of a process and its descendants, those that ended included."""
@@ -128,6 +142,8 @@ def measure(name: str, settings: dict[str, str], options: argparse.Namespace, ra
         explained = service.load(options.model, rate, options.seconds, explain=True)
         share = explained.figures.finished_per_second / plain.figures.finished_per_second
         print(f"with factors: {explained}\nratio of finished/s with factors: {share:.2f}")
+        rates = [each for each in RATES if each <= 2 * rate]
+        print(*service.sweep(options.model, rates, options.seconds / 3), sep="\n")
         print(f"audit: {service.manage('audit')}")
 
 
