@@ -33,6 +33,15 @@ PAGES = [
     "/predictions?predictor=random_forest", "/predictions?predictor=random_forest&status=finished",
 ]  # fmt: skip
 
+# What an operator sees: before the large account is filled, and after.
+ADMIN = [
+    "/admin/predictions/prediction/", "/admin/predictions/prediction/?status__exact=finished",
+    "/admin/billing/ledgerentry/", "/admin/billing/ledgerentry/?kind__exact=capture",
+]  # fmt: skip
+# What a user meets whose prediction waits: with an empty queue, and behind a very long one.
+ORDER = {"model_name": "random_forest", "data": {"horsepower": 100}}
+WAITING = ["/predict?job_id={}", "/api/tasks/{}", "/predictions/{}", "/predictions", "/api/tasks"]
+
 # The hold of row n has the id 2n from `base`, and what ends it the one after that. One of eight has
 # failed, one was canceled, one is a draft, which has no entries.
 FILL = """
@@ -80,6 +89,31 @@ FILL = """
     SELECT setval('billing_ledgerentry_id_seq', (SELECT MAX(id) + 2 FROM billing_ledgerentry));
 """
 
+# A queue of somebody else's, each row with its hold.
+FILL_QUEUE = """
+    CREATE TEMPORARY TABLE filled ON COMMIT DROP AS
+    SELECT gen_random_uuid() AS id, n, base + n AS hold_id, p.id AS predictor_id,
+        p.current_version_id AS version_id
+    FROM generate_series(1, %(rows)s) AS n,
+        (SELECT COALESCE(MAX(id), 0) AS base FROM billing_ledgerentry) AS newest,
+        mlmodels_predictor AS p
+    WHERE p.name = 'random_forest';
+
+    INSERT INTO billing_ledgerentry (id, account_id, kind, balance_change, held_change,
+        balance_after, held_after, subject_id, resolves_id, reason)
+    SELECT hold_id, user_id, 'hold', 0, 10, balance, held + 10 * n, id, NULL, ''
+    FROM filled, billing_creditaccount WHERE user_id = %(user)s;
+
+    INSERT INTO predictions_prediction (id, user_id, predictor_id, version_id, status, price, data,
+        defaulted, explain, queued_at, deadline_at, failure, attempts, queue_rank, hold_id)
+    SELECT id, %(user)s::uuid, predictor_id, version_id, 'queued', 10, '{"horsepower": 100}', '[]',
+        false, now(), now() + interval '1 hour', '', 0, 2 * n, hold_id
+    FROM filled;
+
+    UPDATE billing_creditaccount SET held = held + 10 * %(rows)s WHERE user_id = %(user)s;
+    SELECT setval('billing_ledgerentry_id_seq', (SELECT MAX(id) + 2 FROM billing_ledgerentry));
+"""
+
 
 @dataclass
 class Client:
@@ -107,44 +141,77 @@ class Client:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rows", type=int, default=1_000_000, help="of the large account")
+    parser.add_argument("--queue", type=int, default=100_000, help="rows that wait")
     parser.add_argument("--rounds", type=int, default=20)
     options = parser.parse_args()
     server, broker = os.environ.get("DATABASE_URL", ""), os.environ.get("CELERY_BROKER_URL")
     if not server.startswith("postgres") or not broker:
         parser.error("Set DATABASE_URL to a PostgreSQL and CELERY_BROKER_URL.")
     with tempfile.TemporaryDirectory() as var, scratch_database(server, "_growth") as url:
-        service = Service(ROOT, var, DATABASE_URL=url, CELERY_BROKER_URL=broker)
+        limits = {"QUEUE_LIMIT": "1000000", "QUEUE_LIMIT_PER_USER": "1000000"}
+        service = Service(ROOT, var, DATABASE_URL=url, CELERY_BROKER_URL=broker, **limits)
         with running(WEB, service.env) as web:
             wait_for(f"http://127.0.0.1:{service.env['PORT']}/healthz", timeout=60)
-            small, large = (
-                account(service, url, name, rows)
-                for name, rows in (("small", FEW), ("large", options.rows))
-            )
-            print(f"{service.manage('audit')}\n{FEW:,} and {options.rows:,} predictions, p95 in ms")
-            for path in [*ROUTES, *PAGES]:
-                print_row(path, small, large, options.rounds)
+            measure(service, url, options)
             sizes = [p.memory_full_info().uss for p in psutil.Process(web.pid).children()]
             print(f"afterwards web processes have {max(sizes) / 2**20:.0f} MiB of their own")
 
 
-def account(service: Service, url: str, name: str, rows: int) -> Client:
-    """A user with so many predictions."""
+def measure(service: Service, url: str, options: argparse.Namespace) -> None:
+    """Prints a row for each address: as it is with little, as it is with much, and the ratio."""
+    rounds = options.rounds
+    operator = sign_up(service, "operator")
+    with psycopg.connect(url) as database:
+        database.execute("UPDATE accounts_user SET is_staff = true, is_superuser = true")
+    small = sign_up(service, "small")
+    fill(url, FILL, "small", FEW)
+    few = {path: times(operator, path, rounds) for path in ADMIN}
+    large = sign_up(service, "large")
+    fill(url, FILL, "large", options.rows)
+    print(f"{FEW:,} and {options.rows:,} predictions, p95 in ms")
+    for path in [*ROUTES, *PAGES]:
+        print_row(path, *in_turns(small, large, path, 3 if path == "/history" else rounds))
+    for path in ADMIN:
+        print_row(path, few[path], times(operator, path, rounds))
+
+    print(f"nothing and {options.queue:,} rows before one's own in the queue, p95 in ms")
+    key = json.loads(small.call("POST", "/predict", ORDER)[1])["job_id"]
+    waiting = [path.format(key) for path in WAITING]
+    few = {path: times(small, path, rounds) for path in waiting}
+    submitted = [small.call("POST", "/predict", ORDER)[0] for _ in range(rounds)]
+    sign_up(service, "crowd")
+    fill(url, FILL_QUEUE, "crowd", options.queue)
+    key = json.loads(small.call("POST", "/predict", ORDER)[1])["job_id"]
+    for path, before in few.items():
+        now = path if path in WAITING else path[: -len(key)] + key
+        print_row(now.replace(key, "{id}"), before, times(small, now, rounds))
+    after = [small.call("POST", "/predict", ORDER)[0] for _ in range(rounds)]
+    print_row("POST /predict", submitted, after)
+    print(service.manage("audit"))
+
+
+def sign_up(service: Service, name: str) -> Client:
     client = Client(int(service.env["PORT"]), {})
     login = {"email": f"growth-{name}@example.com", "password": PASSWORD}
     client.call("POST", "/sign_up", {"name": name, **login})
     _, answer = client.call("POST", "/sign_in", login)
     client.headers = {"Authorization": f"Bearer {json.loads(answer)['access_token']}"}
     client.call("POST", "/balance", {"new_amount": 500_000_000})
-    with psycopg.connect(url, cursor_factory=psycopg.ClientCursor) as database:
-        find = "SELECT id FROM accounts_user WHERE email = %s"
-        [user] = database.execute(find, [login["email"]]).fetchone() or [None]
-        database.execute("SET LOCAL session_replication_role = replica")  # the audit looks instead
-        database.execute("SET LOCAL statement_timeout = 0")
-        database.execute(FILL.replace("%", "%%").replace("%%(", "%("), {"rows": rows, "user": user})
-    with psycopg.connect(url, autocommit=True) as database:
-        database.execute("VACUUM ANALYZE")
     client.headers["Cookie"] = f"sessionid={session_of(service, login['email'])}"
     return client
+
+
+def fill(url: str, statements: str, name: str, rows: int) -> None:
+    """Give a user so many predictions. The audit looks at the end whether they are sound."""
+    with psycopg.connect(url, cursor_factory=psycopg.ClientCursor) as database:
+        find = "SELECT id FROM accounts_user WHERE email = %s"
+        [user] = database.execute(find, [f"growth-{name}@example.com"]).fetchone() or [None]
+        database.execute("SET LOCAL session_replication_role = replica")
+        database.execute("SET LOCAL statement_timeout = 0")
+        escaped = statements.replace("%", "%%").replace("%%(", "%(")
+        database.execute(escaped, {"rows": rows, "user": user})
+    with psycopg.connect(url, autocommit=True) as database:
+        database.execute("VACUUM ANALYZE")
 
 
 def session_of(service: Service, email: str) -> str:
@@ -169,16 +236,29 @@ def session_of(service: Service, email: str) -> str:
     ).splitlines()[-1]
 
 
-def print_row(path: str, small: Client, large: Client, rounds: int) -> None:
-    """An address's times for both users; whole histories, which differ in length, fewer times."""
+def in_turns(
+    small: Client, large: Client, path: str, rounds: int
+) -> tuple[list[float], list[float]]:
+    """An address's times for both users."""
     took: tuple[list[float], list[float]] = ([], [])
     for client in (small, large):
         client.call("GET", path)
-    for _ in range(3 if path == "/history" else rounds):
+    for _ in range(rounds):
         for which, client in enumerate((small, large)):
             took[which].append(client.call("GET", path)[0])
-    few, many = (statistics.quantiles(times, n=20, method="inclusive")[-1] for times in took)
-    print(f"{path:58} {few:8.1f} {many:8.1f}  ratio {many / few:5.2f}")
+    return took
+
+
+def times(client: Client, path: str, rounds: int) -> list[float]:
+    client.call("GET", path)
+    return [client.call("GET", path)[0] for _ in range(rounds)]
+
+
+def print_row(path: str, small: list[float], large: list[float]) -> None:
+    few, many = (
+        statistics.quantiles(took, n=20, method="inclusive")[-1] for took in (small, large)
+    )
+    print(f"{path:58} {few:8.1f} {many:8.1f}  ratio {many / few:5.2f}", flush=True)
 
 
 if __name__ == "__main__":
