@@ -165,7 +165,7 @@ WHITENOISE_KEEP_ONLY_HASHED_FILES = True
 # --- Database ------------------------------------------------------------------------------------
 
 STATEMENT_TIMEOUT_SECONDS = integer("STATEMENT_TIMEOUT_SECONDS", 10, low=0, high=3600)
-POSTGRESQL_OPTIONS = {
+POSTGRESQL_OPTIONS: dict[str, Any] = {
     "connect_timeout": 2,
     # Prepared statements: the server plans each hot query once per connection.
     "server_side_binding": True,
@@ -183,6 +183,12 @@ POSTGRESQL_OPTIONS = {
         }.items()
     ),
 }
+# A pooler such as PgBouncer gives each transaction another connection: nothing may be prepared on
+# one or set for its whole session. The timeouts above are then set by the pooler; docs/scaling.md.
+TRANSACTION_POOLING = flag("DATABASE_TRANSACTION_POOLING", default=False)
+if TRANSACTION_POOLING:
+    POSTGRESQL_OPTIONS |= {"prepare_threshold": None}
+    del POSTGRESQL_OPTIONS["options"]
 WEB_THREADS = integer("WEB_THREADS", 4, low=1, high=64)
 # The threads of a web process share a pool of connections: one for each thread that works, and one
 # for the thread that looks which awaited predictions have ended. A request that gets none within
@@ -199,6 +205,7 @@ DATABASES: dict[str, dict[str, Any]] = {
         **env.database("DATABASE_URL", VAR_DIR / "carprice.sqlite3"),
         "CONN_MAX_AGE": 60,
         "CONN_HEALTH_CHECKS": True,
+        "DISABLE_SERVER_SIDE_CURSORS": TRANSACTION_POOLING,
     }
 }
 ON_POSTGRESQL = DATABASES["default"]["ENGINE"].endswith("postgresql")

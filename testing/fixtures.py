@@ -53,6 +53,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     missing = {
         "postgresql": None if settings.ON_POSTGRESQL else "set DATABASE_URL to a PostgreSQL",
         "own_servers": servers.missing(),
+        "pgbouncer": None if servers.PgBouncer.is_installed() else "pgbouncer is not installed",
         "rabbitmq": None if os.environ.get("RABBITMQ_URL") else "set RABBITMQ_URL to a RabbitMQ",
         "faketime": faults.faketime_missing() or None,
         "browser": None if shutil.which("chromium") else "chromium is not installed",

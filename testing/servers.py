@@ -104,6 +104,61 @@ class Postgres:
         return int(row[0]) if row else 0
 
 
+class PgBouncer:
+    """A pooler of few connections to a PostgreSQL, that gives each transaction another one."""
+
+    def __init__(self, directory: Path, url: str) -> None:
+        server = psycopg.conninfo.conninfo_to_dict(url)
+        password = f" password='{server['password']}'" if "password" in server else ""
+        self.port = free_port()
+        self.url = f"postgresql://postgres@127.0.0.1:{self.port}"
+        self._as = ["runuser", "-u", "postgres", "--"] if os.geteuid() == 0 else []
+        self._settings = directory / "pgbouncer.ini"
+        self._settings.write_text(
+            "[databases]\n"
+            f"* = host={server['host']} port={server['port']} user={server['user']}{password}"
+            " connect_query='SET lock_timeout = 3000'\n"
+            "[pgbouncer]\n"
+            f"listen_addr = 127.0.0.1\nlisten_port = {self.port}\nunix_socket_dir =\n"
+            "auth_type = any\npool_mode = transaction\ndefault_pool_size = 3\n"
+            "ignore_startup_parameters = extra_float_digits\n"
+        )
+        for folder in (directory, *directory.parents[:2]):
+            folder.chmod(0o755)
+
+    @staticmethod
+    def is_installed() -> bool:
+        return _pgbouncer() is not None
+
+    @contextlib.contextmanager
+    def running(self) -> Iterator[None]:
+        program = _pgbouncer()
+        assert program is not None, "pgbouncer is not installed"
+        process = subprocess.Popen(
+            [*self._as, program, str(self._settings)],
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            start_new_session=True,
+        )
+        try:
+            eventually(self._answers, within=START_SECONDS)
+            yield
+        finally:
+            os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+
+    def _answers(self) -> bool:
+        try:
+            psycopg.connect(f"{self.url}/postgres").close()
+        except psycopg.OperationalError:
+            return False
+        return True
+
+
+def _pgbouncer() -> str | None:
+    return shutil.which("pgbouncer", path=f"{os.environ.get('PATH', '')}:/usr/sbin")
+
+
 class Broker(ABC):
     """A broker in a process of its own, that loses everything when it is killed."""
 

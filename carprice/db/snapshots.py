@@ -5,14 +5,18 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from django.conf import settings
 from django.db import connection
 
 from carprice.db.cursors import execute
 
 
 def lift_statement_timeout() -> None:
-    """Let this session's statements take long: an operator's command may read whole tables."""
-    if connection.vendor == "postgresql":
+    """Let this session's statements take long: an operator's command may read whole tables.
+
+    Behind a pooler the session is not ours, and the next to use it would have no limit either.
+    """
+    if connection.vendor == "postgresql" and not settings.TRANSACTION_POOLING:
         execute("SET statement_timeout = 0")
 
 
