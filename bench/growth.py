@@ -35,7 +35,7 @@ PAGES = [
 
 # What an operator sees: before the large account is filled, and after.
 ADMIN = [
-    "/admin/predictions/prediction/", "/admin/predictions/prediction/?status__exact=finished",
+    "/admin/predictions/prediction/", "/admin/predictions/prediction/?status=finished",
     "/admin/billing/ledgerentry/", "/admin/billing/ledgerentry/?kind__exact=capture",
 ]  # fmt: skip
 # What a user meets whose prediction waits: with an empty queue, and behind a very long one.

@@ -1,5 +1,9 @@
+from collections.abc import Iterator
+from typing import Any
+
 from django.contrib import admin
 from django.contrib.auth.decorators import permission_required
+from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
 
@@ -8,13 +12,36 @@ from predictions.audit import check
 from predictions.models import Heartbeat, Prediction, WhatIf
 
 
+class StatusFilter(admin.SimpleListFilter):
+    """All that were ever submitted, in their order, which an index has; drafts by themselves."""
+
+    title = "status"
+    parameter_name = "status"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+        return [(value, str(label)) for value, label in Prediction.Status.choices]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
+        status = self.value()
+        return queryset.filter(status=status) if status else queryset.exclude(hold=None)
+
+    def choices(self, changelist: Any) -> Iterator[Any]:
+        submitted, *others = super().choices(changelist)
+        yield {**submitted, "display": "All but drafts"}
+        yield from others
+
+
 @admin.register(Prediction)
 class PredictionAdmin(ReadOnlyAdmin):
     list_display = ["id", "user", "predictor", "status", "price", "value", "queued_at", "failure"]
-    list_filter = ["status", "predictor", "failure", "queued_at"]
+    list_filter = [StatusFilter, "predictor", "failure", "queued_at"]
     list_select_related = ["user", "predictor"]
     search_fields = ["id", "user__email"]
-    ordering = ["-created_at"]
+
+    def get_ordering(self, request: HttpRequest) -> list[Any]:
+        """An index of its own for all of them could lead PostgreSQL to use it for a user's too."""
+        is_of_drafts = request.GET.get(StatusFilter.parameter_name) == Prediction.Status.DRAFT
+        return ["-created_at"] if is_of_drafts else ["-hold"]
 
 
 @admin.register(WhatIf)

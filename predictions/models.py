@@ -181,7 +181,6 @@ class Prediction(ScoringRequest):
     class Meta:
         indexes = [
             models.Index(fields=["user", "-created_at", "-id"], name="prediction_history"),
-            models.Index(fields=["-created_at", "-id"], name="prediction_newest"),  # the admin's
             # The filters of that list: each finds few rows among very many of others.
             models.Index(
                 fields=["user", "status", "-created_at", "-id"], name="prediction_by_status"

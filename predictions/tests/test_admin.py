@@ -1,6 +1,7 @@
 """What the operator can do in the admin, and what nobody can."""
 
 from collections.abc import Callable
+from uuid import UUID
 
 import pytest
 from django.test import Client
@@ -11,7 +12,7 @@ from billing.models import CreditAccount, LedgerEntry
 from mlmodels.models import Predictor, PriceChange
 from predictions.execution import runner
 from predictions.models import Prediction
-from predictions.services import request_prediction
+from predictions.services import create_draft, request_prediction
 
 pytestmark = pytest.mark.django_db
 READ_ONLY = ["billing_creditaccount", "billing_ledgerentry", "predictions_prediction"]
@@ -163,6 +164,41 @@ def test_predictions_are_found_by_user_and_by_id(
 
     assert str(prediction.pk) in matching.content.decode()
     assert str(prediction.pk) not in other.content.decode()
+
+
+def test_predictions_are_listed_by_submission_and_drafts_by_themselves(
+    admin: Client, user: User, predictor: Predictor
+) -> None:
+    first, second = (
+        request_prediction(user=user, predictor=predictor, data={"horsepower": 90}).pk
+        for _ in range(2)
+    )
+    draft = create_draft(user=user, predictor=predictor, data={}, explain=False).pk
+    url = reverse("admin:predictions_prediction_changelist")
+
+    def listed(**query: str) -> list[UUID]:
+        return [row.pk for row in admin.get(url, query).context["cl"].result_list]
+
+    assert listed() == listed(status="queued") == [second, first]
+    assert listed(status="draft") == [draft]
+    assert listed(status="finished") == []
+    assert (
+        admin.get(reverse("admin:predictions_prediction_change", args=[draft])).status_code == 200
+    )
+
+
+def test_a_very_long_list_shows_its_first_rows_and_says_so(
+    admin: Client, user: User, predictor: Predictor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    url = reverse("admin:predictions_prediction_changelist")
+    monkeypatch.setattr("carprice.pages.admin.LISTED", 2)
+    for _ in range(3):
+        request_prediction(user=user, predictor=predictor, data={"horsepower": 90})
+
+    page = admin.get(url)
+
+    assert page.context["cl"].result_count == 2
+    assert "These are the first 2, and there may be more." in page.content.decode()
 
 
 def test_users_cannot_be_deleted(admin: Client, user: User) -> None:
