@@ -113,6 +113,7 @@ MIDDLEWARE = [
     "carprice.http.hosts.ProbesOfAnyHost",
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
+    "carprice.http.compression.CompressedAnswers",  # static files were compressed before
     "carprice.pages.security_headers.ContentSecurityPolicy",
     "carprice.pages.request_limits.RequestLimits",  # before anything reads the request
     "django.contrib.sessions.middleware.SessionMiddleware",

@@ -7,7 +7,7 @@ from django.core.paginator import Paginator
 from django.http import HttpRequest
 from django.utils.functional import cached_property
 
-LISTED = 10_000  # rows of a list: to count millions would take longer than all else of its page
+LISTED = 2_000  # rows of a list: to count millions would take longer than all else of its page
 
 
 class LongListPaginator(Paginator):  # type: ignore[type-arg]  # generic only in the stubs
