@@ -215,13 +215,15 @@ async def sweep(address: str, model: str, rates: Sequence[float], seconds: float
     return steps
 
 
-async def closed(address: str, model: str, seconds: float, concurrency: int = 16) -> Figures:
+async def closed(
+    address: str, model: str, seconds: float, concurrency: int = 16, explain: bool = False
+) -> Figures:
     """What clients see at idle, and with so many submissions under way at any time.
 
     The load has ended when all have finished.
     """
     pool = await open_pool(address)
-    clients = [Client(pool, model, explain=False) for _ in range(USERS)]
+    clients = [Client(pool, model, explain) for _ in range(USERS)]
     for client in clients:
         await client.sign_up()
     ends, alone = await idle(clients[0])

@@ -91,7 +91,7 @@ def pairs() -> Iterator[Pair]:  # noqa: C901  # one after the other, on the same
     from mlmodels.catalogue import queries
     from mlmodels.models import Predictor
     from mlmodels.signature import Inputs
-    from predictions import positions, queue
+    from predictions import positions, queue, services
     from predictions.execution import claims, scoring, settlement
     from predictions.models import Prediction
 
@@ -142,6 +142,17 @@ def pairs() -> Iterator[Pair]:  # noqa: C901  # one after the other, on the same
         )  # fmt: skip
 
     yield Pair("hold and queue a prediction", queue_sql, queue_orm)
+
+    queue_sql()
+    key = Prediction.objects.values_list("pk", flat=True).get()
+
+    def find_status_orm() -> Any:
+        rows = Prediction.objects.of(user).select_related("predictor")
+        columns = ("status", "created_at", "finished_at", "value", "predictor__name")
+        return rows.only(*columns).get(pk=key)
+
+    yield Pair("find the status of a prediction",
+               lambda: services.find_status(user, key), find_status_orm)  # fmt: skip
 
     for _ in range(ROWS):
         queue_sql()

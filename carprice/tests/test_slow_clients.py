@@ -4,6 +4,7 @@ import contextlib
 import re
 import signal
 import socket
+import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -256,6 +257,48 @@ def test_a_process_that_is_told_to_stop_waits_for_no_drip(service: Service) -> N
 
     assert soon == [200]  # what becomes whole soon is answered
     assert time.monotonic() - began < 10  # and 25 s is how long work may take
+
+
+@real_processes
+def test_kept_connections_are_used_by_many_at_once_closed_for_room_and_on_stopping(
+    service: Service,
+) -> None:
+    """Several threads hand connections back while the one that polls closes others."""
+    port = free_port()
+    options = {"WEB_PROCESSES": "1", "WEB_THREADS": "4", "WEB_WAITERS": "4", "WEB_CONNECTIONS": "8"}
+    web: Process = service.start(*WEB, **options, PORT=str(port))
+    eventually(lambda: answers(f"http://localhost:{port}"))
+    ended = threading.Event()
+
+    def ask_until_it_stops(_: int) -> int:
+        answered = 0
+        while not ended.is_set():
+            with contextlib.suppress(OSError), closing(Client(port, pause=0)) as client:
+                for _ in range(20):  # on one connection, unless it is closed for others
+                    client.drip(GET + b"\r\n")
+                    statuses = client.statuses(1)
+                    assert statuses in ([200], [])
+                    if not statuses:
+                        break
+                    answered += 1
+        return answered
+
+    with ThreadPoolExecutor(24) as pool:
+        counts = pool.map(ask_until_it_stops, range(24))
+        time.sleep(2)
+        before = web.children()
+        time.sleep(1)
+        after = web.children()
+        web.send(signal.SIGTERM)
+        began = time.monotonic()
+        web.wait(within=15)
+        ended.set()
+
+    assert time.monotonic() - began < 10
+    assert sum(counts) > 500
+    assert len(before) == 1
+    assert after == before
+    assert "Traceback" not in web.output
 
 
 # --- Slow readers --------------------------------------------------------------------------------
