@@ -13,21 +13,28 @@ from predictions.models import Heartbeat, Prediction, WhatIf
 
 
 class StatusFilter(admin.SimpleListFilter):
-    """All that were ever submitted, in their order, which an index has; drafts by themselves."""
+    """All that were ever submitted, in their order, which an index has; drafts by themselves.
+
+    That index has drafts, which hold nothing, before all others; where it can, a query steps over
+    them. A draft may have been canceled.
+    """
 
     title = "status"
     parameter_name = "status"
+    STATUSES_OF_DRAFTS = (Prediction.Status.DRAFT, Prediction.Status.CANCELED)
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
         return [(value, str(label)) for value, label in Prediction.Status.choices]
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
         status = self.value()
-        return queryset.filter(status=status) if status else queryset.exclude(hold=None)
+        if status not in self.STATUSES_OF_DRAFTS:
+            queryset = queryset.exclude(hold=None)
+        return queryset.filter(status=status) if status else queryset
 
     def choices(self, changelist: Any) -> Iterator[Any]:
         submitted, *others = super().choices(changelist)
-        yield {**submitted, "display": "All but drafts"}
+        yield {**submitted, "display": "All submitted"}
         yield from others
 
 
