@@ -123,8 +123,7 @@ class PgBouncer:
             "auth_type = any\npool_mode = transaction\ndefault_pool_size = 3\n"
             "ignore_startup_parameters = extra_float_digits\n"
         )
-        for folder in (directory, *directory.parents[:2]):
-            folder.chmod(0o755)
+        directory.chmod(0o755)
 
     @staticmethod
     def is_installed() -> bool:

@@ -27,6 +27,7 @@ LONGEST_LINE = 120
 DJANGOS_OWN_QUERIES = {
     "admin/index.html",
     "admin/change_form.html",
+    "admin/long_list.html",
     "admin/auth/user/change_password.html",
 }
 

@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import psycopg
@@ -28,13 +29,18 @@ CORE = [
 
 @pytest.mark.postgresql
 @pytest.mark.pgbouncer
-def test_the_core_behind_a_real_pooler(tmp_path: Path) -> None:
+def test_the_core_behind_a_real_pooler() -> None:
+    with tempfile.TemporaryDirectory() as directory:  # that its own user may enter
+        run_core(Path(directory))
+
+
+def run_core(directory: Path) -> None:
     server = connection.settings_dict
     direct = make_conninfo(
         host=server["HOST"], port=server["PORT"] or 5432, user=server["USER"],
         password=server["PASSWORD"] or None, dbname="postgres",
     )  # fmt: skip
-    pooler = PgBouncer(tmp_path, direct)
+    pooler = PgBouncer(directory, direct)
     name = f"pooled_{os.getpid()}"
     with psycopg.connect(direct, autocommit=True) as database, pooler.running():
         try:
