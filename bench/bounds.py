@@ -10,10 +10,7 @@ import asyncio
 import os
 import statistics
 import sys
-import tempfile
 import time
-from collections.abc import Callable
-from contextlib import ExitStack
 
 import load
 import psycopg
@@ -25,7 +22,7 @@ from run import (
     Service,
     cpu_seconds,
     running,
-    scratch_database,
+    service_on_servers,
     wait_for,
     wait_until_ready,
 )
@@ -44,13 +41,7 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=8)
     parser.add_argument("--rounds", type=int, default=3)
     options = parser.parse_args()
-    server, broker = os.environ.get("DATABASE_URL", ""), os.environ.get("CELERY_BROKER_URL", "")
-    if not server.startswith("postgres") or not broker.startswith("redis"):
-        parser.error("Set DATABASE_URL to a PostgreSQL and CELERY_BROKER_URL to a Redis.")
-    with ExitStack() as stack:
-        var = stack.enter_context(tempfile.TemporaryDirectory(prefix="carprice-bench-"))
-        url = stack.enter_context(scratch_database(server, "_limits"))
-        service = Service(ROOT, var, DATABASE_URL=url, CELERY_BROKER_URL=broker)
+    with service_on_servers("bounds") as service:
         warm_up(service, options.model)
         finished, written, idle = throughput(service, options)
         scored, hop = one_prediction(service, options.model), one_hop(service)
@@ -144,20 +135,16 @@ def one_hop(service: Service) -> float:
     client.delete(bare_tasks.ANSWERS)
     env = {**service.env, "PYTHONPATH": f"{ROOT}:{ROOT / 'bench'}"}
 
-    def hop(timeout: float = 30) -> float:
+    def hop() -> float:
         began = time.perf_counter()
         bare_tasks.answer.delay(1)
-        if client.blpop([bare_tasks.ANSWERS], timeout=timeout) is None:
+        if client.blpop([bare_tasks.ANSWERS], timeout=30) is None:
             raise TimeoutError("The stand-in's worker does not answer.")
         return 1000 * (time.perf_counter() - began)
 
     with running(worker, env):
         hop()
-        return median_of(hop)
-
-
-def median_of(call: Callable[[], float]) -> float:
-    return statistics.median(call() for _ in range(HOPS))
+        return statistics.median(hop() for _ in range(HOPS))
 
 
 if __name__ == "__main__":

@@ -7,15 +7,13 @@ and each address is then asked for in turns, as the one user and as the other.
 import argparse
 import http.client
 import json
-import os
 import statistics
-import tempfile
 import time
 from dataclasses import dataclass
 
 import psutil
 import psycopg
-from run import ROOT, WEB, Service, running, scratch_database, wait_for
+from run import WEB, Service, running, service_on_servers, wait_for
 
 FEW = 1_000
 PASSWORD = "a password for a benchmark"
@@ -144,17 +142,12 @@ def main() -> None:
     parser.add_argument("--queue", type=int, default=100_000, help="rows that wait")
     parser.add_argument("--rounds", type=int, default=20)
     options = parser.parse_args()
-    server, broker = os.environ.get("DATABASE_URL", ""), os.environ.get("CELERY_BROKER_URL")
-    if not server.startswith("postgres") or not broker:
-        parser.error("Set DATABASE_URL to a PostgreSQL and CELERY_BROKER_URL.")
-    with tempfile.TemporaryDirectory() as var, scratch_database(server, "_growth") as url:
-        limits = {"QUEUE_LIMIT": "1000000", "QUEUE_LIMIT_PER_USER": "1000000"}
-        service = Service(ROOT, var, DATABASE_URL=url, CELERY_BROKER_URL=broker, **limits)
-        with running(WEB, service.env) as web:
-            wait_for(f"http://127.0.0.1:{service.env['PORT']}/healthz", timeout=60)
-            measure(service, url, options)
-            sizes = [p.memory_full_info().uss for p in psutil.Process(web.pid).children()]
-            print(f"afterwards web processes have {max(sizes) / 2**20:.0f} MiB of their own")
+    limits = {"QUEUE_LIMIT": "1000000", "QUEUE_LIMIT_PER_USER": "1000000"}
+    with service_on_servers("growth", **limits) as service, running(WEB, service.env) as web:
+        wait_for(f"http://127.0.0.1:{service.env['PORT']}/healthz", timeout=60)
+        measure(service, service.env["DATABASE_URL"], options)
+        sizes = [p.memory_full_info().uss for p in psutil.Process(web.pid).children()]
+        print(f"afterwards web processes have {max(sizes) / 2**20:.0f} MiB of their own")
 
 
 def measure(service: Service, url: str, options: argparse.Namespace) -> None:

@@ -5,35 +5,29 @@ processes share with the one they were forked from are counted once, with that o
 """
 
 import asyncio
-import os
 import sys
-import tempfile
 
 import load
 import psutil
-from run import ROOT, WEB, WORKER, Service, running, scratch_database, wait_until_ready
+from run import WEB, WORKER, running, service_on_servers, wait_until_ready
 
 LIMITS_MIB = {"web": 110, "worker": 200}
 
 
 def main() -> None:
-    server, broker = os.environ.get("DATABASE_URL", ""), os.environ.get("CELERY_BROKER_URL")
-    if not server.startswith("postgres") or not broker:
-        sys.exit("Set DATABASE_URL to a PostgreSQL and CELERY_BROKER_URL.")
-    with tempfile.TemporaryDirectory() as var, scratch_database(server, "_memory") as url:
-        # One process for each role, so that it surely has all models, or all of the requests.
-        one = {"WEB_PROCESSES": "1", "WORKER_CONCURRENCY": "1"}
-        service = Service(ROOT, var, DATABASE_URL=url, CELERY_BROKER_URL=broker, **one)
-        with running(WEB, service.env) as web, running(WORKER, service.env) as worker:
-            wait_until_ready(service.env["PORT"])
-            address = f"http://127.0.0.1:{service.env['PORT']}"
-            asyncio.run(load.each_predictor(address))
-            asyncio.run(load.run(address, "random_forest", rate=150, seconds=10))
-            misses = [
-                name
-                for name, pid in (("web", web.pid), ("worker", worker.pid))
-                if report(name, pid)
-            ]
+    # One process for each role, so that it surely has all models, or all of the requests.
+    with (
+        service_on_servers("memory", WEB_PROCESSES="1", WORKER_CONCURRENCY="1") as service,
+        running(WEB, service.env) as web,
+        running(WORKER, service.env) as worker,
+    ):
+        wait_until_ready(service.env["PORT"])
+        address = f"http://127.0.0.1:{service.env['PORT']}"
+        asyncio.run(load.each_predictor(address))
+        asyncio.run(load.run(address, "random_forest", rate=150, seconds=10))
+        misses = [
+            name for name, pid in (("web", web.pid), ("worker", worker.pid)) if report(name, pid)
+        ]
     sys.exit(bool(misses))
 
 

@@ -176,6 +176,22 @@ def compare(
         print(f"audit: {services['now'].manage('audit')}")
 
 
+@contextlib.contextmanager
+def service_on_servers(name: str, **settings: str) -> Iterator[Service]:
+    """A service of its own, on a new database of the PostgreSQL that is named, and on the Redis.
+
+    Ends the program if none are named.
+    """
+    server, broker = os.environ.get("DATABASE_URL", ""), os.environ.get("CELERY_BROKER_URL", "")
+    if not server.startswith("postgres") or not broker.startswith("redis"):
+        sys.exit("Set DATABASE_URL to a PostgreSQL and CELERY_BROKER_URL to a Redis.")
+    with (
+        tempfile.TemporaryDirectory(prefix="carprice-bench-") as var,
+        scratch_database(server, f"_{name}") as url,
+    ):
+        yield Service(ROOT, var, DATABASE_URL=url, CELERY_BROKER_URL=broker, **settings)
+
+
 def worktree(*arguments: str) -> None:
     subprocess.run(["git", "worktree", *arguments], cwd=ROOT, check=True, capture_output=True)
 

@@ -11,8 +11,6 @@ import asyncio
 import heapq
 import json
 import os
-import sys
-import tempfile
 import time
 from collections import deque
 from collections.abc import Callable
@@ -21,7 +19,7 @@ from itertools import count
 from pathlib import Path
 
 import load
-from run import ROOT, WEB, WORKER, Service, running, scratch_database, wait_until_ready
+from run import WEB, WORKER, Service, running, service_on_servers, wait_until_ready
 
 COSTS = Path(__file__).with_name("costs.json")
 BATCH = 64
@@ -181,13 +179,9 @@ def scale(name: str, costs: Costs) -> None:
 
 
 def measure_and_check() -> None:
-    server, broker = os.environ.get("DATABASE_URL", ""), os.environ.get("CELERY_BROKER_URL")
-    if not server.startswith("postgres") or not broker:
-        sys.exit("Set DATABASE_URL to a PostgreSQL and CELERY_BROKER_URL.")
     measured = {}
     for name, explain in (("plain", False), ("with factors", True)):
-        with tempfile.TemporaryDirectory() as var, scratch_database(server, "_costs") as url:
-            service = Service(ROOT, var, DATABASE_URL=url, CELERY_BROKER_URL=broker)
+        with service_on_servers("costs") as service:
             script = MEASURE.format(batch=BATCH, explain=explain)
             answer = service.manage("shell", "-v", "0", "-c", script).splitlines()[-1]
             costs = Costs(web=web_seconds(service, explain), **json.loads(answer))

@@ -8,20 +8,17 @@ gives away the message. All of them read the same clock of one machine. Printed 
 import argparse
 import http.client
 import json
-import os
 import statistics
-import tempfile
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack
 from queue import Queue
 from typing import Any
 
 import load
 import psycopg
 import redis
-from run import ROOT, WEB, WORKER, Service, running, scratch_database, wait_until_ready
+from run import WEB, WORKER, running, service_on_servers, wait_until_ready
 
 ASKED_EVERY = 0.0005
 QUEUED, STARTED, FINISHED = "queued_at", "started_at", "finished_at"
@@ -41,18 +38,14 @@ def main() -> None:
     parser.add_argument("--model", default="random_forest")
     parser.add_argument("--count", type=int, default=200)
     options = parser.parse_args()
-    server, broker = os.environ.get("DATABASE_URL", ""), os.environ.get("CELERY_BROKER_URL", "")
-    if not server.startswith("postgres") or not broker.startswith("redis"):
-        parser.error("Set DATABASE_URL to a PostgreSQL and CELERY_BROKER_URL to a Redis.")
-    with ExitStack() as stack:
-        var = stack.enter_context(tempfile.TemporaryDirectory(prefix="carprice-bench-"))
-        url = stack.enter_context(scratch_database(server, "_trace"))
-        service = Service(ROOT, var, DATABASE_URL=url, CELERY_BROKER_URL=broker)
-        stack.enter_context(running(WEB, service.env))
-        stack.enter_context(running(WORKER, service.env))
+    with (
+        service_on_servers("trace") as service,
+        running(WEB, service.env),
+        running(WORKER, service.env),
+        psycopg.connect(service.env["DATABASE_URL"], autocommit=True) as database,
+    ):
         wait_until_ready(service.env["PORT"])
-        database = stack.enter_context(psycopg.connect(url, autocommit=True))
-        messages = published(broker)
+        messages = published(service.env["CELERY_BROKER_URL"])
         client = Client(int(service.env["PORT"]), options.model)
         for _ in range(20):
             client.predict()

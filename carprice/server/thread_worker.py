@@ -117,7 +117,7 @@ def _is_kept(fs: "Future[bool]") -> bool:
     return not fs.cancelled() and fs.exception() is None and bool(fs.result())
 
 
-class Settings:
+class CachedConfig:
     """Gunicorn's settings, each looked up once; it reads some twenty of them for each request."""
 
     def __init__(self, cfg: Any) -> None:
@@ -132,7 +132,7 @@ class Settings:
 class SlowClientWorker(ThreadWorker):
     def __init__(self, *arguments: Any, **options: Any) -> None:
         super().__init__(*arguments, **options)
-        self.cfg: Any = Settings(self.cfg)
+        self.cfg: Any = CachedConfig(self.cfg)
         self._unfinished: dict[Connection, None] = {}  # oldest first
         self._held = 0
         # Of what the threads that answer change too: what is held, and who may ask again.
