@@ -111,7 +111,7 @@ def published(broker: str) -> "Queue[float]":
             if text.startswith("LPUSH") and "score_predictions" in text:
                 found.put(command["time"])
 
-    monitor: Any = redis.Redis.from_url(broker).monitor()  # type: ignore[no-untyped-call]
+    monitor: Any = redis.Redis.from_url(broker, socket_timeout=None).monitor()  # type: ignore[no-untyped-call]
     monitor.__enter__()
     threading.Thread(target=watch, args=[monitor.listen()], daemon=True).start()
     return found
