@@ -1,6 +1,7 @@
 from typing import Any
 
 from django import forms
+from django.utils.translation import gettext_lazy as _
 
 from accounts.normalization import (
     ADDRESS_LENGTH,
@@ -14,6 +15,8 @@ from accounts.normalization import (
 )
 from carprice.pages.forms import StrictForm
 
+PASSWORD_HELP = _("At least 8 characters; not a common password, not only digits.")
+
 
 class AddressField(forms.EmailField):
     """An e-mail address as somebody types it."""
@@ -21,7 +24,7 @@ class AddressField(forms.EmailField):
     default_validators = [*forms.EmailField.default_validators, validate_address]
 
     def __init__(self, **kwargs: Any) -> None:
-        super().__init__(**{"label": "E-mail", "max_length": ADDRESS_LENGTH, **kwargs})
+        super().__init__(**{"label": _("E-mail"), "max_length": ADDRESS_LENGTH, **kwargs})
 
     def to_python(self, value: Any) -> str:
         return normalize_address(super().to_python(value) or "")
@@ -43,14 +46,16 @@ class NewPasswordField(forms.CharField):
 
 class SignUpForm(StrictForm):
     name = forms.CharField(
+        label=_("Name"),
         max_length=NAME_LENGTH,
         validators=[validate_name],
         widget=forms.TextInput({"autocomplete": "name"}),
     )
     email = AddressField(widget=forms.EmailInput({"autocomplete": "email"}))
     password = NewPasswordField(
+        label=_("Password"),
         widget=forms.PasswordInput({"autocomplete": "new-password"}),
-        help_text="At least 8 characters; not a common password, not only digits.",
+        help_text=PASSWORD_HELP,
     )
 
 
@@ -59,7 +64,31 @@ class SignInForm(StrictForm):
         widget=forms.EmailInput({"autocomplete": "username", "autofocus": True}),
     )
     password = forms.CharField(
+        label=_("Password"),
         validators=[validate_password_length],
         strip=False,
         widget=forms.PasswordInput({"autocomplete": "current-password"}),
+    )
+
+
+class NameForm(StrictForm):
+    name = forms.CharField(
+        label=_("Name"),
+        max_length=NAME_LENGTH,
+        validators=[validate_name],
+        widget=forms.TextInput({"autocomplete": "name"}),
+    )
+
+
+class PasswordForm(StrictForm):
+    current_password = forms.CharField(
+        label=_("Current password"),
+        validators=[validate_password_length],
+        strip=False,
+        widget=forms.PasswordInput({"autocomplete": "current-password"}),
+    )
+    password = NewPasswordField(
+        label=_("New password"),
+        widget=forms.PasswordInput({"autocomplete": "new-password"}),
+        help_text=PASSWORD_HELP,
     )

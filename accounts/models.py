@@ -1,5 +1,5 @@
 import uuid
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self
 
 from django.contrib.auth.base_user import AbstractBaseUser, BaseUserManager
 from django.contrib.auth.hashers import check_password
@@ -100,6 +100,17 @@ class User(AbstractBaseUser, PermissionsMixin):
         return self.get_full_name()
 
 
+class TokenSessionQuerySet(models.QuerySet["TokenSession"]):
+    def open_of(self, user: User) -> Self:
+        """Those whose tokens are good, newest first."""
+        return self.filter(
+            user=user,
+            ended_at=None,
+            expires_at__gt=Now(),
+            password_digest=user.get_session_auth_hash(),
+        ).order_by("-created_at", "-id")
+
+
 class TokenSession(models.Model):
     """One sign-in of a client. Its tokens are good until it ends or the password changes."""
 
@@ -110,6 +121,8 @@ class TokenSession(models.Model):
     created_at = models.DateTimeField(db_default=Now())
     expires_at = models.DateTimeField()  # when its last token expires, by the database's clock
     ended_at = models.DateTimeField(null=True)
+
+    objects = TokenSessionQuerySet.as_manager()
 
     class Meta:
         indexes = [models.Index(fields=["expires_at"], name="token_session_expires_at")]

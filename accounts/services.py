@@ -7,6 +7,7 @@ from django.contrib.auth.password_validation import validate_password
 from django.core.exceptions import ValidationError
 from django.db import IntegrityError, transaction
 from django.db.models.functions import Now
+from django.utils.translation import gettext
 from rest_framework_simplejwt.exceptions import TokenError
 
 from accounts.models import TokenSession, User
@@ -35,6 +36,36 @@ class RefreshRefused(ServiceError):
     status = 401
 
 
+def change_name(user: User, name: str) -> None:
+    user.name = name
+    user.save(update_fields=["name"])
+
+
+def change_password(user: User, *, current_password: str, password: str, address: str) -> User:
+    """Give an account another password, which ends all its sessions and tokens.
+
+    Raises InvalidInput for a weak password or a wrong current one, or TooManyRequests.
+    """
+    try:
+        owner = check_credentials(email=user.email, password=current_password, address=address)
+    except InvalidCredentials:
+        raise InvalidInput({"current_password": [gettext("This is not your password.")]}) from None
+    password = _checked_password(password, owner)
+    owner.set_password(password)
+    owner.save(update_fields=["password"])
+    return owner
+
+
+def _checked_password(password: str, user: User) -> str:
+    """The password as it is stored. Raises InvalidInput if it is weak."""
+    password = normalize_password(password)
+    try:
+        validate_password(password, user)
+    except ValidationError as error:
+        raise InvalidInput({"password": error.messages}) from error
+    return password
+
+
 def sign_up(*, email: str, password: str, name: str = "") -> User:
     """Create an account. Raises EmailTaken, or InvalidInput for a weak password or the address."""
     user = User(email=User.objects.normalize_email(email), name=name)
@@ -42,17 +73,12 @@ def sign_up(*, email: str, password: str, name: str = "") -> User:
         validate_address(user.email)
     except ValidationError as error:
         raise InvalidInput({"email": error.messages}) from error
-    password = normalize_password(password)
-    try:
-        validate_password(password, user)
-    except ValidationError as error:
-        raise InvalidInput({"password": error.messages}) from error
-    user.set_password(password)
+    user.set_password(_checked_password(password, user))
     try:
         with transaction.atomic():
             user.save(force_insert=True)
     except IntegrityError as error:
-        raise EmailTaken("An account with this e-mail address exists.") from error
+        raise EmailTaken(gettext("An account with this e-mail address exists.")) from error
     return user
 
 
@@ -71,7 +97,7 @@ def check_credentials(*, email: str, password: str, address: str) -> User:
         user = User()  # no password fits, and finding that out takes as long as with any other
     if not (user.check_password(password) and user.is_active):
         throttling.count("wrong_sign_in", key)
-        raise InvalidCredentials("The e-mail address or the password is wrong.")
+        raise InvalidCredentials(gettext("The e-mail address or the password is wrong."))
     return user
 
 
@@ -103,6 +129,12 @@ def refresh_session(*, refresh_token: str) -> TokenSession:
 def end_session(session_id: UUID) -> None:
     """Make all its tokens worthless; a session that has ended stays as it is."""
     TokenSession.objects.filter(pk=session_id, ended_at=None).update(ended_at=Now())
+
+
+def end_session_of(user: User, session_id: UUID) -> None:
+    """The same with a session of this user; another's stays as it is."""
+    if TokenSession.objects.filter(pk=session_id, user=user).exists():
+        end_session(session_id)
 
 
 @transaction.atomic

@@ -1,7 +1,10 @@
 from django.conf import settings
-from django.urls import path
+from django.urls import path, register_converter
 
 from accounts import api, views
+from carprice.http.converters import IdConverter
+
+register_converter(IdConverter, "id")
 
 urlpatterns = [
     # Root contract
@@ -17,6 +20,10 @@ urlpatterns = [
     path("account/sign-up", views.SignUpPage.as_view(), name="sign-up"),
     path("account/sign-in", views.SignInPage.as_view(), name="sign-in"),
     path("account/sign-out", views.sign_out, name="sign-out"),
+    path("account", views.AccountPage.as_view(), name="account"),
+    path("account/name", views.NamePage.as_view(), name="account-name"),
+    path("account/password", views.PasswordPage.as_view(), name="account-password"),
+    path("account/sessions/<id:session_id>/end", views.end_session, name="account-session-end"),
     # Instead of the admin's own sign-in page, which does not count wrong attempts
     path(f"{settings.ADMIN_PATH}/login/", views.admin_sign_in),
 ]

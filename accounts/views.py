@@ -1,24 +1,32 @@
 from typing import Any
+from uuid import UUID
 
 from django.conf import settings
-from django.contrib.auth import login, logout
+from django.contrib import messages
+from django.contrib.auth import login, logout, update_session_auth_hash
+from django.contrib.auth.decorators import login_required
+from django.contrib.auth.mixins import LoginRequiredMixin
 from django.contrib.auth.views import redirect_to_login
 from django.core.exceptions import PermissionDenied
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
 from django.urls import reverse
+from django.utils.translation import gettext
 from django.views.decorators.http import require_POST
 
 from accounts import services
-from accounts.forms import SignInForm, SignUpForm
+from accounts.authentication import signed_in
+from accounts.forms import NameForm, PasswordForm, SignInForm, SignUpForm
 from accounts.hashers import TooManyHashes
-from accounts.models import User
+from accounts.models import TokenSession, User
 from carprice.http import throttling
 from carprice.pages import kept_forms
 from carprice.pages.kept_forms import KeptForm
 from carprice.pages.views import ServiceFormView, safe_next
 
 BACKEND = "django.contrib.auth.backends.ModelBackend"
+SESSIONS_SHOWN = 20
+NAME_PREFIX, PASSWORD_PREFIX = "own", "new"  # so that no two fields of the page share an id
 
 
 class AccountFormView(ServiceFormView):
@@ -26,7 +34,7 @@ class AccountFormView(ServiceFormView):
 
     def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
         if request.user.is_authenticated:
-            return self.go_on(reverse("home"))
+            return self.go_on(reverse("catalogue"))
         return super().dispatch(request, *args, **kwargs)  # type: ignore[return-value]
 
     def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
@@ -35,6 +43,22 @@ class AccountFormView(ServiceFormView):
             "kept_form": kept_forms.carried(self.request),
         }
         return super().get_context_data(**{**carried, **kwargs})
+
+    def post(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
+        if "instead" in request.POST:  # sent by the other one's button, to carry what it carries
+            return self.render_to_response(self.get_context_data(form=self.form_class()))  # type: ignore[misc]
+        return super().post(request, *args, **kwargs)
+
+    def carry(self, form: KeptForm, *, status: int = 200, **context: Any) -> HttpResponse:
+        """The page as an answer to another page's form, which it carries."""
+        context = self.get_context_data(
+            form=self.form_class(),  # type: ignore[misc]  # each has one
+            next=form.address,
+            kept_form=form.fields,
+            is_too_long=form.is_too_long,
+            **context,
+        )
+        return self.render_to_response(context, status=status)
 
     def go_on(self, default: str) -> HttpResponse:
         """To the page that asked to sign in, with what was typed there."""
@@ -83,19 +107,12 @@ class SignInPage(AccountFormView):
             **form.cleaned_data, address=throttling.address(self.request)
         )
         login(self.request, user, backend=BACKEND)
-        return self.go_on(reverse("home"))
+        return self.go_on(reverse("catalogue"))
 
     def ask_first(self, form: KeptForm) -> HttpResponse:
         """The page as an answer to a form whose sender is not signed in."""
-        context = self.get_context_data(
-            form=SignInForm(),
-            next=form.address,
-            kept_form=form.fields,
-            is_asked_first=True,
-            is_too_long=form.is_too_long,
-            has_cookie=settings.CSRF_COOKIE_NAME in self.request.COOKIES,
-        )
-        return self.render_to_response(context, status=403)
+        has_cookie = settings.CSRF_COOKIE_NAME in self.request.COOKIES
+        return self.carry(form, status=403, is_asked_first=True, has_cookie=has_cookie)
 
 
 def sign_in_first(request: HttpRequest, form: KeptForm) -> HttpResponse:
@@ -103,6 +120,13 @@ def sign_in_first(request: HttpRequest, form: KeptForm) -> HttpResponse:
     page = SignInPage()
     page.setup(request)
     return page.ask_first(form)
+
+
+def sign_up_first(request: HttpRequest, form: KeptForm) -> HttpResponse:
+    """Let whoever filled in a form sign up, and keep what they typed."""
+    page = SignUpPage()
+    page.setup(request)
+    return page.carry(form)
 
 
 def admin_sign_in(request: HttpRequest) -> HttpResponse:
@@ -116,3 +140,72 @@ def admin_sign_in(request: HttpRequest) -> HttpResponse:
 def sign_out(request: HttpRequest) -> HttpResponse:
     logout(request)
     return redirect("home")
+
+
+# --- One's own account ---------------------------------------------------------------------------
+
+
+class AccountPage(LoginRequiredMixin, ServiceFormView):
+    """Name, password, programs that are signed in; each form is sent to a page of its own."""
+
+    template_name = "accounts/account.html"
+    http_method_names = ["get", "head", "options"]
+    form_name = ""
+
+    def get_form(self, form_class: Any = None) -> Any:
+        return super().get_form(form_class) if self.form_class else None
+
+    def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
+        user = signed_in(self.request)
+        sessions = list(TokenSession.objects.open_of(user)[: SESSIONS_SHOWN + 1])
+        forms = {
+            "name_form": NameForm(initial={"name": user.name}, prefix=NAME_PREFIX),
+            "password_form": PasswordForm(prefix=PASSWORD_PREFIX),
+        }
+        context = super().get_context_data(**kwargs)
+        if self.form_name:
+            forms[self.form_name] = context["form"]
+        return {
+            **context,
+            **forms,
+            "sessions": sessions[:SESSIONS_SHOWN],
+            "has_more_sessions": len(sessions) > SESSIONS_SHOWN,
+        }
+
+
+class NamePage(AccountPage):
+    http_method_names = ["get", "head", "post", "options"]
+    form_class, form_name, prefix = NameForm, "name_form", NAME_PREFIX
+
+    def get_initial(self) -> dict[str, Any]:
+        return {"name": signed_in(self.request).name}
+
+    def submit(self, form: NameForm) -> HttpResponse:
+        services.change_name(signed_in(self.request), form.cleaned_data["name"])
+        messages.success(self.request, gettext("Your name is changed."))
+        return redirect("account")
+
+
+class PasswordPage(AccountPage):
+    http_method_names = ["get", "head", "post", "options"]
+    form_class, form_name, prefix = PasswordForm, "password_form", PASSWORD_PREFIX
+    throttle_scope = "sign_in"
+
+    def submit(self, form: PasswordForm) -> HttpResponse:
+        user = services.change_password(
+            signed_in(self.request), **form.cleaned_data, address=throttling.address(self.request)
+        )
+        update_session_auth_hash(self.request, user)
+        messages.success(
+            self.request, gettext("Your password is changed; you are signed out everywhere else.")
+        )
+        return redirect("account")
+
+
+@require_POST
+@login_required
+def end_session(request: HttpRequest, session_id: UUID) -> HttpResponse:
+    """Sign a program of one's own out."""
+    services.end_session_of(signed_in(request), session_id)
+    messages.success(request, gettext("That program is signed out."))
+    return redirect("account")

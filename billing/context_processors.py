@@ -16,7 +16,8 @@ def wallet(request: HttpRequest) -> dict[str, Any]:
     """
     if not hasattr(request, "user") or not _has_header(request) or request.user.is_anonymous:
         return {}
-    return {"wallet": CreditAccount.objects.get(pk=request.user.pk)}
+    account = CreditAccount.objects.get(pk=request.user.pk)
+    return {"wallet": account, "wallet_is_low": account.available < settings.LOW_BALANCE}
 
 
 def _has_header(request: HttpRequest) -> bool:

@@ -11,4 +11,7 @@ urlpatterns = [
     path("api/wallet/transactions", api.TransactionsView.as_view(), name="api-transactions"),
     # Pages
     path("wallet", views.WalletPage.as_view(), name="wallet"),
+    path("wallet/statements", views.statement_list, name="statements"),
+    path("wallet/statements/<int:year>-<int:month>", views.statement, name="statement"),
+    path("wallet/statements/<int:year>-<int:month>.csv", views.statement_csv, name="statement-csv"),
 ]

@@ -1,22 +1,43 @@
+from collections.abc import Callable, Collection, Iterator
+from datetime import UTC, datetime
 from typing import Any
+from uuid import UUID
 
+from django.conf import settings
 from django.contrib import messages
+from django.contrib.auth.decorators import login_required
 from django.contrib.auth.mixins import LoginRequiredMixin
-from django.http import HttpResponse
-from django.shortcuts import redirect
-from django.template.defaultfilters import pluralize
+from django.http import Http404, HttpRequest, HttpResponse
+from django.http.response import HttpResponseBase
+from django.shortcuts import redirect, render
 from django.urls import reverse
+from django.utils.module_loading import import_string
+from django.utils.translation import gettext_lazy, ngettext
+from django.views.decorators.http import require_safe
 
 from accounts.authentication import signed_in
-from billing import services
+from accounts.models import User
+from billing import services, statements
 from billing.forms import TopUpForm
 from billing.models import LedgerEntry
+from billing.statements import Month
+from carprice.http import throttling
 from carprice.http.pagination import CursorPages
 from carprice.idempotency.forms import submit_once, use_up
+from carprice.pages.csv_files import csv_response
+from carprice.pages.formatting import credits_text
 from carprice.pages.views import ServiceFormView
 
 PAGE_SIZE = 25
 PAGES = CursorPages("movements", order=("id",))
+Kind = LedgerEntry.Kind
+KIND_WORDS = {
+    Kind.TOP_UP: gettext_lazy("Top-up"),
+    Kind.ADJUSTMENT: gettext_lazy("Adjustment"),
+    Kind.REFUND: gettext_lazy("Refund"),
+    Kind.CAPTURE: gettext_lazy("Prediction"),
+}
+STATEMENT_COLUMNS = ("at", "kind", "what_for", "reason", "credits", "balance_after", "id")
 
 
 class WalletPage(LoginRequiredMixin, ServiceFormView):
@@ -30,12 +51,14 @@ class WalletPage(LoginRequiredMixin, ServiceFormView):
         user = signed_in(self.request)
         entries = LedgerEntry.objects.posted_of(user)
         page = PAGES.page_or_first(entries, user.pk, self.request.GET.get("cursor"), PAGE_SIZE)
-        return super().get_context_data(page=page, **kwargs)
+        names = subject_names(user, [entry.subject_id for entry in page.rows])
+        movements = [(entry, _what_for(entry, names)) for entry in page.rows]
+        return super().get_context_data(page=page, movements=movements, **kwargs)
 
     def submit(self, form: TopUpForm) -> HttpResponse:
         amount = form.cleaned_data["amount"]
-        credit = f"{amount:,} credit{pluralize(amount)}"
-        added = f"{credit} added."
+        added = ngettext("%(credits)s added.", "%(credits)s added.", amount)
+        added %= {"credits": credits_text(amount)}
 
         def top_up() -> str:
             services.top_up(user_id=signed_in(self.request).pk, amount=amount)
@@ -49,7 +72,81 @@ class WalletPage(LoginRequiredMixin, ServiceFormView):
         if is_first:
             messages.success(self.request, added)
         else:
-            were = pluralize(amount, "was,were")
-            sentence = f"This form was sent twice; the {credit} {were} added once."
-            messages.info(self.request, sentence)
+            sentence = ngettext(
+                "This form was sent twice; the %(credits)s was added once.",
+                "This form was sent twice; the %(credits)s were added once.",
+                amount,
+            )
+            messages.info(self.request, sentence % {"credits": credits_text(amount)})
         return redirect(address)
+
+
+@require_safe
+@login_required
+def statement_list(request: HttpRequest) -> HttpResponse:
+    """The months of which there are statements."""
+    months = statements.months_of(signed_in(request))
+    return render(request, "billing/statements.html", {"months": months})
+
+
+@require_safe
+@login_required
+def statement(request: HttpRequest, year: int, month: int) -> HttpResponse:
+    """One month, to be read or printed."""
+    user = signed_in(request)
+    shown = statements.statement_of(user, _month_of(user, year, month))
+    names = subject_names(user, [line.subject_id for line in shown.lines])
+    lines = [(line, _what_for(line, names)) for line in shown.lines]
+    return render(request, "billing/statement.html", {"statement": shown, "lines": lines})
+
+
+@require_safe
+@login_required
+def statement_csv(request: HttpRequest, year: int, month: int) -> HttpResponseBase:
+    """The same as a table, with every movement."""
+    throttling.count_request(request, "other")
+    user = signed_in(request)
+    shown = _month_of(user, year, month)
+    name = f"carprice-{year}-{month:02}.csv"
+    return csv_response(name, STATEMENT_COLUMNS, _rows_of(user, shown))
+
+
+def _rows_of(user: User, month: Month) -> Iterator[tuple[Any, ...]]:
+    balance = statements.balance_before(user, month)
+    yield (month.start.isoformat(), "opening", "", "", "", balance, "")
+    for entry in statements.entries_of(user, month):
+        balance += entry.balance_change
+        yield (
+            entry.created_at.isoformat(),
+            entry.get_kind_display(),
+            entry.subject_id,
+            entry.reason,
+            entry.balance_change,
+            balance,
+            entry.transaction_id,
+        )
+    end = min(month.next.start, datetime.now(UTC))
+    yield (end.isoformat(), "closing", "", "", "", balance, "")
+
+
+def _month_of(user: User, year: int, month: int) -> Month:
+    """Of a month before the user came, or to come, there is no statement."""
+    wanted = Month(year, month)
+    if wanted not in statements.months_of(user):
+        raise Http404
+    return wanted
+
+
+def subject_names(user: User, ids: Collection[UUID | None]) -> dict[UUID, str]:
+    """What the subjects of entries are called, by whoever knows."""
+    known = {key for key in ids if key}
+    name_all: Callable[[User, set[UUID]], dict[UUID, str]] = import_string(
+        settings.LEDGER_SUBJECT_NAMES
+    )
+    return name_all(user, known) if known else {}
+
+
+def _what_for(entry: LedgerEntry | statements.Line, names: dict[UUID, str]) -> str:
+    if entry.subject_id in names:
+        return names[entry.subject_id]
+    return str(KIND_WORDS[Kind(entry.kind)])

@@ -116,6 +116,7 @@ MIDDLEWARE = [
     "carprice.http.compression.CompressedAnswers",  # static files were compressed before
     "carprice.pages.security_headers.ContentSecurityPolicy",
     "carprice.pages.request_limits.RequestLimits",  # before anything reads the request
+    "carprice.pages.preferences.PageLanguage",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
@@ -142,6 +143,7 @@ TEMPLATES = [
                 "django.contrib.messages.context_processors.messages",
                 "carprice.idempotency.forms.form_key",
                 "billing.context_processors.wallet",
+                "carprice.pages.preferences.preferences",
             ],
             "libraries": {"formatting": "carprice.pages.formatting"},
         },
@@ -150,9 +152,12 @@ TEMPLATES = [
 FORM_RENDERER = "carprice.pages.forms.FormRenderer"
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 LANGUAGE_CODE = "en"
+LANGUAGES = [("en", "English"), ("ru", "Русский")]
+LOCALE_PATHS = [BASE_DIR / "locale"]
+LANGUAGE_COOKIE_SECURE = HTTPS
+LANGUAGE_COOKIE_AGE = 365 * 24 * 3600
 TIME_ZONE = "UTC"
 USE_TZ = True
-USE_I18N = False
 
 STATIC_URL = "/static/"
 STATIC_ROOT = VAR_DIR / "static"
@@ -299,9 +304,13 @@ ANSWER_TIMEOUT_SECONDS = seconds("ANSWER_TIMEOUT_SECONDS", 60, low=0.1)
 MODELS_DIR = VAR_DIR / "models"
 CREDIT_CEILING = 1_000_000_000  # on one account; also a database constraint
 TOP_UP_LIMIT = 1_000_000
+# What a new account is given, and below how many a page suggests to top up.
+WELCOME_CREDITS = integer("WELCOME_CREDITS", 0, low=0, high=TOP_UP_LIMIT)
+LOW_BALANCE = integer("LOW_BALANCE", 20, low=0, high=TOP_UP_LIMIT)
 # How many credits one operator may correct in 24 hours, those given and those taken added up.
 LARGEST_CORRECTION = integer("LARGEST_CORRECTION", 100_000, low=0, high=CREDIT_CEILING)
 LEDGER_SUBJECT_VIEW = "prediction"  # the URL name of the page about what a ledger entry pays for
+LEDGER_SUBJECT_NAMES = "predictions.pages.presentation.titles_by_id"  # and what those are called
 CLAIM_ROWS = integer("CLAIM_ROWS", 64, low=1, high=1000)
 LEASE_SECONDS = seconds("LEASE_SECONDS", 20, low=1)  # more than the task's hard time limit
 DEADLINE_SECONDS = seconds("DEADLINE_SECONDS", 600, low=1)
@@ -316,6 +325,8 @@ MODEL_TIMEOUT_SECONDS = seconds("MODEL_TIMEOUT_SECONDS", 30, low=0)
 QUEUE_LIMIT = integer("QUEUE_LIMIT", 50_000, low=1, high=10_000_000)
 QUEUE_LIMIT_PER_USER = integer("QUEUE_LIMIT_PER_USER", 20_000, low=1, high=10_000_000)
 
+SHARE_LINK_DAYS = integer("SHARE_LINK_DAYS", 30, low=1, high=3650)
+
 # --- Limits on what a stranger can send ----------------------------------------------------------
 
 # The counters are in Redis if that is the broker, otherwise in the (single) web process.
@@ -328,6 +339,7 @@ THROTTLES = {
     "wrong_sign_in": rate("THROTTLE_WRONG_SIGN_IN", "10/minute"),
     "submit": rate("THROTTLE_SUBMIT", "6000/minute"),
     "top_up": rate("THROTTLE_TOP_UP", "600/minute"),
+    "trial": rate("THROTTLE_TRIAL", "20/hour"),
     "other": rate("THROTTLE_OTHER", "12000/minute"),
 }
 

@@ -4,6 +4,7 @@ from django.urls import include, path
 from drf_spectacular.views import SpectacularAPIView
 
 from carprice.http.docs import ApiDocsView
+from carprice.pages import preferences
 
 urlpatterns = [
     # Patterns are tried one after the other, so the busiest routes come first.
@@ -13,6 +14,7 @@ urlpatterns = [
     path("", include("accounts.urls")),
     path("api/schema", SpectacularAPIView.as_view(), name="api-schema"),
     path("api/docs", ApiDocsView.as_view(url_name="api-schema"), name="api-docs"),
+    path("preferences", preferences.prefer, name="preferences"),
     path(f"{settings.ADMIN_PATH}/", admin.site.urls),
 ]
 handler400 = "carprice.pages.errors.bad_request"

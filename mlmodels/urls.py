@@ -9,7 +9,6 @@ urlpatterns = [
     path("api/predictors", api.CatalogueView.as_view(), name="api-predictors"),
     path("api/predictors/<str:model_name>", api.PredictorView.as_view(), name="api-predictor"),
     # Pages
-    path("", views.home, name="home"),
     path("catalogue", views.catalogue, name="catalogue"),
     path("catalogue/<slug:model_name>", views.report, name="report"),
 ]

@@ -8,12 +8,6 @@ from mlmodels.reporting.reports import Report
 
 
 @require_safe
-def home(request: HttpRequest) -> HttpResponse:
-    """What the service does and what it costs."""
-    return render(request, "mlmodels/home.html", {"domains": domains_on_sale()})
-
-
-@require_safe
 def catalogue(request: HttpRequest) -> HttpResponse:
     """Everything on sale, with its price and its measured accuracy, and what is being trained."""
     context = {"training": training_at_work(), "domains": domains_on_sale()}

@@ -16,6 +16,8 @@ from mlmodels.models import Predictor, PredictorVersion
 
 R = TypeVar("R", bound="ScoringRequest")
 
+LONGEST_LABEL = 80
+
 
 @dataclass(frozen=True)
 class ScoringPolicy:
@@ -168,6 +170,9 @@ class Prediction(ScoringRequest):
     price = models.PositiveIntegerField(help_text="Credits, fixed at submission.")
     defaulted = models.JSONField(default=list, help_text="Features that took their default.")
     entered = models.JSONField(null=True, help_text="Values entered in another unit, as entered.")
+    label = models.CharField(
+        max_length=LONGEST_LABEL, blank=True, default="", db_default="", help_text="Its user's own."
+    )
     erased_at = models.DateTimeField(
         null=True, help_text="When its user deleted it: inputs and result are gone since."
     )
@@ -274,10 +279,11 @@ class Prediction(ScoringRequest):
 class WhatIf(ScoringRequest):
     """What a finished prediction would have been with other features, by the same version.
 
-    It is free, so it holds nothing, and it is queued behind no prediction.
+    It is free, so it holds nothing, and it is queued behind no prediction. One that varies no
+    prediction is a visitor's trial, and is deleted once it is answered.
     """
 
-    prediction = models.ForeignKey(Prediction, models.CASCADE, related_name="what_ifs")
+    prediction = models.ForeignKey(Prediction, models.CASCADE, null=True, related_name="what_ifs")
     entered = models.JSONField(null=True, help_text="Changes entered in another unit, as entered.")
 
     class Meta:
@@ -339,14 +345,50 @@ class WhatIf(ScoringRequest):
     @property
     def changed(self) -> dict[str, Any]:
         """The features that differ from the prediction's, as used."""
-        before = self.prediction.data
+        before = self.varied.data
         return {name: value for name, value in self.data.items() if value != before.get(name)}
 
     @property
     def changed_from(self) -> dict[str, Any]:
         """What those were in the prediction."""
-        before = self.prediction.data
+        before = self.varied.data
         return {name: before.get(name) for name in self.changed}
+
+    @property
+    def varied(self) -> Prediction:
+        """Its prediction, which all but a trial have."""
+        assert self.prediction is not None  # noqa: S101
+        return self.prediction
+
+
+class ShareLink(models.Model):
+    """An address at which anybody who knows it sees a finished prediction, until it expires.
+
+    A prediction has at most one; to revoke it is to delete it.
+    """
+
+    token = models.CharField(max_length=43, primary_key=True)
+    prediction = models.OneToOneField(Prediction, models.CASCADE, related_name="share_link")
+    created_at = models.DateTimeField(db_default=Now())
+    expires_at = models.DateTimeField()
+
+    def __str__(self) -> str:
+        return str(self.prediction_id)
+
+
+class Example(models.Model):
+    """A version's result for its domain's own case, for the start page; nobody asked or paid."""
+
+    version = models.OneToOneField(
+        PredictorVersion, models.CASCADE, primary_key=True, related_name="+"
+    )
+    data = models.JSONField()
+    defaulted = models.JSONField()
+    value = models.FloatField()
+    explanation = models.JSONField(null=True)
+
+    def __str__(self) -> str:
+        return str(self.version_id)
 
 
 class Heartbeat(models.Model):

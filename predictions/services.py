@@ -12,13 +12,14 @@ from uuid import UUID
 from django.conf import settings
 from django.db import transaction
 from django.db.models.functions import Now
-from django.template.defaultfilters import pluralize
+from django.utils.translation import gettext
 
 from accounts.models import User
 from billing.services import insufficient_credits, place_hold, resolve_holds
 from carprice.db.cursors import fetch_one, instance
 from carprice.http.errors import InvalidInput, NotFound, ServiceError, WrongState
 from carprice.idempotency import keys
+from carprice.pages.formatting import credits_text
 from mlmodels.catalogue.queries import (
     check_inputs,
     find_on_sale,
@@ -27,7 +28,7 @@ from mlmodels.catalogue.queries import (
 )
 from mlmodels.models import Predictor, PredictorVersion
 from predictions import positions, queue
-from predictions.models import Prediction
+from predictions.models import Prediction, ShareLink
 from predictions.notifications import notify_workers
 
 Status = Prediction.Status
@@ -94,8 +95,8 @@ def request_prediction_by(model_name: str, **request: Any) -> Prediction:
 def check_price(predictor: Predictor, agreed: int | None) -> None:
     """Raise PriceChanged unless the price is the one agreed to, if a price was agreed to at all."""
     if agreed is not None and agreed != predictor.price:
-        price = f"{predictor.price:,} credit{pluralize(predictor.price)}"
-        raise PriceChanged(f"The price is now {price}; nothing has been bought.")
+        sentence = gettext("The price is now %(price)s; nothing has been bought.")
+        raise PriceChanged(sentence % {"price": credits_text(predictor.price)})
 
 
 def find(user: User, prediction_id: UUID) -> Prediction:
@@ -210,6 +211,14 @@ def run_draft_with(
     run_draft(user=user, prediction_id=prediction_id, agreed_price=agreed_price)
 
 
+@transaction.atomic
+def name_prediction(*, user: User, prediction_id: UUID, label: str) -> None:
+    """Give a prediction its user's own label, or none. Raises NotFound."""
+    row = lock_own(user, prediction_id)
+    row.label = label.strip()
+    row.save(update_fields=["label"])
+
+
 # --- Ends that a user decides --------------------------------------------------------------------
 
 
@@ -235,9 +244,16 @@ def erase(*, user: User, prediction_id: UUID) -> None:
         row.delete()
     elif row.has_ended:
         Prediction.objects.filter(pk=row.pk).update(
-            data={}, defaulted=[], entered=None, value=None, explanation=None, erased_at=Now()
+            data={},
+            defaulted=[],
+            entered=None,
+            value=None,
+            explanation=None,
+            label="",
+            erased_at=Now(),
         )
         row.what_ifs.all().delete()
+        ShareLink.objects.filter(prediction=row).delete()
         keys.redact(row.pk, REDACTED)
     else:
         raise WrongState(f"It cannot be deleted while it is {row.status}; cancel it first.")
@@ -253,7 +269,7 @@ def lock_own(user: User, prediction_id: UUID) -> Prediction:
 
 
 def _no_such_prediction() -> NotFound:
-    return NotFound("There is no such prediction.")
+    return NotFound(gettext("There is no such prediction."))
 
 
 def _version_on_sale(predictor: Predictor) -> UUID:

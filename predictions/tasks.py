@@ -10,7 +10,7 @@ from celery import shared_task
 from django.conf import settings
 from django.db.models.functions import Now
 
-from predictions.execution import recovery, runner
+from predictions.execution import examples, recovery, runner
 from predictions.models import Heartbeat, Prediction, WhatIf
 from predictions.notifications import notify_workers
 
@@ -58,6 +58,7 @@ def score_what_ifs(version_id: str) -> None:
 
 @shared_task(bind=True)
 def beat(self: Any) -> None:
-    """Record that this worker consumes messages and reaches the database."""
+    """Record that this worker consumes messages and reaches the database; make new examples."""
     Heartbeat.objects.update_or_create(worker=self.request.hostname, defaults={"beat_at": Now()})
     Heartbeat.objects.filter(beat_at__lt=Now() - HEARTBEAT_KEPT_FOR).delete()
+    examples.make_missing()

@@ -4,7 +4,7 @@ from django.urls import path, register_converter
 from carprice.http.converters import IdConverter
 from predictions import admin
 from predictions.api import health, root_contract, tasks
-from predictions.pages import estimate, history, prediction, what_if
+from predictions.pages import estimate, history, home, prediction, what_if
 
 register_converter(IdConverter, "id")
 
@@ -27,8 +27,11 @@ urlpatterns = [
     path("readyz", health.ReadyView.as_view(), name="readyz"),
     path(f"{settings.ADMIN_PATH}/audit/", admin.audit, name="admin-audit"),
     # Pages
+    path("", home.home, name="home"),
     path("estimate/<slug:model_name>", estimate.EstimatePage.as_view(), name="estimate"),
     path("predictions", history.history, name="predictions"),
+    path("predictions.csv", history.export, name="predictions-csv"),
+    path("predictions/chosen", history.chosen, name="predictions-chosen"),
     path(
         "predictions/<id:prediction_id>",
         prediction.PredictionPage.as_view(),
@@ -42,4 +45,8 @@ urlpatterns = [
     path("predictions/<id:prediction_id>/status", prediction.status, name="prediction-status"),
     path("predictions/<id:prediction_id>/cancel", prediction.cancel, name="prediction-cancel"),
     path("predictions/<id:prediction_id>/delete", prediction.delete, name="prediction-delete"),
+    path("predictions/<id:prediction_id>/name", prediction.name, name="prediction-name"),
+    path("predictions/<id:prediction_id>/share", prediction.share, name="prediction-share"),
+    path("predictions/<id:prediction_id>/revoke", prediction.revoke, name="prediction-revoke"),
+    path("shared/<str:token>", prediction.shared, name="shared"),
 ]

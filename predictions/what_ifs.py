@@ -12,6 +12,7 @@ from uuid import UUID
 from django.db import transaction
 from django.db.models import Q, QuerySet
 from django.db.models.functions import Now
+from django.utils.translation import gettext
 
 from accounts.models import User
 from carprice.http.errors import InvalidInput, NotFound, RetryLater, ServiceError, WrongState
@@ -20,6 +21,7 @@ from mlmodels.domains import DOMAINS
 from mlmodels.serving import input_warnings
 from mlmodels.serving.input_warnings import Warning  # noqa: A004  # the contract's word
 from mlmodels.serving.intervals import Interval
+from mlmodels.signature import Inputs
 from predictions import waiting
 from predictions.models import Prediction, WhatIf
 from predictions.notifications import notify_workers
@@ -29,6 +31,7 @@ MAX_WHAT_IFS = 20  # of one prediction
 TIMEOUT_SECONDS = 10
 RETRY_AFTER_SECONDS = 5
 UNANSWERED_KEPT_FOR = timedelta(hours=1)
+TRIALS_KEPT_FOR = timedelta(minutes=1)
 
 Failure = WhatIf.Failure
 UNANSWERED = (Failure.DEADLINE_EXCEEDED, Failure.WORKER_LOST)  # these do not count
@@ -71,23 +74,31 @@ def ask(*, user: User, prediction_id: UUID, changes: Any) -> WhatIf:
     """
     with waiting.wait_slot():
         what_if = _queue(user, prediction_id, changes)
-        if not what_if.has_ended:
-            waiting.until_ended(WhatIf, what_if.pk, TIMEOUT_SECONDS)
-            _refresh(what_if)
+        await_answer(what_if)
+    return what_if
+
+
+def await_answer(what_if: WhatIf) -> None:
+    """Wait until it has a value. Raises InvalidInput, NotFound, Timeout or Unavailable."""
+    if not what_if.has_ended:
+        waiting.until_ended(WhatIf, what_if.pk, TIMEOUT_SECONDS)
+        _refresh(what_if)
     if what_if.failure == Failure.INVALID_INPUT:
-        raise InvalidInput({"data": ["The predictor can make nothing of these values."]})
+        raise InvalidInput({"data": [gettext("The predictor can make nothing of these values.")]})
     if what_if.failure and what_if.failure not in UNANSWERED:
         raise Unavailable(what_if.get_failure_display(), RETRY_AFTER_SECONDS)
     if what_if.value is None:
-        raise Timeout(f"There was no answer within {TIMEOUT_SECONDS} seconds; try again.")
-    return what_if
+        raise Timeout(
+            gettext("There was no answer within %(seconds)d seconds; try again.")
+            % {"seconds": TIMEOUT_SECONDS}
+        )
 
 
 def _refresh(what_if: WhatIf) -> None:
     try:
-        what_if.refresh_from_db(fields=["status", "value", "failure"])
+        what_if.refresh_from_db(fields=["status", "value", "explanation", "failure"])
     except WhatIf.DoesNotExist:  # its prediction was deleted meanwhile
-        raise NotFound("There is no such prediction.") from None
+        raise NotFound(gettext("There is no such prediction.")) from None
 
 
 @transaction.atomic
@@ -108,18 +119,23 @@ def _queue(user: User, prediction_id: UUID, changes: Any) -> WhatIf:
         if what_if.data == data and not what_if.failure:
             return what_if
     if len(earlier) >= MAX_WHAT_IFS:
-        raise WrongState(f"It has had its {MAX_WHAT_IFS} what-ifs.")
+        raise WrongState(gettext("It has had its %(count)d what-ifs.") % {"count": MAX_WHAT_IFS})
+    return enqueue(row.version_id, inputs, prediction=row)
+
+
+def enqueue(version_id: UUID, inputs: Inputs, **fields: Any) -> WhatIf:
+    """A new row that waits, of which workers are told."""
     what_if = WhatIf.objects.create(
-        prediction=row,
-        version_id=row.version_id,
+        version_id=version_id,
         status=WhatIf.Status.QUEUED,
-        data=data,
+        data=inputs.data,
         entered=inputs.entered or None,
         queue_rank=0,
         queued_at=Now(),
         deadline_at=Now() + timedelta(seconds=TIMEOUT_SECONDS),
+        **fields,
     )
-    transaction.on_commit(lambda: notify_workers(WhatIf, row.version_id), robust=True)
+    transaction.on_commit(lambda: notify_workers(WhatIf, version_id), robust=True)
     return what_if
 
 
@@ -139,7 +155,7 @@ def left(row: Prediction) -> int:
 
 def answer(what_if: WhatIf) -> Answer:
     """A finished what-if's value, range and changed features, beside what they were before."""
-    row = what_if.prediction
+    row = what_if.varied
     summary = queries.summary_of(what_if.version_id)
     domain, signature = DOMAINS[row.predictor.domain], queries.signature_of(what_if.version_id)
     changed, typical = what_if.changed, signature.example()
@@ -157,7 +173,8 @@ def answer(what_if: WhatIf) -> Answer:
 
 
 def purge_unanswered() -> None:
-    """Delete, after a while, those that ended without an answer."""
+    """Delete, after a while, those that ended without an answer, and trials that nobody fetched."""
+    WhatIf.objects.filter(prediction=None, created_at__lt=Now() - TRIALS_KEPT_FOR).delete()
     WhatIf.objects.filter(
         status=WhatIf.Status.FAILED,  # of which there is an index
         failure__in=UNANSWERED,

@@ -1,6 +1,6 @@
 // The forms of features: a number that stands in a field stays what it is when its unit is changed,
-// and the line above the buttons counts what is filled in. Whether it can be read is for the server
-// to say. Without this script a number is not converted, and the line is right once the form is sent.
+// and whole numbers have buttons that step. Whether a field can be read is for the server to say,
+// when it is left. Without this script all of it can be typed.
 "use strict";
 
 // The number that the page has put into a field; null if it is written in another way.
@@ -44,26 +44,78 @@ function convertOnChange(select) {
   });
 }
 
-// Whether a field is filled in; a choice that was refused stays in its list until it changes.
-function isGiven(field) {
-  if (field.tagName !== "SELECT") return field.value.trim() !== "";
-  const isRefused = field.getAttribute("aria-invalid") === "true" && field.selectedOptions[0].defaultSelected;
-  return field.value !== "" && !isRefused;
+// Buttons beside a whole number, which step from what stands there or else from the typical value.
+function addStepper(input) {
+  const box = document.createElement("div");
+  box.className = "stepper";
+  const label = input.labels[0].textContent.trim();
+  const buttons = [-1, 1].map((step) => {
+    const button = document.createElement("button");
+    button.type = "button";
+    button.textContent = step < 0 ? "\u2212" : "+";
+    button.setAttribute("aria-label", `${label} ${button.textContent}1`);
+    button.addEventListener("click", () => {
+      const start = input.value.trim() === "" ? Number(input.dataset.typical) : plainNumber(input.value);
+      if (start === null) return;
+      input.value = Math.round(start) + step;
+      input.dispatchEvent(new Event("change", { bubbles: true }));
+    });
+    return button;
+  });
+  input.replaceWith(box);
+  box.append(buttons[0], input, buttons[1]);
 }
 
-function countOnInput(form) {
-  const line = form.querySelector("#given");
-  if (!line) return;
-  const fields = [...form.querySelectorAll("[data-counted]")];
-  const total = Number(line.dataset.total);
-  form.addEventListener("input", () => {
-    const given = fields.filter(isGiven).length;
-    const assumed = total - given;
-    line.firstElementChild.textContent =
-      `${given} of ${total} feature${total === 1 ? "" : "s"} ${given === 1 ? "is" : "are"} yours, ` +
-      `${assumed} ${assumed === 1 ? "is a typical value" : "are typical values"}.`;
+// A slider over the known cases, beside the number that it sets; in the feature's own unit alone.
+function addSlider(input) {
+  const low = Number(input.dataset.low), high = Number(input.dataset.high);
+  const slider = document.createElement("input");
+  Object.assign(slider, { type: "range", min: low, max: high });
+  slider.step = input.dataset.whole ? 1 : "any";
+  slider.value = plainNumber(input.value) ?? (input.dataset.start || (low + high) / 2);
+  slider.setAttribute("aria-label", input.labels[0].textContent.trim());
+  const knob = document.createElement("div");
+  knob.className = "knob";
+  const ends = [low, high].map((end) => {
+    const text = document.createElement("span");
+    text.textContent = Number(end.toPrecision(3)).toLocaleString(document.documentElement.lang);
+    return text;
+  });
+  knob.append(ends[0], slider, ends[1]);
+  (input.closest(".with-unit, .stepper") ?? input).after(knob);
+  slider.addEventListener("input", () => {
+    input.value = input.dataset.whole ? slider.value : Number(Number(slider.value).toPrecision(3));
+  });
+  input.addEventListener("change", () => {
+    const number = plainNumber(input.value);
+    if (number !== null) slider.value = number;
+  });
+  const unit = input.parentElement.querySelector("select");
+  unit?.addEventListener("change", () => { knob.hidden = unit.selectedIndex !== 0; });
+  knob.hidden = unit ? unit.selectedIndex !== 0 : false;
+}
+
+// What the server says beside a field is also what a screen reader is told of the field.
+function markRefused() {
+  document.querySelectorAll("p.error[id]").forEach((message) => {
+    const field = document.getElementById(message.id.replace(/_error$/, ""));
+    if (!field) return;
+    const isRefused = message.textContent.trim() !== "";
+    const inputs = field.matches("fieldset") ? field.querySelectorAll("input") : [field];
+    inputs.forEach((input) => {
+      if (isRefused) input.setAttribute("aria-invalid", "true");
+      else input.removeAttribute("aria-invalid");
+    });
+    if (field.matches("input, select")) {
+      const ids = new Set((field.getAttribute("aria-describedby") ?? "").split(" ").filter(Boolean));
+      ids.add(message.id);
+      field.setAttribute("aria-describedby", [...ids].join(" "));
+    }
   });
 }
 
 document.querySelectorAll(".with-unit select").forEach(convertOnChange);
-document.querySelectorAll("form").forEach(countOnInput);
+document.querySelectorAll("[data-typical]").forEach(addStepper);
+document.querySelectorAll(".knobs [data-low]").forEach(addSlider);
+document.addEventListener("htmx:afterSettle", markRefused);
+document.addEventListener("htmx:oobAfterSwap", markRefused);

@@ -12,6 +12,8 @@ from django.http.response import HttpResponseBase
 from django.middleware.csrf import REASON_NO_CSRF_COOKIE
 from django.shortcuts import render
 from django.template.loader import render_to_string
+from django.utils import translation
+from django.utils.translation import gettext, gettext_lazy
 
 from carprice.http import hosts
 from carprice.http.errors import RetryLater, ServiceError
@@ -27,15 +29,18 @@ from carprice.http.exceptions import (
     error_body,
 )
 from carprice.pages import admin_forms
+from carprice.pages.preferences import theme_of
 from carprice.pages.views import ServiceFormView, is_htmx, mark_unconfirmed
 
-FOREIGN = "This form was sent from another site, so nothing was done."
-NO_COOKIES = (
+FOREIGN = gettext_lazy("This form was sent from another site, so nothing was done.")
+NO_COOKIES = gettext_lazy(
     "Your browser sent no cookies, and signing in needs them, so nothing was done. "
     "Allow cookies for this site and send the form again."
 )
-TOO_OLD = "This page was too old, so nothing was done. Check what you typed and send it again."
-TOO_OLD_PAGE = "That page was too old, so nothing was done."
+TOO_OLD = gettext_lazy(
+    "This page was too old, so nothing was done. Check what you typed and send it again."
+)
+TOO_OLD_PAGE = gettext_lazy("That page was too old, so nothing was done.")
 
 
 class ServiceErrorAnswers:
@@ -87,17 +92,17 @@ def csrf_failure(request: HttpRequest, reason: str = "") -> HttpResponseBase:
     Not so a form that another site has sent: of that nothing is shown.
     """
     if reason.startswith(("Origin checking failed", "Referer checking failed")):
-        return _forbidden(request, FOREIGN)
+        return _forbidden(request, str(FOREIGN))
     has_cookie = reason != REASON_NO_CSRF_COOKIE
     match = request.resolver_match
     view_class = getattr(match.func, "view_class", None) if match else None
     if match and view_class and issubclass(view_class, ServiceFormView):
-        mark_unconfirmed(request, TOO_OLD if has_cookie else NO_COOKIES)
+        mark_unconfirmed(request, str(TOO_OLD if has_cookie else NO_COOKIES))
         return match.func(request, *match.args, **match.kwargs)  # type: ignore[no-any-return]
     if admin_forms.is_of_admin(request):
-        return admin_forms.show_typed(request, TOO_OLD if has_cookie else NO_COOKIES)
+        return admin_forms.show_typed(request, str(TOO_OLD if has_cookie else NO_COOKIES))
     if not _wants_page(request) or is_htmx(request):
-        return _forbidden(request, TOO_OLD_PAGE)
+        return _forbidden(request, str(TOO_OLD_PAGE))
     _ = request.user.is_authenticated  # read here, so that the template runs no query
     context = {
         "sentence": TOO_OLD_PAGE if has_cookie else NO_COOKIES,
@@ -134,9 +139,17 @@ def _wants_page(request: HttpRequest) -> bool:
 
 
 def _answer(request: HttpRequest, refusal: Refusal, **extra: Any) -> HttpResponse:
-    if _wants_page(request):
-        # Rendered without the request, whose context processors may need the failed database.
-        context = {"status": refusal.status, "sentence": refusal.sentence}
-        return HttpResponse(render_to_string("error.html", context), status=refusal.status)
-    body = error_body(refusal.code, refusal.sentence, **extra)
-    return JsonResponse(body, status=refusal.status)
+    if not _wants_page(request):
+        body = error_body(refusal.code, refusal.sentence, **extra)
+        return JsonResponse(body, status=refusal.status)
+    context = {"status": refusal.status, "sentence": gettext(refusal.sentence)}
+    if refusal.status < 500 and hasattr(request, "user"):
+        _ = request.user.is_authenticated  # read here, so that the template runs no query
+        return render(request, "error.html", context, status=refusal.status)
+    # Rendered without the request, whose context processors may need the failed database.
+    context |= {
+        "is_bare": True,
+        "language": translation.get_language(),
+        "theme": theme_of(request),
+    }
+    return HttpResponse(render_to_string("error.html", context), status=refusal.status)

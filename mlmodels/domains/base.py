@@ -142,6 +142,33 @@ class PlausibilityCheck:
 
 
 @dataclass(frozen=True)
+class FeatureGroup:
+    """Features that stand together in a form, by name; shown at once if `is_open`, else folded."""
+
+    title: str
+    features: tuple[str, ...]
+    is_open: bool = False
+
+
+@dataclass(frozen=True)
+class ReferenceRange:
+    """What is normal of a healthy adult, in the feature's own unit, and who says so.
+
+    A limit that is None does not exist; `high` is exclusive, as sources write "below 100".
+    """
+
+    source: str
+    low: float | None = None
+    high: float | None = None
+
+    def zone(self, value: float) -> str:
+        """Where a value lies: low, normal or high."""
+        if self.low is not None and value < self.low:
+            return "low"
+        return "high" if self.high is not None and value >= self.high else "normal"
+
+
+@dataclass(frozen=True)
 class Domain:
     """A subject of predictions: its data and features, its predictors, and texts for their users.
 
@@ -162,8 +189,11 @@ class Domain:
     features should be given: with fewer, the estimate is hardly better than the typical case's, so
     who gives fewer is warned, and on pages asked once more. `age_gap_to` is an unscored
     feature that a result is compared with. `comparable_by` are the features by which the distance
-    of known cases is measured. `group` is a feature whose values are left out in turn, to measure
-    the predictors on groups they have not seen.
+    of known cases is measured.`groups` divide a form; features in none of them come
+    last. A prediction is called by its values of `named_by`, each in a pattern such as "%s hp".
+    `icon` is one of static/icons.svg, `example` a case for the start page, and `reference_ranges`
+    says what is normal of a feature. `group` is a feature whose values are left out in turn, to
+    measure the predictors on groups they have not seen.
     """
 
     name: str
@@ -190,6 +220,11 @@ class Domain:
     age_gap_to: str | None = None
     comparable_by: tuple[str, ...] = ()
     group: str | None = None
+    groups: tuple[FeatureGroup, ...] = ()
+    named_by: Mapping[str, str] = field(default_factory=dict)
+    icon: str = "sliders"
+    example: Mapping[str, Any] = field(default_factory=dict)
+    reference_ranges: Mapping[str, ReferenceRange] = field(default_factory=dict)
 
     @property
     def scored(self) -> list[FeatureSpec]:

@@ -10,18 +10,27 @@ from mlmodels.domains.base import (
     IDENTIFIES_A_ROW,
     Derivation,
     Domain,
+    FeatureGroup,
     FeatureSpec,
     OtherQuantity,
     PlausibilityCheck,
     PredictorSpec,
+    ReferenceRange,
     paragraphs,
 )
 from mlmodels.domains.people import (
+    ADA,
     AGE_IS_PREDICTED,
+    ATP,
     CHOLESTEROL_NAMES,
     CHRONOLOGICAL_AGE,
     DIASTOLIC_NAMES,
     NO_NAMES,
+    NORMAL_BODY_MASS_INDEX,
+    NORMAL_CHOLESTEROL,
+    NORMAL_DIASTOLIC,
+    NORMAL_GLUCOSE,
+    NORMAL_SYSTOLIC,
     SEX_HEADERS,
     SEX_NAMES,
     SYSTOLIC_NAMES,
@@ -42,6 +51,7 @@ if TYPE_CHECKING:
 
 TARGET = "age"
 SEXES = {1: "male", 2: "female"}
+ABIM = "American Board of Internal Medicine, 2024"
 
 
 def _measured(
@@ -403,6 +413,46 @@ DOMAIN = Domain(
     ),
     age_gap_to=CHRONOLOGICAL_AGE.name,
     aliases=(blood_pressure("sbp", "dbp"),),
+    icon="blood",
+    named_by={
+        "gender": "%s",
+        CHRONOLOGICAL_AGE.name: "aged %s",
+        "hba1c": "HbA1c %s %%",
+        "glucose": "glucose %s mg/dL",
+    },
+    groups=(
+        FeatureGroup(
+            "You", ("gender", CHRONOLOGICAL_AGE.name, "height", "weight", "sbp"), is_open=True
+        ),
+        FeatureGroup(
+            "The usual tests",
+            ("hba1c", "totchol", "creat", "bun", "albumin", "glucose"),
+            is_open=True,
+        ),
+        FeatureGroup("Body and circumstances", ("pregnant", "waist", "dbp", "bmi", "phpfast")),
+        FeatureGroup("Fats, liver and inflammation", ("hdl", "crp", "alp", "ggt", "ttbl", "uap")),
+        FeatureGroup("White cells", ("wbc", *WHITE_CELLS)),
+        FeatureGroup("Red cells", ("rbc", "mcv", "rdw")),
+    ),
+    reference_ranges={
+        "bmi": NORMAL_BODY_MASS_INDEX,
+        "sbp": NORMAL_SYSTOLIC,
+        "dbp": NORMAL_DIASTOLIC,
+        "totchol": NORMAL_CHOLESTEROL,
+        "glucose": NORMAL_GLUCOSE,
+        "hba1c": ReferenceRange(ADA.partition(",")[0], None, 5.7),
+        "hdl": ReferenceRange(ATP, 40, None),
+        "albumin": ReferenceRange(ABIM, 3.5, 5.5),
+        "alp": ReferenceRange(ABIM, 30, 120),
+        "bun": ReferenceRange(ABIM, 8, 20),
+        "creat": ReferenceRange(ABIM, 0.5, 1.3),
+        "crp": ReferenceRange(ABIM, None, 0.8),
+        "lymph": ReferenceRange(ABIM, 18, 42),
+        "mcv": ReferenceRange(ABIM, 80, 98),
+        "rdw": ReferenceRange(ABIM, 9, 14.5),
+        "ttbl": ReferenceRange(ABIM, 0.3, 1),
+        "wbc": ReferenceRange(ABIM, 4, 11),
+    },
     source=SOURCE,
     faults=FAULTS,
     out_of_scope=OUT_OF_SCOPE,

@@ -4,7 +4,7 @@ import re
 import unicodedata
 
 from mlmodels.domains import units
-from mlmodels.domains.base import Alias, FeatureSpec
+from mlmodels.domains.base import Alias, FeatureSpec, ReferenceRange
 from mlmodels.signature import Signature
 
 CHRONOLOGICAL_AGE = FeatureSpec(
@@ -20,6 +20,17 @@ CHRONOLOGICAL_AGE = FeatureSpec(
     other_units=units.MONTHS,
     other_names=("actual age", "real age"),
 )
+
+# What is normal of healthy adults, for several domains.
+WHO = "World Health Organization"
+ACC_AHA = "ACC/AHA guideline, 2017"
+ADA = "American Diabetes Association, fasting"
+ATP = "NCEP Adult Treatment Panel III"
+NORMAL_BODY_MASS_INDEX = ReferenceRange(WHO, 18.5, 25)
+NORMAL_SYSTOLIC = ReferenceRange(ACC_AHA, 90, 120)
+NORMAL_DIASTOLIC = ReferenceRange(ACC_AHA, 60, 80)
+NORMAL_GLUCOSE = ReferenceRange(ADA, 70, 100)  # mg/dL
+NORMAL_CHOLESTEROL = ReferenceRange(ATP, None, 200)  # mg/dL
 
 AGE_IS_PREDICTED = (
     "This is what is predicted: leave it out, or give your age as chronological_age to compare."

@@ -211,6 +211,6 @@ class WhatIfView(ApiView):
         """Score a finished task with some features changed. Free, at most 20 for a task."""
         sent = checked(WhatIfRequest(data=request.data))
         what_if = what_ifs.ask(user=request.user, prediction_id=task_id, changes=sent["data"])
-        left = what_ifs.left(what_if.prediction)
+        left = what_ifs.left(what_if.varied)
         body = WhatIfAnswer({"answer": what_ifs.answer(what_if), "left": left})
         return Response(body.data)

@@ -8,11 +8,15 @@ from uuid import UUID
 
 from django.contrib.auth.mixins import LoginRequiredMixin
 from django.contrib.auth.views import redirect_to_login
+from django.db import transaction
 from django.http import HttpRequest, HttpResponse
+from django.shortcuts import render
 from django.urls import reverse
 from django.utils.functional import cached_property
+from django.utils.translation import gettext_lazy
 
 from accounts.authentication import signed_in
+from billing import services as billing
 from carprice.idempotency.forms import submit_once
 from carprice.pages.views import ServiceFormView, missing_is_404
 from mlmodels.domains import DOMAINS
@@ -22,9 +26,11 @@ from predictions import queue, services
 from predictions.models import Prediction
 from predictions.pages.forms import FeaturesForm
 
-SAVED = "Saved as a draft. Nothing is held or charged for it."
+SAVED = gettext_lazy("Saved as a draft. Nothing is held or charged for it.")
 
-SHOWN_PRICE = "shown_price"  # of templates/predictions/_price.html
+SHOWN_PRICE = "shown_price"  # and the predictor's name: of templates/predictions/_price.html
+TOP_UP = "top_up"  # the button that adds what is missing, and buys
+LIVE = "live"  # sent when a field is left, for what is to be said beside it
 NO_PRICE = -1  # agreed to by what nobody can read
 
 View = Callable[[HttpRequest, UUID], HttpResponse]
@@ -35,6 +41,7 @@ class SaleView(LoginRequiredMixin, ServiceFormView):
 
     Its first button, which Enter presses, only checks. If fewer features are filled in than the
     domain wants, it asks once more before it sells. It sells at no other price than it has shown.
+    If there are too few credits, a button adds what is missing and buys, both or neither.
     """
 
     throttle_scope = "submit"
@@ -50,6 +57,8 @@ class SaleView(LoginRequiredMixin, ServiceFormView):
         raise NotImplementedError
 
     def submit(self, form: FeaturesForm) -> HttpResponse:
+        if LIVE in self.request.POST:
+            return self.show_checked(form)
         if "save" in self.request.POST:
             return self.save(form)
         is_check = "check" in self.request.POST
@@ -67,10 +76,30 @@ class SaleView(LoginRequiredMixin, ServiceFormView):
         # whatever sells checks it.
         return self._show_again(form, asks=True) if asks else self.sell(form)
 
+    def show_checked(self, form: FeaturesForm) -> HttpResponse:
+        """What is to be said beside each field, as fragments."""
+        if not form.is_blank:
+            form.check()
+        return render(self.request, "predictions/_checked.html", {"form": form})
+
+    def top_up_first(self, work: Callable[[], str]) -> Callable[[], str]:
+        """The work after the credits that it lacks were added, if the form's button says so."""
+        amount = self.request.POST.get(TOP_UP, "")
+        if not amount:
+            return work
+
+        def add_and_work() -> str:
+            missing = int(amount) if amount.isdecimal() and len(amount) < 10 else 0
+            with transaction.atomic():
+                billing.top_up(user_id=signed_in(self.request).pk, amount=missing)
+                return work()
+
+        return add_and_work
+
     @property
     def agreed_price(self) -> int | None:
         """The price that the form showed; None if it has no such field."""
-        shown = self.request.POST.getlist(SHOWN_PRICE)
+        shown = self.request.POST.getlist(f"{SHOWN_PRICE}-{self.seller.name}")
         if not shown:
             return None
         with suppress(ValueError):

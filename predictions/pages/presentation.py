@@ -1,30 +1,50 @@
 """Predictions and what-ifs as pages show them: dataclasses that templates read."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
+from itertools import pairwise
 from typing import Any
+from uuid import UUID
 
-from carprice.pages.formatting import Scale
+from django.utils import timezone
+from django.utils.formats import date_format
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy, ngettext
+
+from accounts.models import User
+from carprice.pages.formatting import Scale, number, translated
 from mlmodels.catalogue.queries import signature_of, summary_of
 from mlmodels.domains import DOMAINS
 from mlmodels.domains.base import Domain
-from mlmodels.serving import input_warnings
+from mlmodels.presentation import feature_text, name_of
 from mlmodels.serving.input_warnings import Warning  # noqa: A004  # the contract's word
 from mlmodels.serving.intervals import Interval
 from mlmodels.signature import Feature, Signature
 from predictions import results, what_ifs
 from predictions.models import Prediction, WhatIf
-from predictions.pages.forms import EnteredData
+from predictions.pages import drawing
+from predictions.pages.entered_data import EnteredData
 from predictions.results import Factor
 
-TYPICAL, WORKED_OUT = "typical", "worked out"
-CONVERTED_DIGITS = 4
+TYPICAL, WORKED_OUT = gettext_lazy("typical"), gettext_lazy("worked out")
+CONVERTED_DIGITS = 4  # of a value that was converted from another unit
+ASSUMED_DIGITS = 3  # of a typical one
 FACTORS_SHOWN = 6  # the others are folded away
-BAR = 50  # the width of the longest bar to either side, in units of its drawing
 
 Status = Prediction.Status
 
 Features = Mapping[str, Feature]
+
+
+@dataclass(frozen=True)
+class Zone:
+    """Where a value lies in what is normal, by whom."""
+
+    kind: str  # low, normal or high
+    word: str
+    normal: str
+    source: str
 
 
 @dataclass(frozen=True)
@@ -38,17 +58,13 @@ class Input:
     text: str
     origin: str
     entered: Mapping[str, Any] | None
-
-
-@dataclass(frozen=True)
-class WarningLine:
-    label: str
-    detail: str
+    warnings: list[str]
+    zone: Zone | None
 
 
 @dataclass(frozen=True)
 class FactorBar:
-    """A factor and its bar, from `start` on and `size` wide; a contribution of 0 is at BAR."""
+    """A factor, from the value without it to the value with it."""
 
     label: str
     text: str
@@ -56,33 +72,41 @@ class FactorBar:
     unit: str | None
     direction: str
     contribution: float
-    start: float
-    size: float
+    bar: drawing.Bar
 
 
 @dataclass(frozen=True)
 class Difference:
-    """A feature in which a known case differs, and its value there."""
+    """A feature in which a known case differs, its value there, and here."""
 
     feature: Feature
     text: str
+    here: str
 
 
 @dataclass(frozen=True)
 class ComparableCase:
-    """A known case like the predicted one: its target, and in what it differs."""
+    """A known case like the predicted one: what it is, its target, and in what it differs."""
 
+    name: str
     target: float
     differences: list[Difference]
 
 
 @dataclass(frozen=True)
 class Reasons:
-    """Why a value is what it is."""
+    """Why a value is what it is: factors by which the typical case becomes this one.
+
+    `rest` is what all the others add up to: `more_factors`, and what was not measured.
+    """
 
     baseline: float
+    baseline_bar: drawing.Bar
     factors: list[FactorBar]
+    rest: FactorBar | None
     more_factors: list[FactorBar]
+    not_measured: list[str]
+    value_bar: drawing.Bar
     comparables: list[ComparableCase]
 
 
@@ -92,20 +116,25 @@ class PredictionDetails:
 
     `inputs` are what the person gave, `assumed` the values that were taken for the rest, and
     `not_measured` the labels of features that have no value; the predictor takes typical ones.
+    `warnings` are those about no single feature, `noted` the inputs that have one.
     """
 
     domain: Domain
+    name: str
     scale: Scale
     typical_error: float | None  # only once there is a value
     inputs: list[Input]
     assumed: list[Input]
     not_measured: list[str]
     interval: Interval | None
+    range: drawing.Range | None
     mostly_assumed: bool  # so that ranges may hold less often
     age_gap: float | None
-    warnings: list[WarningLine]
+    warnings: list[str]
+    noted: list[Input]
     reasons: Reasons | None
     position: int | None
+    poll_ms: int  # when a page looks again
 
 
 @dataclass(frozen=True)
@@ -113,6 +142,8 @@ class HistoryLine:
     """A prediction in a list; `amount` is what it holds, was charged or, as a draft, would cost."""
 
     prediction: Prediction
+    domain: Domain
+    name: str
     scale: Scale
     amount: int
 
@@ -142,33 +173,62 @@ def details_of(row: Prediction) -> PredictionDetails:
     signature, domain = signature_of(row.version_id), DOMAINS[row.predictor.domain]
     # A draft that was canceled was never checked, so its data may be anything.
     data = row.data if row.queued_at else EnteredData.of_prediction(row, signature).shown
-    inputs, warnings = _inputs(row, signature, data), results.warnings_of(row)
+    warnings = results.warnings_of(row)
+    inputs, interval, scale = (
+        _inputs(row, signature, data, warnings),
+        results.interval_of(row),
+        scale_of(row),
+    )
+    reasons = _reasons(row, signature)
     return PredictionDetails(
         domain=domain,
-        scale=scale_of(row),
+        name=title_of(row),
+        scale=scale,
         typical_error=None if row.value is None else summary_of(row.version_id).typical_error,
         inputs=[item for item in inputs if not item.origin],
         assumed=[item for item in inputs if item.origin],
         not_measured=[
-            feature.label
+            translated(feature.label)
             for feature in signature.scored
             if feature.name in data and data[feature.name] is None
         ],
-        interval=results.interval_of(row),
+        interval=interval,
+        range=_range(row.value, interval, reasons, scale),
         mostly_assumed=results.is_mostly_assumed(warnings),
         age_gap=None if row.value is None else domain.age_gap_of(row.value, row.data),
-        warnings=_warning_lines(warnings, signature),
-        reasons=_reasons(row, signature),
+        warnings=[each.detail for each in warnings if each.feature not in data],
+        noted=[item for item in inputs if item.warnings],
+        reasons=reasons,
         position=row.position,
+        poll_ms=_poll_ms(row),
     )
 
 
 def scale_of(row: Prediction) -> Scale:
-    return Scale(row.version.unit, DOMAINS[row.predictor.domain].decimals)
+    return Scale(summary_of(row.version_id).unit, DOMAINS[row.predictor.domain].decimals)
+
+
+def title_of(row: Prediction) -> str:
+    """What a prediction is called: its user's label, or what was given of the case."""
+    if row.label:
+        return row.label
+    if not isinstance(row.data, dict):
+        return _("The typical case")
+    given = {name: value for name, value in row.data.items() if name not in row.defaulted}
+    return name_of(DOMAINS[row.predictor.domain], signature_of(row.version_id), given)
+
+
+def titles_by_id(user: User, ids: Collection[UUID]) -> dict[UUID, str]:
+    """What the user's predictions of these ids are called; those they deleted are not there."""
+    rows = Prediction.objects.of(user).filter(pk__in=ids).select_related("predictor")
+    return {row.pk: title_of(row) for row in rows}
 
 
 def history_lines(rows: Iterable[Prediction]) -> list[HistoryLine]:
-    return [HistoryLine(row, scale_of(row), _amount(row)) for row in rows]
+    return [
+        HistoryLine(row, DOMAINS[row.predictor.domain], title_of(row), scale_of(row), _amount(row))
+        for row in rows
+    ]
 
 
 def _amount(row: Prediction) -> int:
@@ -177,80 +237,152 @@ def _amount(row: Prediction) -> int:
     return row.price if row.is_active else row.charged
 
 
-def _inputs(row: Prediction, signature: Signature, data: Mapping[str, Any]) -> list[Input]:
+def _poll_ms(row: Prediction) -> int:
+    """Most end within a moment, so the first look is soon; the longer one waits, the rarer."""
+    if row.queued_at is None:
+        return 1000
+    age = (timezone.now() - row.queued_at).total_seconds()
+    return 300 if age < 2 else 1000 if age < 15 else 3000
+
+
+def _range(
+    value: float | None, interval: Interval | None, reasons: Reasons | None, scale: Scale
+) -> drawing.Range | None:
+    if value is None or interval is None:
+        return None
+    return drawing.range_of(
+        value,
+        interval.low,
+        interval.high,
+        typical=reasons.baseline if reasons else None,
+        text=lambda at: number(at, scale.decimals),
+    )
+
+
+def _inputs(
+    row: Prediction, signature: Signature, data: Mapping[str, Any], warnings: list[Warning]
+) -> list[Input]:
+    details: dict[str, list[str]] = {}
+    for warning in warnings:
+        details.setdefault(warning.feature, []).append(warning.detail)
     return [
         Input(
             feature,
             _text(row, feature, data[feature.name]),
             _origin(row, feature, data[feature.name]),
             (row.entered or {}).get(feature.name),
+            details.get(feature.name, []),
+            _zone(row, feature, data[feature.name]),
         )
         for feature in signature.features
         if data.get(feature.name) is not None
     ]
 
 
+def _zone(row: Prediction, feature: Feature, value: Any) -> Zone | None:
+    normal = DOMAINS[row.predictor.domain].reference_ranges.get(feature.name)
+    if normal is None or feature.name in row.defaulted or not isinstance(value, int | float):
+        return None
+    low, high = (end and feature_text(feature, end) for end in (normal.low, normal.high))
+    if low and high:
+        text = _("%(low)s to %(high)s") % {"low": low, "high": high}
+    elif high:
+        text = _("below %(high)s") % {"high": high}
+    else:
+        text = _("%(low)s or more") % {"low": low}
+    words = {"low": _("low"), "normal": _("normal"), "high": _("high")}
+    kind = normal.zone(value)
+    return Zone(kind, words[kind], text, normal.source)
+
+
 def _text(row: Prediction | WhatIf, feature: Feature, value: Any) -> str:
-    """A value as it is read, with no more digits of a converted one than mean something."""
-    if isinstance(value, float) and feature.name in (row.entered or {}):
-        value = float(f"{value:.{CONVERTED_DIGITS}g}")
-    return feature.display(value)
+    """A value as it is read, with no more digits than mean something."""
+    digits = 6
+    if feature.name in (row.entered or {}):
+        digits = CONVERTED_DIGITS
+    elif isinstance(row, Prediction) and feature.name in row.defaulted:
+        digits = ASSUMED_DIGITS
+    return feature_text(feature, value, digits=digits)
 
 
 def _origin(row: Prediction, feature: Feature, value: Any) -> str:
     """Where a value comes from: an empty text if the person gave it."""
     if feature.name not in row.defaulted:
-        return TYPICAL if value is None else ""
+        return str(TYPICAL) if value is None else ""
     derivations = DOMAINS[row.predictor.domain].derivations
     sources = [set(each.sources) for each in derivations if each.feature == feature.name]
     is_derived = any(of - set(row.defaulted) for of in sources)
-    return WORKED_OUT if is_derived else TYPICAL
-
-
-def _warning_lines(warnings: list[Warning], signature: Signature) -> list[WarningLine]:
-    labels = {feature.name: feature.label for feature in signature.features}
-    labels[input_warnings.ALL_FEATURES] = "Altogether"
-    return [
-        WarningLine(labels.get(warning.feature, warning.feature), warning.detail)
-        for warning in warnings
-    ]
+    return str(WORKED_OUT if is_derived else TYPICAL)
 
 
 def _reasons(row: Prediction, signature: Signature) -> Reasons | None:
     """None where nothing was explained."""
     factors = results.factors_of(row)
-    if not factors or row.explanation is None:
+    if not factors or row.explanation is None or row.value is None:
         return None
     features = {feature.name: feature for feature in signature.features}
-    longest = abs(factors[0].contribution) or 1.0
-    bars = [_bar(row, factor, features[factor.feature], longest) for factor in factors]
+    baseline: float = row.explanation["baseline"]
+    known = [factor for factor in factors if factor.value is not None]
+    shown, folded = known[:FACTORS_SHOWN], known[FACTORS_SHOWN:]
+    others = len(factors) - len(shown)
+    # What is left to the value, and not a sum, so that the last step ends where the value is.
+    rest = row.value - baseline - sum(factor.contribution for factor in shown)
+    steps = [factor.contribution for factor in shown] + [rest] * (others > 0)
+    first, *bars, last = drawing.waterfall(baseline, steps)
+    lines = [
+        _line(row, factor, features[factor.feature], bar)
+        for factor, bar in zip(shown, bars, strict=False)
+    ]
     return Reasons(
-        baseline=row.explanation["baseline"],
-        factors=bars[:FACTORS_SHOWN],
-        more_factors=bars[FACTORS_SHOWN:],
-        comparables=[_comparable(case, features) for case in row.explanation["comparables"] or []],
+        baseline=baseline,
+        baseline_bar=first,
+        factors=lines,
+        rest=_rest_line(rest, others, bars[-1]) if others else None,
+        more_factors=[
+            _line(row, factor, features[factor.feature], drawing.NO_BAR) for factor in folded
+        ],
+        not_measured=[
+            translated(features[factor.feature].label) for factor in factors if factor.value is None
+        ],
+        value_bar=last,
+        comparables=[
+            _comparable(row, signature, case) for case in row.explanation["comparables"] or []
+        ],
     )
 
 
-def _bar(row: Prediction, factor: Factor, feature: Feature, longest: float) -> FactorBar:
-    width = BAR * factor.contribution / longest
+def _line(row: Prediction, factor: Factor, feature: Feature, bar: drawing.Bar) -> FactorBar:
     return FactorBar(
-        label=feature.label,
+        label=translated(feature.label),
         text=_text(row, feature, factor.value),
         origin=_origin(row, feature, factor.value),
         unit=None if factor.value is None else feature.unit,
         direction=factor.direction,
         contribution=factor.contribution,
-        start=BAR + min(0.0, width),
-        size=abs(width),
+        bar=bar,
     )
 
 
-def _comparable(case: Mapping[str, Any], features: Features) -> ComparableCase:
-    differences = case["differences"].items()
+def _rest_line(rest: float, count: int, bar: drawing.Bar) -> FactorBar:
+    label = ngettext("%(count)d other", "%(count)d others together", count) % {"count": count}
+    direction = "raises" if rest > 0 else "lowers" if rest < 0 else "none"
+    return FactorBar(label, "", "", None, direction, rest, bar)
+
+
+def _comparable(row: Prediction, signature: Signature, case: Mapping[str, Any]) -> ComparableCase:
+    features = {feature.name: feature for feature in signature.features}
+    domain, differences = DOMAINS[row.predictor.domain], case["differences"]
     return ComparableCase(
+        name_of(domain, signature, {**row.data, **differences}),
         case["target"],
-        [Difference(features[name], features[name].display(value)) for name, value in differences],
+        [
+            Difference(
+                features[name],
+                feature_text(features[name], value, digits=CONVERTED_DIGITS),
+                feature_text(features[name], row.data.get(name), digits=CONVERTED_DIGITS),
+            )
+            for name, value in differences.items()
+        ],
     )
 
 
@@ -261,7 +393,7 @@ def what_if_line(row: WhatIf, features: Features) -> WhatIfLine:
         changes=[
             Change(
                 features[name],
-                _text(row.prediction, features[name], before.changed[name]),
+                _text(row.varied, features[name], before.changed[name]),
                 _text(row, features[name], value),
                 (row.entered or {}).get(name),
             )
@@ -270,5 +402,124 @@ def what_if_line(row: WhatIf, features: Features) -> WhatIfLine:
         value=after.value,
         interval=after.interval,
         difference=after.value - before.value,
-        warnings=answer.warnings,
+        warnings=[each for each in answer.warnings if each.feature in features],
     )
+
+
+@dataclass(frozen=True)
+class WhatIfCurve:
+    """The results over the values that were tried of one feature alone."""
+
+    title: str
+    drawing: drawing.Curve
+
+
+def what_if_curve(
+    row: Prediction, answered: Sequence[WhatIf], features: Features
+) -> WhatIfCurve | None:
+    """That of the feature that was varied last, if it is a number and was varied by itself."""
+    domain, scale = DOMAINS[row.predictor.domain], scale_of(row)
+    derived = {derivation.feature for derivation in domain.derivations}
+    varied = [(each, set(each.changed) - derived) for each in answered]
+    if not varied or len(varied[-1][1]) != 1 or row.value is None:
+        return None
+    feature = features[next(iter(varied[-1][1]))]
+    own = row.data.get(feature.name)
+    if feature.type == "category" or not isinstance(own, int | float):
+        return None
+    points = [(own, row.value, True)] + [
+        (each.data[feature.name], each.value, False)
+        for each, names in varied
+        if names == {feature.name}
+        and each.value is not None
+        and isinstance(each.data[feature.name], int | float)
+    ]
+    unit = f", {translated(feature.unit)}" if feature.unit else ""
+    title = _("%(target)s by %(feature)s%(unit)s") % {
+        "target": translated(domain.title),
+        "feature": translated(feature.label).lower(),
+        "unit": unit,
+    }
+    drawn = drawing.curve(
+        points,
+        lambda x: feature_text(feature, x, digits=CONVERTED_DIGITS),
+        lambda y: number(y, scale.decimals),
+    )
+    return WhatIfCurve(title, drawn) if drawn else None
+
+
+# --- Several predictions -------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class HistoryChart:
+    """The newest results of one predictor over time."""
+
+    title: str
+    drawing: drawing.Curve
+
+
+def history_chart(newest: Prediction, rows: Sequence[Prediction]) -> HistoryChart | None:
+    """None of fewer than two results, or of results at one moment."""
+    scale, domain = scale_of(newest), DOMAINS[newest.predictor.domain]
+    results_by_time = [
+        (row.created_at.timestamp(), row.value, row.pk == newest.pk)
+        for row in rows
+        if row.value is not None
+    ]
+    drawn = drawing.curve(
+        results_by_time,
+        lambda at: date_format(datetime.fromtimestamp(at, UTC), "j M H:i"),
+        lambda value: number(value, scale.decimals),
+        marks=_version_changes(rows),
+    )
+    title = f"{translated(domain.title)}, {translated(newest.predictor.title)}"
+    return HistoryChart(title, drawn) if drawn else None
+
+
+def _version_changes(rows: Sequence[Prediction]) -> list[tuple[float, str]]:
+    """When the first prediction by another version than before was made."""
+    ordered = sorted(rows, key=lambda row: row.created_at)
+    return [
+        (row.created_at.timestamp(), _("version %(number)d") % {"number": row.version.number})
+        for before, row in pairwise(ordered)
+        if before.version_id != row.version_id
+    ]
+
+
+@dataclass(frozen=True)
+class ComparedFeature:
+    """A feature in which predictions differ, with its text in each of them."""
+
+    feature: Feature
+    texts: list[str]
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Predictions beside each other: what they are, and in what their inputs differ."""
+
+    details: list[tuple[Prediction, PredictionDetails]]
+    differences: list[ComparedFeature]
+    is_of_one_domain: bool
+
+
+def comparison_of(rows: Sequence[Prediction]) -> Comparison:
+    features: dict[str, Feature] = {}
+    for row in rows:
+        for feature in signature_of(row.version_id).features:
+            features.setdefault(feature.name, feature)
+    differences = []
+    for feature in features.values():
+        texts = [_compared_text(row, feature) for row in rows]
+        if len(set(texts)) > 1:
+            differences.append(ComparedFeature(feature, texts))
+    domains = {row.predictor.domain for row in rows}
+    return Comparison([(row, details_of(row)) for row in rows], differences, len(domains) == 1)
+
+
+def _compared_text(row: Prediction, feature: Feature) -> str:
+    value = row.data.get(feature.name) if isinstance(row.data, dict) else None
+    if value is None or isinstance(value, dict | list):
+        return "–"
+    return _text(row, feature, value)

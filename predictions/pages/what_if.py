@@ -4,19 +4,21 @@ from typing import Any
 
 from django.http import HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
-from django.shortcuts import redirect
+from django.shortcuts import redirect, render
 from django.utils.decorators import method_decorator
 from django.utils.functional import cached_property
+from django.utils.translation import gettext as _
 
 from accounts.authentication import signed_in
-from carprice.pages.views import missing_is_404
+from carprice.pages.views import is_htmx, missing_is_404
 from mlmodels.catalogue.queries import signature_of
 from mlmodels.signature import Signature
-from predictions import results, what_ifs
+from predictions import what_ifs
 from predictions.models import Prediction
 from predictions.pages.common import OwnPredictionView
-from predictions.pages.forms import EnteredData, FeaturesForm
-from predictions.pages.presentation import scale_of, what_if_line
+from predictions.pages.entered_data import EnteredData
+from predictions.pages.forms import FeaturesForm
+from predictions.pages.presentation import scale_of, title_of, what_if_curve, what_if_line
 
 Status = Prediction.Status
 
@@ -50,14 +52,24 @@ class WhatIfPage(OwnPredictionView):
         finished = [row for row in what_ifs.counted(self.row) if row.value is not None]
         return super().get_context_data(
             prediction=self.row,
+            name=title_of(self.row),
             domain=self.domain,
             scale=scale_of(self.row),
-            interval=results.interval_of(self.row),
-            mostly_assumed=results.is_mostly_assumed(results.warnings_of(self.row)),
             answers=[what_if_line(row, features) for row in reversed(finished)],
+            curve=what_if_curve(self.row, finished, features),
             left=what_ifs.left(self.row),
             **kwargs,
         )
+
+    def form_invalid(self, form: Any, status: int = 422) -> HttpResponse:
+        if is_htmx(self.request):
+            return self._answers(form)
+        return super().form_invalid(form, status)
+
+    def _answers(self, form: FeaturesForm) -> HttpResponse:
+        """The part of the page that a change of the form replaces."""
+        context = self.get_context_data(form=form)
+        return render(self.request, "predictions/_answers.html", context)
 
     def submit(self, form: FeaturesForm) -> HttpResponse:
         before, now = self.entered.shown, form.submitted_data
@@ -65,10 +77,12 @@ class WhatIfPage(OwnPredictionView):
         names = [feature.name for feature in self.signature.features]
         changes = {name: now.get(name) for name in names if now.get(name) != before.get(name)}
         if not changes:
-            form.add_error(None, "Change at least one value.")
+            form.add_error(None, _("Change at least one value."))
         else:
             form.check()
         if form.errors:
             return self.form_invalid(form)
         what_ifs.ask(user=signed_in(self.request), prediction_id=self.row.pk, changes=changes)
+        if is_htmx(self.request):
+            return self._answers(form)
         return redirect("what-if", self.row.pk)

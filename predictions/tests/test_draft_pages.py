@@ -14,7 +14,7 @@ from mlmodels.models import Predictor
 from predictions import services
 from predictions.audit import breaches
 from predictions.models import Prediction
-from predictions.pages.forms import LONGEST_TEXT
+from predictions.pages.feature_fields import LONGEST_TEXT
 from testing.pages import (
     CAR,
     account_of,

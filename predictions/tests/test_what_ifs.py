@@ -388,7 +388,7 @@ def test_one_whose_worker_died_is_tried_once_more_alone_and_then_no_more(
     assert claimed == [[2, 0, 0], [0, 1, 1], [0, 0, 0]]
     assert set(WhatIf.objects.values_list("failure", flat=True)) == {"worker_lost"}
     assert recovery.waiting_versions(WhatIf) == {}
-    assert what_ifs.left(rows[0].prediction) == 20  # what was never answered does not count
+    assert what_ifs.left(rows[0].varied) == 20  # what was never answered does not count
 
 
 def test_one_that_cannot_be_scored_is_400_and_its_neighbors_are_answered(
