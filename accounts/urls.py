@@ -1,10 +1,8 @@
 from django.conf import settings
-from django.urls import path, register_converter
+from django.urls import path
 
 from accounts import api, views
-from carprice.http.converters import IdConverter
-
-register_converter(IdConverter, "id")
+from carprice.http import converters  # noqa: F401  # registers <id:...>
 
 urlpatterns = [
     # Root contract
@@ -20,7 +18,7 @@ urlpatterns = [
     path("account/sign-up", views.SignUpPage.as_view(), name="sign-up"),
     path("account/sign-in", views.SignInPage.as_view(), name="sign-in"),
     path("account/sign-out", views.sign_out, name="sign-out"),
-    path("account", views.AccountPage.as_view(), name="account"),
+    path("account", views.account, name="account"),
     path("account/name", views.NamePage.as_view(), name="account-name"),
     path("account/password", views.PasswordPage.as_view(), name="account-password"),
     path("account/sessions/<id:session_id>/end", views.end_session, name="account-session-end"),

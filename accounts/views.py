@@ -9,10 +9,10 @@ from django.contrib.auth.mixins import LoginRequiredMixin
 from django.contrib.auth.views import redirect_to_login
 from django.core.exceptions import PermissionDenied
 from django.http import HttpRequest, HttpResponse
-from django.shortcuts import redirect
+from django.shortcuts import redirect, render
 from django.urls import reverse
 from django.utils.translation import gettext
-from django.views.decorators.http import require_POST
+from django.views.decorators.http import require_POST, require_safe
 
 from accounts import services
 from accounts.authentication import signed_in
@@ -26,7 +26,7 @@ from carprice.pages.views import ServiceFormView, safe_next
 
 BACKEND = "django.contrib.auth.backends.ModelBackend"
 SESSIONS_SHOWN = 20
-NAME_PREFIX, PASSWORD_PREFIX = "own", "new"  # so that no two fields of the page share an id
+ACCOUNT_TEMPLATE = "accounts/account.html"
 
 
 class AccountFormView(ServiceFormView):
@@ -145,37 +145,38 @@ def sign_out(request: HttpRequest) -> HttpResponse:
 # --- One's own account ---------------------------------------------------------------------------
 
 
-class AccountPage(LoginRequiredMixin, ServiceFormView):
+@require_safe
+@login_required
+def account(request: HttpRequest) -> HttpResponse:
     """Name, password, programs that are signed in; each form is sent to a page of its own."""
+    return render(request, ACCOUNT_TEMPLATE, _account_context(signed_in(request)))
 
-    template_name = "accounts/account.html"
-    http_method_names = ["get", "head", "options"]
-    form_name = ""
 
-    def get_form(self, form_class: Any = None) -> Any:
-        return super().get_form(form_class) if self.form_class else None
+def _account_context(user: User) -> dict[str, Any]:
+    sessions = list(TokenSession.objects.open_of(user)[: SESSIONS_SHOWN + 1])
+    return {
+        "name_form": NameForm(initial={"name": user.name}),
+        "password_form": PasswordForm(),
+        "sessions": sessions[:SESSIONS_SHOWN],
+        "has_more_sessions": len(sessions) > SESSIONS_SHOWN,
+    }
+
+
+class OwnFormPage(LoginRequiredMixin, ServiceFormView):
+    """The same page for one of its forms."""
+
+    template_name = ACCOUNT_TEMPLATE
+    form_name: str
 
     def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
-        user = signed_in(self.request)
-        sessions = list(TokenSession.objects.open_of(user)[: SESSIONS_SHOWN + 1])
-        forms = {
-            "name_form": NameForm(initial={"name": user.name}, prefix=NAME_PREFIX),
-            "password_form": PasswordForm(prefix=PASSWORD_PREFIX),
-        }
         context = super().get_context_data(**kwargs)
-        if self.form_name:
-            forms[self.form_name] = context["form"]
-        return {
-            **context,
-            **forms,
-            "sessions": sessions[:SESSIONS_SHOWN],
-            "has_more_sessions": len(sessions) > SESSIONS_SHOWN,
-        }
+        own = {self.form_name: context["form"]}
+        return {**context, **_account_context(signed_in(self.request)), **own}
 
 
-class NamePage(AccountPage):
-    http_method_names = ["get", "head", "post", "options"]
-    form_class, form_name, prefix = NameForm, "name_form", NAME_PREFIX
+class NamePage(OwnFormPage):
+    form_class = NameForm
+    form_name = "name_form"
 
     def get_initial(self) -> dict[str, Any]:
         return {"name": signed_in(self.request).name}
@@ -186,9 +187,9 @@ class NamePage(AccountPage):
         return redirect("account")
 
 
-class PasswordPage(AccountPage):
-    http_method_names = ["get", "head", "post", "options"]
-    form_class, form_name, prefix = PasswordForm, "password_form", PASSWORD_PREFIX
+class PasswordPage(OwnFormPage):
+    form_class = PasswordForm
+    form_name = "password_form"
     throttle_scope = "sign_in"
 
     def submit(self, form: PasswordForm) -> HttpResponse:

@@ -1,5 +1,7 @@
 """Root contract: GET and POST /balance. And /api/wallet: its sums, top-ups and transactions."""
 
+from typing import ClassVar
+
 from drf_spectacular.utils import extend_schema
 from rest_framework.response import Response
 
@@ -27,6 +29,7 @@ PAGES = CursorPages("transactions", order=("id",))
 
 
 class BalanceView(ApiView):
+    example_body: ClassVar = {"new_amount": 100}
     throttle_scopes = {"POST": "top_up"}
 
     @extend_schema(responses={200: Amount, **errors(401, 429)})
@@ -55,6 +58,7 @@ class WalletView(ApiView):
 
 
 class TopUpView(ApiView):
+    example_body: ClassVar = {"amount": 100}
     throttle_scopes = {"POST": "top_up"}
 
     @extend_schema(

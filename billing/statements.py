@@ -21,6 +21,9 @@ class Month:
     year: int
     month: int
 
+    def __str__(self) -> str:
+        return f"{self.year}-{self.month:02}"
+
     @classmethod
     def of(cls, at: date) -> "Month":
         return cls(at.year, at.month)

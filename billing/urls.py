@@ -12,6 +12,6 @@ urlpatterns = [
     # Pages
     path("wallet", views.WalletPage.as_view(), name="wallet"),
     path("wallet/statements", views.statement_list, name="statements"),
-    path("wallet/statements/<int:year>-<int:month>", views.statement, name="statement"),
-    path("wallet/statements/<int:year>-<int:month>.csv", views.statement_csv, name="statement-csv"),
+    path("wallet/statements/<str:month>.csv", views.statement_csv, name="statement-csv"),
+    path("wallet/statements/<str:month>", views.statement, name="statement"),
 ]

@@ -91,10 +91,10 @@ def statement_list(request: HttpRequest) -> HttpResponse:
 
 @require_safe
 @login_required
-def statement(request: HttpRequest, year: int, month: int) -> HttpResponse:
+def statement(request: HttpRequest, month: str) -> HttpResponse:
     """One month, to be read or printed."""
     user = signed_in(request)
-    shown = statements.statement_of(user, _month_of(user, year, month))
+    shown = statements.statement_of(user, _month_of(user, month))
     names = subject_names(user, [line.subject_id for line in shown.lines])
     lines = [(line, _what_for(line, names)) for line in shown.lines]
     return render(request, "billing/statement.html", {"statement": shown, "lines": lines})
@@ -102,13 +102,12 @@ def statement(request: HttpRequest, year: int, month: int) -> HttpResponse:
 
 @require_safe
 @login_required
-def statement_csv(request: HttpRequest, year: int, month: int) -> HttpResponseBase:
+def statement_csv(request: HttpRequest, month: str) -> HttpResponseBase:
     """The same as a table, with every movement."""
     throttling.count_request(request, "other")
     user = signed_in(request)
-    shown = _month_of(user, year, month)
-    name = f"carprice-{year}-{month:02}.csv"
-    return csv_response(name, STATEMENT_COLUMNS, _rows_of(user, shown))
+    shown = _month_of(user, month)
+    return csv_response(f"carprice-{shown}.csv", STATEMENT_COLUMNS, _rows_of(user, shown))
 
 
 def _rows_of(user: User, month: Month) -> Iterator[tuple[Any, ...]]:
@@ -129,12 +128,12 @@ def _rows_of(user: User, month: Month) -> Iterator[tuple[Any, ...]]:
     yield (end.isoformat(), "closing", "", "", "", balance, "")
 
 
-def _month_of(user: User, year: int, month: int) -> Month:
+def _month_of(user: User, text: str) -> Month:
     """Of a month before the user came, or to come, there is no statement."""
-    wanted = Month(year, month)
-    if wanted not in statements.months_of(user):
+    by_text = {str(month): month for month in statements.months_of(user)}
+    if text not in by_text:
         raise Http404
-    return wanted
+    return by_text[text]
 
 
 def subject_names(user: User, ids: Collection[UUID | None]) -> dict[UUID, str]:

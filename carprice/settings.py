@@ -354,7 +354,7 @@ REST_FRAMEWORK = {
     "DEFAULT_PARSER_CLASSES": ["carprice.http.parsers.StrictJSONParser"],
     "DEFAULT_RENDERER_CLASSES": [
         "rest_framework.renderers.JSONRenderer",
-        "rest_framework.renderers.BrowsableAPIRenderer",
+        "carprice.http.browsable.PageRenderer",
     ],
     "DEFAULT_CONTENT_NEGOTIATION_CLASS": "carprice.http.negotiation.LenientNegotiation",
     "DEFAULT_SCHEMA_CLASS": "carprice.http.schema.ApiSchema",

@@ -1,5 +1,6 @@
 from typing import Any
 
+from django import forms
 from django.contrib import admin
 from django.db import models
 from django.http import HttpRequest
@@ -8,6 +9,8 @@ from carprice.pages.admin import ReadOnlyAdmin
 from carprice.pages.forms import IntegerField
 from mlmodels.catalogue import pricing
 from mlmodels.models import Predictor, PredictorQuerySet, PredictorVersion, PriceChange
+
+LARGEST_FACTOR = 3  # by which a price changes without a question
 
 
 class PriceChangeInline(admin.TabularInline):  # type: ignore[type-arg]  # generic only in the stubs
@@ -26,14 +29,41 @@ class PriceChangeInline(admin.TabularInline):  # type: ignore[type-arg]  # gener
         return False
 
 
+class PredictorForm(forms.ModelForm):  # type: ignore[type-arg]  # generic only in the stubs
+    """A price far from the old one is asked about once more."""
+
+    pinned = forms.BooleanField(
+        required=False, help_text="Training leaves the price as it is. What you set is pinned."
+    )
+    confirm = forms.BooleanField(
+        required=False,
+        label=f"More than {LARGEST_FACTOR} times the old price, or less than a third, is meant",
+    )
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.initial["pinned"] = self.instance.price_set_by_id is not None
+
+    def clean(self) -> dict[str, Any]:
+        cleaned = super().clean() or {}
+        price, old = cleaned.get("price"), self.initial.get("price")
+        if price and old and not cleaned.get("confirm"):
+            factor = max(price / old, old / price)
+            if factor > LARGEST_FACTOR:
+                self.add_error("price", f"The price was {old:,}: confirm below that this is meant.")
+        return cleaned
+
+
 @admin.register(Predictor)
 class PredictorAdmin(admin.ModelAdmin):  # type: ignore[type-arg]  # generic only in the stubs
     """Prices and what is on sale; everything else comes from training."""
 
-    list_display = ["name", "domain", "title", "price", "enabled", "current_version", "fault"]
+    list_display = ["name", "domain", "title", "price", "is_pinned", "enabled", "fault"]
     list_filter = ["domain", "enabled"]
+    form = PredictorForm
     fields = [
-        "name", "domain", "title", "algorithm", "price", "enabled", "current_version", "fault"
+        "name", "domain", "title", "algorithm", "price", "confirm", "pinned", "enabled",
+        "current_version", "fault",
     ]  # fmt: skip
     readonly_fields = ["name", "domain", "title", "algorithm", "current_version", "fault"]
     inlines = [PriceChangeInline]
@@ -48,18 +78,23 @@ class PredictorAdmin(admin.ModelAdmin):  # type: ignore[type-arg]  # generic onl
     def get_queryset(self, request: HttpRequest) -> PredictorQuerySet:
         return Predictor.objects.with_version()
 
+    @admin.display(description="pinned", boolean=True)
+    def is_pinned(self, predictor: Predictor) -> bool:
+        return predictor.price_set_by_id is not None
+
     @admin.display(description="why it cannot be sold")
     def fault(self, predictor: Predictor) -> str:
         return predictor.current_version.fault if predictor.current_version else "not trained"
 
     def save_model(self, request: HttpRequest, obj: Predictor, form: Any, change: bool) -> None:
         Predictor.objects.filter(pk=obj.pk).update(enabled=obj.enabled)
+        actor: Any = request.user  # an operator is signed in
         if "price" in form.changed_data:
-            pricing.set_price(
-                predictor_id=obj.pk,
-                price=obj.price,
-                actor=request.user,  # type: ignore[arg-type]  # an operator is signed in
-            )
+            pricing.set_price(predictor_id=obj.pk, price=obj.price, actor=actor)
+        elif "pinned" in form.changed_data and form.cleaned_data["pinned"]:
+            pricing.pin(predictor_id=obj.pk, actor=actor)
+        elif "pinned" in form.changed_data:
+            pricing.unpin(predictor_id=obj.pk)
 
     def has_add_permission(self, request: HttpRequest) -> bool:
         return False

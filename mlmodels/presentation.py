@@ -38,6 +38,13 @@ class DomainOffers:
     domain: Domain
     offers: list[Offer]
 
+    @property
+    def measured(self) -> list[tuple[int, int, int]]:
+        """By how many repeats and folds, and on how many rows, its figures were measured."""
+        parts = ("repeats", "folds", "rows")
+        found = [tuple(offer.metrics.get(part, 1) for part in parts) for offer in self.offers]
+        return list(dict.fromkeys(found))
+
 
 def domains_on_sale() -> list[DomainOffers]:
     """Every domain that has something on sale."""

@@ -1,4 +1,5 @@
 from collections.abc import Iterator
+from datetime import datetime
 from typing import Any
 
 from django.contrib import admin
@@ -6,10 +7,18 @@ from django.contrib.auth.decorators import permission_required
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
+from django.utils.html import format_html_join
+from django.utils.safestring import mark_safe
 
+from billing.models import LedgerEntry
 from carprice.pages.admin import ReadOnlyAdmin
-from predictions.audit import check
-from predictions.models import Heartbeat, Prediction, WhatIf
+from mlmodels.admin import PredictorAdmin
+from mlmodels.models import Predictor
+from predictions import dashboard
+from predictions.audit import check_and_record
+from predictions.models import AuditRun, Heartbeat, Prediction, WhatIf
+
+MOST_COUNTED = 10_000
 
 
 class StatusFilter(admin.SimpleListFilter):
@@ -40,15 +49,68 @@ class StatusFilter(admin.SimpleListFilter):
 
 @admin.register(Prediction)
 class PredictionAdmin(ReadOnlyAdmin):
-    list_display = ["id", "user", "predictor", "status", "price", "value", "queued_at", "failure"]
+    list_display = ["__str__", "user", "predictor", "status", "price", "queued_at", "failure"]
     list_filter = [StatusFilter, "predictor", "failure", "queued_at"]
     list_select_related = ["user", "predictor"]
     search_fields = ["id", "user__email"]
+
+    readonly_fields = ["timeline"]
+
+    @admin.display(description="Timeline")
+    def timeline(self, row: Prediction) -> str:
+        """What happened to it and to its credits, in the order of time."""
+        return format_html_join(
+            mark_safe("<br>"),
+            "{} UTC: {}",
+            ((f"{at:%Y-%m-%d %H:%M:%S.%f}", what) for at, what in _events(row)),
+        )
 
     def get_ordering(self, request: HttpRequest) -> list[Any]:
         """An index of its own for all of them could lead PostgreSQL to use it for a user's too."""
         is_of_drafts = request.GET.get(StatusFilter.parameter_name) == Prediction.Status.DRAFT
         return ["-created_at"] if is_of_drafts else ["-hold"]
+
+
+def _events(row: Prediction) -> list[tuple[datetime, str]]:
+    moments = [
+        (row.created_at, "created"),
+        (row.queued_at, f"queued for {row.price:,} credits"),
+        (row.started_at, f"started, attempt {row.attempts}"),
+        (row.finished_at, f"{row.status} {row.failure}".strip()),
+        (row.erased_at, "deleted by its user"),
+    ]
+    entry: LedgerEntry | None = row.hold
+    while entry is not None:
+        change = entry.balance_change or entry.held_change
+        moments.append((entry.created_at, f"{entry.get_kind_display()} of {abs(change):,} credits"))
+        entry = LedgerEntry.objects.filter(resolves=entry).first()
+    return sorted((at, what) for at, what in moments if at is not None)
+
+
+class PricedAdmin(PredictorAdmin):
+    """A predictor with what waits for it: that keeps the price at which it was submitted."""
+
+    fields = [*PredictorAdmin.fields, "waiting"]
+    readonly_fields = [*PredictorAdmin.readonly_fields, "waiting"]
+
+    @admin.display(description="Predictions that keep their price")
+    def waiting(self, predictor: Predictor) -> str:
+        active = Prediction.objects.filter(
+            version_id=predictor.current_version_id, status__in=Prediction.ACTIVE
+        )
+        count = active[:MOST_COUNTED].count()
+        more = " or more" if count == MOST_COUNTED else ""
+        return f"{count:,}{more} that wait or run now keep the price they were submitted at."
+
+
+admin.site.unregister(Predictor)
+admin.site.register(Predictor, PricedAdmin)
+
+
+@admin.register(AuditRun)
+class AuditRunAdmin(ReadOnlyAdmin):
+    list_display = ["ended_at", "breaches", "seconds"]
+    ordering = ["-ended_at"]
 
 
 @admin.register(WhatIf)
@@ -64,10 +126,17 @@ class HeartbeatAdmin(ReadOnlyAdmin):
 
 
 @admin.site.admin_view
+def index(request: HttpRequest) -> HttpResponse:
+    """The admin's first page, with what an operator asks each morning."""
+    may_see = request.user.has_perms(["billing.view_ledgerentry", "predictions.view_prediction"])
+    return admin.site.index(request, {"dashboard": dashboard.read() if may_see else None})
+
+
+@admin.site.admin_view
 @permission_required("billing.view_ledgerentry", raise_exception=True)
 def audit(request: HttpRequest) -> HttpResponse:
     """A button that checks every invariant, and the findings."""
-    findings = check() if request.method == "POST" else []
+    findings = check_and_record() if request.method == "POST" else []
     context = {
         **admin.site.each_context(request),
         "title": "Audit",

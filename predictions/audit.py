@@ -10,7 +10,7 @@ from django.conf import settings
 from billing.audit import ACCOUNTS_ADD_UP, ENTRIES_STAY, SHOWN, Invariant, missing_triggers, uuid
 from carprice.db import cursors, dialect, snapshots
 from predictions import triggers
-from predictions.models import Prediction
+from predictions.models import AuditRun, Prediction
 
 OVERDUE = timedelta(seconds=settings.DEADLINE_SECONDS + 60)
 
@@ -28,6 +28,16 @@ def check(invariants: Sequence[Invariant] = ()) -> list[Finding]:
     """Look for breaches of some invariants or of all, in one state of the database."""
     with snapshots.snapshot():
         return [_check(invariant) for invariant in invariants or INVARIANTS]
+
+
+def check_and_record() -> list[Finding]:
+    """Look for breaches of all invariants, and remember how it went, for the operator's page."""
+    findings = check()
+    AuditRun.objects.create(
+        breaches=sum(len(finding.breaches) for finding in findings),
+        seconds=sum(finding.seconds for finding in findings),
+    )
+    return findings
 
 
 def breaches() -> list[str]:

@@ -391,6 +391,20 @@ class Example(models.Model):
         return str(self.version_id)
 
 
+class AuditRun(models.Model):
+    """That every invariant was checked, and how many breaches were found."""
+
+    ended_at = models.DateTimeField(db_default=Now())
+    breaches = models.PositiveIntegerField()
+    seconds = models.FloatField()
+
+    class Meta:
+        indexes = [models.Index(fields=["-ended_at"], name="audit_run_newest")]
+
+    def __str__(self) -> str:
+        return str(self.pk)
+
+
 class Heartbeat(models.Model):
     """When a worker process last ran a task: shows that the way from broker to worker is open."""
 

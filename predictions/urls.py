@@ -1,12 +1,10 @@
 from django.conf import settings
-from django.urls import path, register_converter
+from django.urls import path
 
-from carprice.http.converters import IdConverter
+from carprice.http import converters  # noqa: F401  # registers <id:...>
 from predictions import admin
 from predictions.api import health, root_contract, tasks
 from predictions.pages import estimate, history, home, prediction, what_if
-
-register_converter(IdConverter, "id")
 
 urlpatterns = [
     # Root contract
@@ -25,6 +23,7 @@ urlpatterns = [
     # For operation
     path("healthz", health.HealthView.as_view(), name="healthz"),
     path("readyz", health.ReadyView.as_view(), name="readyz"),
+    path(f"{settings.ADMIN_PATH}/", admin.index, name="admin-index"),
     path(f"{settings.ADMIN_PATH}/audit/", admin.audit, name="admin-audit"),
     # Pages
     path("", home.home, name="home"),

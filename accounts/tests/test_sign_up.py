@@ -261,7 +261,7 @@ def test_extra_fields_of_the_page_give_no_privileges(client: Client, field: str)
 def test_the_sign_in_page_signs_in(client: Client, user: User, email: str) -> None:
     response = client.post("/account/sign-in", {"email": email, "password": PASSWORD})
 
-    assert (response.status_code, response["Location"]) == (302, "/")
+    assert (response.status_code, response["Location"]) == (302, "/catalogue")
     assert client.session["_auth_user_id"] == str(user.pk)
 
 
@@ -366,7 +366,7 @@ def test_next_of_a_sign_in_never_leaves_the_site(client: Client, user: User, tar
 
     response = client.post("/account/sign-in", body)
 
-    assert (response.status_code, response["Location"]) == (302, "/")
+    assert (response.status_code, response["Location"]) == (302, "/catalogue")
 
 
 @pytest.mark.parametrize("target", FOREIGN_TARGETS)
@@ -386,13 +386,13 @@ def test_someone_already_signed_in_is_not_sent_away_either(
 
     response = client.get("/account/sign-in", {"next": target})
 
-    assert (response.status_code, response["Location"]) == (302, "/")
+    assert (response.status_code, response["Location"]) == (302, "/catalogue")
 
 
 def test_a_foreign_next_is_not_carried_into_the_form(client: Client) -> None:
-    page = client.get("/account/sign-in", {"next": "https://evil.example/"}).content.decode()
+    page = client.get("/account/sign-in", {"next": "https://evil.example/"})
 
-    assert "evil.example" not in page
+    assert page.context["next"] == ""
 
 
 def test_a_page_that_needs_an_account_asks_for_it_and_comes_back(

@@ -214,8 +214,7 @@ def test_the_wallet_shows_what_is_available_and_what_is_held(
     page = text(browser.get("/wallet"))
 
     assert f"Available {1000 - predictor.price} credits" in page
-    assert "Balance 1,000" in page
-    assert f"Held for running predictions {predictor.price}" in page
+    assert f"You have 1,000 credits . Of these {predictor.price} credits are set aside" in page
 
 
 def test_a_hold_is_no_movement(browser: Client, user: User, predictor: Predictor) -> None:

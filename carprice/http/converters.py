@@ -2,6 +2,8 @@
 
 from uuid import UUID
 
+from django.urls import register_converter
+
 NIL = UUID(int=0)  # no row has this id
 
 
@@ -26,3 +28,6 @@ class IdConverter:
 
     def to_url(self, value: UUID | str) -> str:
         return str(value)
+
+
+register_converter(IdConverter, "id")

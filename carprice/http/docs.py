@@ -10,3 +10,4 @@ class ApiDocsView(SpectacularSwaggerSplitView):
     """Swagger UI from our own files; its style sheet is partly inline."""
 
     http_method_names = ["get", "head"]  # its template could not render an answer to OPTIONS
+    template_name = "api_docs.html"

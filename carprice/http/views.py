@@ -16,13 +16,13 @@ from carprice.http.errors import BODY, InvalidInput
 
 # For answers that are data: a browser that shows one as a page loads and runs nothing.
 DATA_POLICY = "default-src 'none'; frame-ancestors 'none'"
-BROWSABLE_PAGES_POLICY = {"style-src": ["'self'", "'unsafe-inline'"]}
 
 
 class ApiView(APIView):
     """Refuses in the contract's order: 401, 405, 413, 415, 429, and what the handler refuses."""
 
     throttle_scopes: ClassVar[dict[str, str]] = {}  # by method; all others count as "other"
+    example_body: ClassVar[dict[str, Any] | None] = None  # of a request, for the route's page
 
     def check_throttles(self, request: Request) -> None:
         """Check the method and the body as well, which the contract has just before throttling.
@@ -52,9 +52,7 @@ class ApiView(APIView):
         # Django logs 4xx and 5xx answers that are not marked as logged. Those of this method were
         # made on purpose, or have been logged where they failed.
         response._has_been_logged = True  # type: ignore[attr-defined]  # noqa: SLF001
-        if request.accepted_renderer.format == "api":  # its pages style some elements inline
-            response._csp_update = BROWSABLE_PAGES_POLICY  # type: ignore[attr-defined]  # noqa: SLF001
-        else:
+        if request.accepted_renderer.format != "api":
             response.headers[CSP_HEADER] = DATA_POLICY
         return response
 

@@ -142,7 +142,11 @@ def _answer(request: HttpRequest, refusal: Refusal, **extra: Any) -> HttpRespons
     if not _wants_page(request):
         body = error_body(refusal.code, refusal.sentence, **extra)
         return JsonResponse(body, status=refusal.status)
-    context = {"status": refusal.status, "sentence": gettext(refusal.sentence)}
+    context: dict[str, Any] = {
+        "is_error": True,  # without forms, so that all of one kind are the same
+        "status": refusal.status,
+        "sentence": gettext(refusal.sentence),
+    }
     if refusal.status < 500 and hasattr(request, "user"):
         _ = request.user.is_authenticated  # read here, so that the template runs no query
         return render(request, "error.html", context, status=refusal.status)

@@ -98,6 +98,23 @@ FORMS = [
         {"email": "ada@example.com", "password": PASSWORD},
     ),
     Form(
+        "account-name",
+        "/account/name",
+        "user",
+        {"name": [*TEXT, "x" * 151]},
+        {"name": "Countess"},
+    ),
+    Form(
+        "account-password",
+        "/account/password",
+        "user",
+        {
+            "current_password": ["", "wrong", "x" * 129, *BROKEN_TEXT],
+            "password": ["", "seven-7", "password123", "12345678", "x9!" * 43, *BROKEN_TEXT],
+        },
+        {"current_password": PASSWORD, "password": "an unusual sentence"},
+    ),
+    Form(
         "wallet",
         "/wallet",
         "user",
@@ -159,9 +176,29 @@ FORMS = [
     ),
 ]
 OURS = [form for form in FORMS if form.status == 422]
-PAGES = ["/", "/catalogue", f"/catalogue/{MODEL}", "/predictions", "/predictions/{queued}/status"]
-BUTTONS = ["/account/sign-out", "/predictions/{queued}/cancel"]
-CONFIRMED = ["/predictions/{ended}/delete"]  # pages with a button of their own
+PAGES = [
+    "/",
+    "/account",
+    "/catalogue",
+    f"/catalogue/{MODEL}",
+    "/predictions",
+    "/predictions.csv",
+    "/predictions/{queued}/status",
+    "/shared/unknown",
+    "/wallet/statements",
+    "/wallet/statements/2026-01",
+    "/wallet/statements/2026-01.csv",
+]
+BUTTONS = [
+    "/account/sign-out",
+    f"/account/sessions/{NO_ID}/end",
+    "/predictions/{queued}/cancel",
+    "/predictions/{finished}/name",
+    "/predictions/{finished}/revoke",
+    "/predictions/{finished}/share",
+    "/preferences",
+]
+CONFIRMED = ["/predictions/{ended}/delete", "/predictions/chosen"]  # with a button of their own
 WITH_ID = [("GET", path) for path in (*PAGES, *CONFIRMED) if "{" in path]
 WITH_ID += [("POST", path) for path in (*BUTTONS, *CONFIRMED) if "{" in path]
 WITH_ID += [("GET", "/predictions/{queued}"), ("POST", "/predictions/{draft}")]

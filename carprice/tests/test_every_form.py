@@ -2,8 +2,10 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from html.parser import HTMLParser
 from typing import Any
+from uuid import UUID
 
 import pytest
 from django.contrib import admin
@@ -12,6 +14,7 @@ from django.urls import NoReverseMatch, URLPattern, URLResolver, resolve, revers
 
 from carprice.idempotency import forms
 from mlmodels.catalogue.queries import signature_of
+from predictions import sharing
 from testing.bad_input import World, changed, everything, signed_in
 from testing.fixtures import PASSWORD
 from testing.pages import form_key, words
@@ -29,6 +32,13 @@ ONCE_BY_NATURE = {
     "prediction-cancel": "what is canceled stays so, and its hold is released once",
     "what-if": "the same question is answered again and not counted",
     "admin-audit": "it reads",
+    "preferences": "the same language or theme is chosen again",
+    "account-name": "the name is the same the second time",
+    "account-password": "the old password is none any more the second time",
+    "account-session-end": "what has ended stays so",
+    "prediction-name": "the name is the same the second time",
+    "prediction-share": "a prediction has one link",
+    "prediction-revoke": "what is revoked stays so",
 }
 # Of pages and of the admin, those that are no pages with forms of their own.
 NOT_OPENED = {
@@ -78,12 +88,16 @@ def pages_of_people(world: World) -> Iterator[tuple[Client, str]]:
         keys = {
             "prediction_id": [world.ids[name] for name in ("draft", "queued", "finished", "ended")],
             "model_name": [world.predictor.name],
+            "session_id": [world.session.pk],
+            "month": [f"{datetime.now(UTC):%Y-%m}"],
+            "token": ["unknown"],
         }
         names = list(pattern.pattern.converters)
         for client in (Client(), world.browser):
             for value in keys[names[0]] if names else [None]:
                 kwargs = {names[0]: value} if names else {}
                 yield client, reverse(str(pattern.name), kwargs=kwargs)
+    yield world.browser, f"/predictions/chosen?id={world.ids['ended']}&do=delete"
 
 
 def pages_of_the_admin(world: World) -> Iterator[tuple[Client, str]]:
@@ -135,6 +149,7 @@ def forms_of(client: Client, path: str) -> list[Shown]:
 
 
 def test_every_form_that_changes_anything_has_a_key(world: World) -> None:
+    sharing.share(user=world.user, prediction_id=UUID(world.ids["finished"]))
     shown = [
         form
         for pages in (pages_of_people(world), pages_of_the_admin(world))
@@ -176,6 +191,12 @@ TWICE = [
     Twice("estimate", "/estimate/random_forest", "user", {"save": "1"}, "save"),
     Twice("prediction", "/predictions/{draft}", "user"),
     Twice("prediction-delete", "/predictions/{ended}/delete", "user"),
+    Twice(
+        "predictions-chosen",
+        "/predictions/chosen?id={ended}&do=delete",
+        "user",
+        {"id": "{ended}"},
+    ),
     Twice(
         "admin:billing_creditaccount_correct",
         "/admin/billing/creditaccount/{user}/correct/",
@@ -243,7 +264,8 @@ def test_a_form_sent_twice_does_its_work_once(world: World, form: Twice) -> None
     ids = {"user": world.user.pk, "predictor": world.predictor.pk, "charge": charge_of(world)}
     path = form.path.format(**world.ids, **ids)
     browser = signed_in(getattr(world, form.who))
-    fields = filled_in(world, form) | {"form_key": form_key(browser.get(path))}
+    fields = {name: text.format(**world.ids) for name, text in filled_in(world, form).items()}
+    fields |= {"form_key": form_key(browser.get(path))}
 
     before = everything()
     first = browser.post(path, fields)

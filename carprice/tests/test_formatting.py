@@ -31,10 +31,10 @@ def unbroken(text: str) -> str:
         (999.4, USD, "999 USD"),
         (0, USD, "0 USD"),
         (-0.4, USD, "0 USD"),
-        (-1234.5, USD, "-1,235 USD"),
+        (-1234.5, USD, f"{MINUS}1,235 USD"),
         (41.25, YEARS, "41.3 years"),
         (41, YEARS, "41.0 years"),
-        (-3.04, YEARS, "-3.0 years"),
+        (-3.04, YEARS, f"{MINUS}3.0 years"),
         (7.125, Scale("", 2), "7.13"),
     ],
 )
@@ -43,7 +43,7 @@ def test_a_quantity_has_its_scales_decimals_and_unit(value: float, scale: Scale,
 
 
 @pytest.mark.parametrize(
-    ("value", "text"), [(3.21, "+3.2 years"), (-3.21, "-3.2 years"), (0, "0.0 years")]
+    ("value", "text"), [(3.21, "+3.2 years"), (-3.21, f"{MINUS}3.2 years"), (0, "0.0 years")]
 )
 def test_a_signed_quantity_shows_that_it_is_more(value: float, text: str) -> None:
     page = render("{% quantity value scale signed=True %}", value=value, scale=YEARS)

@@ -386,7 +386,7 @@ def test_a_form_is_kept_for_pages_of_this_site_alone(user: User, target: str) ->
 
     back = browser.post("/account/sign-in", {**SIGN_IN, "next": target, "kept_form": "amount=5"})
 
-    assert back["Location"] == "/"
+    assert back["Location"] == "/catalogue"
     assert kept_forms.SESSION_KEY not in browser.session
 
 

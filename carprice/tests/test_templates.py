@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +15,8 @@ from django.test import Client
 from accounts.models import User
 from mlmodels.catalogue import training_status
 from mlmodels.models import Predictor
-from predictions import services, waiting, what_ifs
-from predictions.execution import claims, runner, settlement
+from predictions import services, sharing, trials, waiting, what_ifs
+from predictions.execution import claims, examples, runner, settlement
 from predictions.execution.scoring import Outcome
 from predictions.models import Prediction, WhatIf
 from predictions.services import request_prediction
@@ -119,11 +120,17 @@ def rows(
     )
     what_ifs.ask(user=user, prediction_id=finished.pk, changes={"horsepower": 200})
     services.erase(user=user, prediction_id=rows["erased"].pk)
+    examples.make_missing()
     return rows
 
 
 @pytest.fixture
-def visits(user: User, make_user: Callable[..., User], rows: dict[str, Prediction]) -> Visits:
+def visits(
+    user: User,
+    make_user: Callable[..., User],
+    rows: dict[str, Prediction],
+    monkeypatch: pytest.MonkeyPatch,
+) -> Visits:
     """Every page, as those see it who may."""
     customer, operator = Client(), Client()
     customer.force_login(user)
@@ -140,11 +147,21 @@ def visits(user: User, make_user: Callable[..., User], rows: dict[str, Predictio
         "/wallet",
         "/predictions",
         "/predictions?status=finished",
+        "/account",
+        "/wallet/statements",
+        f"/wallet/statements/{datetime.now(UTC):%Y-%m}",
+        f"/predictions/chosen?id={rows['finished'].pk}&id={rows['person'].pk}&do=compare",
+        f"/predictions/chosen?id={rows['finished'].pk}&do=delete",
+        f"/shared/{sharing.share(user=user, prediction_id=rows['finished'].pk).token}",
         "/no-such-page",
         "/predictors",
     ]:
         visits.visit(customer, path)
     visits.visit(customer, "/predictions", **HTMX)
+    visits.visit(customer, "/estimate/random_forest", form={"live": "1", "horsepower": "x"}, **HTMX)
+    finished = Prediction.objects.for_display().get(pk=rows["finished"].pk)
+    monkeypatch.setattr(trials, "run", lambda *_: finished)
+    visits.visit(Client(), "/estimate/random_forest", form={"trial": "1", "horsepower": "121"})
     for power in ("x", "121"):
         visits.visit(customer, "/estimate/random_forest", form={"horsepower": power})
     for row in rows.values():

@@ -165,7 +165,16 @@ def test_a_public_view_exists_and_looks_at_no_credential(name: str) -> None:
 
 @pytest.mark.django_db
 @pytest.mark.parametrize(
-    "path", ["wallet", "predictions", "predictions/1", "predictions/1/status", "estimate/x"]
+    "path",
+    [
+        "wallet",
+        "wallet/statements",
+        "account",
+        "predictions",
+        "predictions.csv",
+        "predictions/1",
+        "predictions/1/status",
+    ],
 )
 def test_a_page_about_a_person_asks_who_it_is(path: str) -> None:
     response = Client().get(f"/{path}")

@@ -67,6 +67,22 @@ def set_price(*, predictor_id: int, price: int, actor: User) -> None:
     _record_price(predictor, price, actor=actor)
 
 
+@transaction.atomic
+def pin(*, predictor_id: int, actor: User) -> None:
+    """Have training leave a price as it is."""
+    predictor = Predictor.objects.select_for_update().get(pk=predictor_id)
+    _record_price(predictor, predictor.price, actor=actor)
+
+
+@transaction.atomic
+def unpin(*, predictor_id: int) -> None:
+    """Let training price a predictor again, and price it by its rank now."""
+    predictor = Predictor.objects.select_for_update().get(pk=predictor_id)
+    predictor.price_set_by = None
+    predictor.save(update_fields=["price_set_by"])
+    price_by_rank(predictor.domain)
+
+
 def _record_price(predictor: Predictor, price: int, *, actor: User | None) -> None:
     """Change the price and record it; training records nothing if the price stays."""
     first = not predictor.price_changes.exists()

@@ -105,6 +105,8 @@ class JobIds(serializers.Serializer[Any]):
 
 
 class PredictView(SubmissionView):
+    example_body = EXAMPLE.value
+
     @extend_schema(
         parameters=idempotency.PARAMETERS,
         request=PredictRequest,

@@ -1,6 +1,6 @@
 """/api/tasks: predictions with drafts, a bounded wait, cancel and delete."""
 
-from typing import Any
+from typing import Any, ClassVar
 from uuid import UUID
 
 from django.db.models import QuerySet
@@ -76,6 +76,8 @@ EXAMPLE = OpenApiExample(
 
 
 class PredictTaskView(SubmissionView):
+    example_body = EXAMPLE.value
+
     @extend_schema(
         parameters=[*idempotency.PARAMETERS, LOCATION],
         examples=[EXAMPLE],
@@ -93,6 +95,7 @@ class PredictTaskView(SubmissionView):
 
 
 class TasksView(ApiView):
+    example_body = EXAMPLE.value
     throttle_scopes = {"POST": "submit"}
 
     @extend_schema(
@@ -201,6 +204,7 @@ class CancelTaskView(ApiView):
 
 
 class WhatIfView(ApiView):
+    example_body: ClassVar = {"data": {"horsepower": 150}}
     throttle_scopes = {"POST": "submit"}
 
     @extend_schema(

@@ -239,8 +239,8 @@ def _amount(row: Prediction) -> int:
 
 def _poll_ms(row: Prediction) -> int:
     """Most end within a moment, so the first look is soon; the longer one waits, the rarer."""
-    if row.queued_at is None:
-        return 1000
+    if row.queued_at is None or not row.is_active:
+        return 0
     age = (timezone.now() - row.queued_at).total_seconds()
     return 300 if age < 2 else 1000 if age < 15 else 3000
 

@@ -13,7 +13,7 @@ from accounts.authentication import signed_in
 from carprice.pages.views import is_htmx, missing_is_404
 from mlmodels.catalogue.queries import signature_of
 from mlmodels.signature import Signature
-from predictions import what_ifs
+from predictions import results, what_ifs
 from predictions.models import Prediction
 from predictions.pages.common import OwnPredictionView
 from predictions.pages.entered_data import EnteredData
@@ -55,6 +55,7 @@ class WhatIfPage(OwnPredictionView):
             name=title_of(self.row),
             domain=self.domain,
             scale=scale_of(self.row),
+            mostly_assumed=results.is_mostly_assumed(results.warnings_of(self.row)),
             answers=[what_if_line(row, features) for row in reversed(finished)],
             curve=what_if_curve(self.row, finished, features),
             left=what_ifs.left(self.row),

@@ -24,9 +24,12 @@ def set_price(price: int) -> None:
     Predictor.objects.update(price=price)
 
 
+SHOWN = "shown_price-random_forest"
+
+
 def shown_price(response: Any) -> str:
     page = response.content.decode()
-    return str(page.partition('name="shown_price" value="')[2].partition('"')[0])
+    return str(page.partition(f'name="{SHOWN}" value="')[2].partition('"')[0])
 
 
 @pytest.fixture(params=["estimate", "draft"])
@@ -40,7 +43,7 @@ def test_a_price_that_has_changed_is_shown_before_it_is_held(
 ) -> None:
     fields = FEW if "confirm" in more else ENOUGH
     page = browser.get(path)
-    form = {**fields, **more, "form_key": form_key(page), "shown_price": shown_price(page)}
+    form = {**fields, **more, "form_key": form_key(page), SHOWN: shown_price(page)}
     set_price(300)
     before = state()
 
@@ -53,7 +56,7 @@ def test_a_price_that_has_changed_is_shown_before_it_is_held(
     assert state() == before
     assert shown_price(refused) == "300"
 
-    again = {**form, "horsepower": "121", "form_key": form_key(refused), "shown_price": "300"}
+    again = {**form, "horsepower": "121", "form_key": form_key(refused), SHOWN: "300"}
     bought = browser.post(path, again)
 
     assert bought.status_code == 302
@@ -63,13 +66,13 @@ def test_a_price_that_has_changed_is_shown_before_it_is_held(
 def test_who_is_asked_once_more_is_asked_at_the_price_that_is_held(
     browser: Client, user: User, predictor: Predictor, path: str
 ) -> None:
-    form = {**FEW, "shown_price": shown_price(browser.get(path))}
+    form = {**FEW, SHOWN: shown_price(browser.get(path))}
     asked = browser.post(path, form)
     assert f"Estimate with 22 typical values for {predictor.price} credits" in words(asked)
     set_price(300)
 
     refused = browser.post(path, {**form, "confirm": "22"})
-    asked_again = browser.post(path, {**form, "shown_price": "300"})
+    asked_again = browser.post(path, {**form, SHOWN: "300"})
 
     assert CHANGED in words(refused)
     assert "Estimate with 22 typical values for 300 credits" in words(asked_again)
@@ -80,7 +83,7 @@ def test_a_form_that_was_bought_stays_bought_when_the_price_changes(
     browser: Client, user: User, predictor: Predictor
 ) -> None:
     page = browser.get(PAGE)
-    form = {**ENOUGH, "form_key": form_key(page), "shown_price": shown_price(page)}
+    form = {**ENOUGH, "form_key": form_key(page), SHOWN: shown_price(page)}
     first = browser.post(PAGE, form)
     set_price(300)
 
@@ -105,7 +108,7 @@ def test_a_price_that_changes_while_a_draft_is_sold_is_shown(
         run(**wanted)
 
     monkeypatch.setattr(services, "run_draft_with", run_at_another_price)
-    refused = browser.post(path, {**ENOUGH, "shown_price": str(predictor.price)})
+    refused = browser.post(path, {**ENOUGH, SHOWN: str(predictor.price)})
 
     assert (refused.status_code, CHANGED in words(refused)) == (422, True)
     assert account_of(user) == (1000, 0)
@@ -118,7 +121,7 @@ def test_a_price_that_nobody_was_shown_is_none_to_sell_at(
 ) -> None:
     before = state()
 
-    assert browser.post(path, {**ENOUGH, "shown_price": price}).status_code == 422
+    assert browser.post(path, {**ENOUGH, SHOWN: price}).status_code == 422
     assert state() == before
 
 
@@ -126,7 +129,7 @@ def test_a_price_that_nobody_was_shown_is_none_to_sell_at(
 def test_what_buys_nothing_asks_for_no_price(
     browser: Client, predictor: Predictor, path: str, button: str
 ) -> None:
-    response = browser.post(path, {**ENOUGH, "shown_price": "9999", button: "1"})
+    response = browser.post(path, {**ENOUGH, SHOWN: "9999", button: "1"})
 
     assert response.status_code == (302 if button == "save" else 200)
     assert "The price is now" not in words(response)

@@ -452,7 +452,7 @@ def filled_in(browser: Client, task_id: str) -> dict[str, Any]:
 def test_the_page_starts_from_the_inputs_of_the_prediction(browser: Client, finished: str) -> None:
     fields = filled_in(browser, finished)
 
-    assert (fields["brand"], fields["horsepower"]) == ("bmw", "121")
+    assert (fields["brand"], fields["horsepower"]) == ("BMW", "121")
 
 
 def test_the_page_shows_what_changed_and_what_came_of_it(

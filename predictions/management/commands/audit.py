@@ -3,7 +3,7 @@ from typing import Any
 
 from django.core.management.base import BaseCommand
 
-from predictions.audit import check
+from predictions.audit import check_and_record
 
 
 class Command(BaseCommand):
@@ -13,7 +13,7 @@ class Command(BaseCommand):
     )
 
     def handle(self, *args: Any, verbosity: int, **options: Any) -> None:
-        findings = check()
+        findings = check_and_record()
         breaches = [breach for finding in findings for breach in finding.breaches]
         for finding in findings if verbosity > 1 else []:
             self.stdout.write(f"{finding.seconds:6.2f} s  {finding.invariant}")
