@@ -1,7 +1,8 @@
 # `make run` serves the program, `make test` tests it; both set themselves up. `make help` lists the
 # rest: what stands after ## beside each target.
 .PHONY: run help test lint format audit-packages bench bench-audit bench-statements bench-cost \
-	bench-growth bench-models bench-slow bench-start chaos measure models-doc audit lock clean
+	bench-growth bench-models bench-slow bench-start chaos measure models-doc messages \
+	screenshots audit lock clean
 .DEFAULT_GOAL := run
 
 PYTHON ?= $(firstword $(foreach p,python3.13 python3.12 python3.11 python3,$(shell \
@@ -82,6 +83,9 @@ models-doc: .venv/run.stamp ## write docs/models.md, of what was measured
 		export VAR_DIR="$$scratch" DATABASE_URL= && \
 		$(BIN)/python manage.py migrate --verbosity 0 && $(BIN)/python manage.py train && \
 		$(BIN)/python manage.py write_models_doc $(ARGS)
+
+messages: .venv/dev.stamp ## bring the translations up to date with the code; needs GNU gettext
+	@PYTHONPATH=. $(BIN)/python testing/messages.py
 
 audit: .venv/run.stamp ## check every invariant of money and predictions
 	@$(BIN)/python manage.py audit

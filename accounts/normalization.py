@@ -6,6 +6,7 @@ from typing import Any
 import idna
 from django.contrib.auth.password_validation import validate_password
 from django.core.exceptions import ValidationError
+from django.utils.translation import gettext
 
 ADDRESS_LENGTH = 254
 PASSWORD_LENGTH = 128
@@ -43,9 +44,12 @@ def validate_address(address: str) -> None:
     """
     local, _, domain = address.rpartition("@")
     if not local.isascii():
-        raise ValidationError("Enter an e-mail address that is in ASCII before the @.")
+        raise ValidationError(gettext("Enter an e-mail address that is in ASCII before the @."))
     if not domain.isascii():
-        raise ValidationError(f"There can be no domain “{domain}”: enter a valid e-mail address.")
+        raise ValidationError(
+            gettext("There can be no domain “%(domain)s”: enter a valid e-mail address.")
+            % {"domain": domain}
+        )
 
 
 # --- Passwords -----------------------------------------------------------------------------------
@@ -64,7 +68,9 @@ def normalize_password(text: str) -> str:
 def validate_password_length(text: str) -> None:
     """For a password that is to be checked: hashes of before are of what was typed."""
     if min(len(text), len(normalize_password(text))) > PASSWORD_LENGTH:
-        raise ValidationError(f"A password has at most {PASSWORD_LENGTH} characters.")
+        raise ValidationError(
+            gettext("A password has at most %(most)d characters.") % {"most": PASSWORD_LENGTH}
+        )
 
 
 class NormalizedPasswordValidator:
@@ -73,7 +79,9 @@ class NormalizedPasswordValidator:
     def validate(self, password: str, user: Any = None) -> None:
         normalized = normalize_password(password)
         if len(normalized) > PASSWORD_LENGTH:
-            raise ValidationError(f"A password has at most {PASSWORD_LENGTH} characters.")
+            raise ValidationError(
+                gettext("A password has at most %(most)d characters.") % {"most": PASSWORD_LENGTH}
+            )
         if normalized != password:
             validate_password(normalized, user)
 
@@ -98,7 +106,7 @@ def validate_name(name: str) -> None:
                 "and none that change the direction of text."
             )
     if not any(map(_is_visible, name)):
-        raise ValidationError("A name has a visible character.")
+        raise ValidationError(gettext("A name has a visible character."))
 
 
 def _is_visible(char: str) -> bool:

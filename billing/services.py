@@ -15,6 +15,8 @@ from django.db import transaction
 from django.db.models import Sum
 from django.db.models.functions import Abs, Now
 from django.template.defaultfilters import pluralize
+from django.utils.translation import gettext as _
+from django.utils.translation import ngettext
 
 from accounts.models import User
 from billing.models import CreditAccount, LedgerEntry
@@ -37,9 +39,14 @@ class InsufficientCredits(ServiceError):
     status = 402
 
     def __init__(self, *, required: int, available: int) -> None:
+        needed = ngettext("%(count)d credit is needed", "%(count)d credits are needed", required)
+        there = ngettext("%(count)d is available", "%(count)d are available", available)
+        sentence = _("%(needed)s and %(there)s.") % {
+            "needed": needed % {"count": required},
+            "there": there % {"count": available},
+        }
         super().__init__(
-            f"{required} credit{pluralize(required)} {pluralize(required, 'is,are')} needed and "
-            f"{available} {pluralize(available, 'is,are')} available.",
+            sentence,
             required=required,
             available=available,
         )
@@ -49,7 +56,9 @@ class InsufficientCredits(ServiceError):
 def top_up(*, user_id: UUID, amount: int) -> LedgerEntry:
     """Add whole credits. Raises InvalidInput above the limit of one top-up or the ceiling."""
     if not 1 <= amount <= settings.TOP_UP_LIMIT:
-        raise InvalidInput({"amount": [f"Enter 1 to {settings.TOP_UP_LIMIT:,} credits."]})
+        raise InvalidInput(
+            {"amount": [_("Enter 1 to %(most)s credits.") % {"most": f"{settings.TOP_UP_LIMIT:,}"}]}
+        )
     account = _lock(user_id)
     _refuse_above_ceiling(account.balance + amount, field="amount")
     return _write(account, Kind.TOP_UP, balance_change=amount)
@@ -277,7 +286,7 @@ def _settle_account(
     assert account is not None  # noqa: S101  # entries keep their account from being deleted
     balance, held = account[0] + charged, account[1] + total
     values_of_entries: list[Any] = []
-    for hold_id, _, amount, subject_id in holds:
+    for hold_id, _account, amount, subject_id in holds:
         kind, change = (Kind.CAPTURE, -amount) if hold_id in captured else (Kind.RELEASE, 0)
         balance, held = balance + change, held - amount
         values_of_entries += [
@@ -343,4 +352,11 @@ def _refuse_beyond_largest(change: int, actor: User) -> None:
 
 def _refuse_above_ceiling(balance: int, *, field: str) -> None:
     if balance > settings.CREDIT_CEILING:
-        raise InvalidInput({field: [f"An account holds at most {settings.CREDIT_CEILING:,}."]})
+        raise InvalidInput(
+            {
+                field: [
+                    _("An account holds at most %(most)s.")
+                    % {"most": f"{settings.CREDIT_CEILING:,}"}
+                ]
+            }
+        )

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from django.utils.translation import gettext as _
+from django.utils.translation import pgettext
 
 from carprice.pages.formatting import Scale, short_number, translated
 from mlmodels.catalogue import ranking, training_status
@@ -83,7 +84,7 @@ def _tier(row: Predictor, rows: Sequence[Predictor], equals: Mapping[str, Sequen
     if row.name in equals[best.name]:
         return _("As accurate")
     cheapest = min(each.price for each in rows)
-    return _("Basic") if row.price == cheapest else _("Balanced")
+    return _("Basic") if row.price == cheapest else pgettext("tier", "Balanced")
 
 
 def _error(row: Predictor) -> float:

@@ -11,6 +11,8 @@ from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from typing import Any, Literal, Self
 
+from django.utils.translation import gettext as _
+
 from carprice.http.errors import InvalidInput, unknown
 from mlmodels.folding import fold, nearest, shorten
 
@@ -138,7 +140,7 @@ class Feature:
             )
         other = self._find_unit(unit)
         if not _is_number(number):
-            raise ValueError("Enter a number as its value.")
+            raise ValueError(_("Enter a number as its value."))
         own = self._in_own_unit(number, other) if other else number
         return self._check_number(own, self._limits_text(other))
 
@@ -161,8 +163,11 @@ class Feature:
         for other in self.other_units:
             own = self._in_own_unit(number, other)
             if low <= own <= high:
-                shown = f"{own:.4g}{after_number(self.unit)}"
-                return f" {number:.10g}{after_number(other.unit)} would be {shown}: give the unit."
+                sentence = _(" %(sent)s would be %(meant)s: give the unit.")
+                return sentence % {
+                    "sent": f"{number:.10g}{after_number(other.unit)}",
+                    "meant": f"{own:.4g}{after_number(self.unit)}",
+                }
         return ""
 
     def _find_unit(self, name: str) -> OtherUnit | None:
@@ -227,10 +232,10 @@ class Feature:
     def _check_number(self, value: Any, limits: str) -> float | int:
         """Of a number in the own unit; `limits` are told in the unit that it was sent in."""
         if not self._is_allowed(value):
-            raise ValueError(f"Enter a number{limits}.")
+            raise ValueError(_("Enter a number%(limits)s.") % {"limits": limits})
         if self.type == "integer":
             if value != int(value):
-                raise ValueError(f"Enter a whole number{limits}.")
+                raise ValueError(_("Enter a whole number%(limits)s.") % {"limits": limits})
             return int(value)
         number: float | int = value
         return number
@@ -244,8 +249,8 @@ class Feature:
     def _limits_text(self, other: OtherUnit | None = None) -> str:
         """Such as " from 1 to 2000 hp", to follow a noun; empty without limits and unit."""
         minimum, maximum = self._limits_in(other, 3) if other else (self.minimum, self.maximum)
-        low = f" from {minimum:g}" if minimum is not None else ""
-        high = f" to {maximum:g}" if maximum is not None else ""
+        low = _(" from %(low)s") % {"low": f"{minimum:g}"} if minimum is not None else ""
+        high = _(" to %(high)s") % {"high": f"{maximum:g}"} if maximum is not None else ""
         return f"{low}{high}{after_number(other.unit if other else self.unit)}"
 
     def json_schema(self) -> dict[str, Any]:

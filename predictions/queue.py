@@ -21,6 +21,7 @@ from django.conf import settings
 from django.db import connection, transaction
 from django.db.models import QuerySet
 from django.db.models.expressions import RawSQL
+from django.utils.translation import gettext as _
 
 from accounts.models import User
 from billing.services import HOLD_PARTS, place_hold
@@ -163,9 +164,9 @@ def check_capacity(user: User) -> None:
     if everybody.may_reach(own_limit):  # nobody has more waiting than there is
         rows = Prediction.objects.filter(user=user)
         if _length_gauge(user.pk).reaches(own_limit, lambda: _length(rows, own_limit)):
-            raise QueueFull("Too many of your predictions are waiting.", RETRY_AFTER_SECONDS)
+            raise QueueFull(_("Too many of your predictions are waiting."), RETRY_AFTER_SECONDS)
     if is_full:
-        raise QueueFull("Too many predictions are waiting.", RETRY_AFTER_SECONDS)
+        raise QueueFull(_("Too many predictions are waiting."), RETRY_AFTER_SECONDS)
 
 
 class _LengthGauge:

@@ -166,7 +166,7 @@ def edit_draft(*, user: User, prediction_id: UUID, changes: dict[str, Any]) -> N
     """Replace a draft's `data`, `explain` or both. Raises NotFound, WrongState."""
     row = lock_own(user, prediction_id)
     if row.status != Status.DRAFT:
-        raise WrongState("Only a draft can be changed.")
+        raise WrongState(gettext("Only a draft can be changed."))
     for name, value in changes.items():
         setattr(row, name, value)
     row.save(update_fields=list(changes))
@@ -181,7 +181,7 @@ def run_draft(*, user: User, prediction_id: UUID, agreed_price: int | None = Non
     """
     row = lock_own(user, prediction_id)
     if row.status != Status.DRAFT:
-        raise WrongState("Only a draft can be run.")
+        raise WrongState(gettext("Only a draft can be run."))
     predictor = find_on_sale(row.predictor.name)
     check_price(predictor, agreed_price)
     version_id = _version_on_sale(predictor)

@@ -9,6 +9,7 @@ from uuid import UUID
 
 from django.conf import settings
 from django.db import DatabaseError, InterfaceError, connection
+from django.utils.translation import gettext as _
 
 from carprice.http.errors import RetryLater
 from carprice.server import work_slots
@@ -35,7 +36,7 @@ class NoWaitSlot(RetryLater):
 def wait_slot() -> Iterator[None]:
     """One of the places of this process for requests that wait. Raises NoWaitSlot."""
     if not _wait_slots.acquire(blocking=False):
-        raise NoWaitSlot("Too many requests are waiting for an answer.", RETRY_AFTER_SECONDS)
+        raise NoWaitSlot(_("Too many requests are waiting for an answer."), RETRY_AFTER_SECONDS)
     try:
         yield
     finally:

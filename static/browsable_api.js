@@ -2,10 +2,15 @@
 // twice sends one Idempotency-Key twice, so its work is done once. Each answer has a key of its own.
 "use strict";
 
+const DOUBLE_CLICK_MS = 700;
+let sentAt = 0;
+
 document.addEventListener("submit", async (event) => {
   const form = event.target.closest("form[data-key]");
   if (!form) return;
   event.preventDefault();
+  if (performance.now() - sentAt < DOUBLE_CLICK_MS) return; // the second click may meet the next page
+  sentAt = performance.now();
   const method = event.submitter.value;
   const headers = {
     Accept: "text/html",

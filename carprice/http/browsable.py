@@ -18,7 +18,7 @@ class PageRenderer(BrowsableAPIRenderer):
         self, data: Any, accepted_media_type: str | None, renderer_context: Any
     ) -> dict[str, Any]:
         view, response = renderer_context["view"], renderer_context["response"]
-        json_renderer = self.get_default_renderer(view)
+        json_renderer: Any = self.get_default_renderer(view)
         content = self.get_content(json_renderer, data, accepted_media_type, renderer_context)
         example = getattr(view, "example_body", None)
         return {

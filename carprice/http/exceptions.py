@@ -7,6 +7,7 @@ from typing import Any
 from django.core.exceptions import PermissionDenied, RequestDataTooBig
 from django.db import InterfaceError, OperationalError
 from django.http import Http404
+from django.utils.translation import gettext_noop
 from rest_framework import exceptions
 from rest_framework.response import Response
 
@@ -26,15 +27,19 @@ class Refusal:
     sentence: str = ""
 
 
-INVALID_REQUEST = Refusal("invalid_request", 400, "The request is not valid.")
-NOT_AUTHENTICATED = Refusal("not_authenticated", 401, "Sign in and send a valid access token.")
-PERMISSION_DENIED = Refusal("permission_denied", 403, "This is not allowed.")
-NOT_FOUND = Refusal("not_found", 404, "There is nothing here.")
-BODY_TOO_LARGE = Refusal("body_too_large", 413, "The body is too large.")
-INTERNAL_ERROR = Refusal(
-    "internal_error", 500, "Something went wrong on our side; it has been logged."
+INVALID_REQUEST = Refusal("invalid_request", 400, gettext_noop("The request is not valid."))
+NOT_AUTHENTICATED = Refusal(
+    "not_authenticated", 401, gettext_noop("Sign in and send a valid access token.")
 )
-UNAVAILABLE = Refusal("unavailable", 503, "The service is unavailable for a moment; try again.")
+PERMISSION_DENIED = Refusal("permission_denied", 403, gettext_noop("This is not allowed."))
+NOT_FOUND = Refusal("not_found", 404, gettext_noop("There is nothing here."))
+BODY_TOO_LARGE = Refusal("body_too_large", 413, gettext_noop("The body is too large."))
+INTERNAL_ERROR = Refusal(
+    "internal_error", 500, gettext_noop("Something went wrong on our side; it has been logged.")
+)
+UNAVAILABLE = Refusal(
+    "unavailable", 503, gettext_noop("The service is unavailable for a moment; try again.")
+)
 
 REFUSAL_OF_EXCEPTION: list[tuple[type[Exception], Refusal]] = [
     (exceptions.NotAuthenticated, NOT_AUTHENTICATED),

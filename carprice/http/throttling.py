@@ -16,7 +16,7 @@ from typing import Any, NoReturn, cast
 
 from django.conf import settings
 from django.http import HttpRequest
-from django.template.defaultfilters import pluralize
+from django.utils.translation import ngettext
 from limits import RateLimitItem, parse
 from limits.errors import StorageError
 from limits.storage import MemoryStorage, RedisStorage, storage_from_string
@@ -35,8 +35,12 @@ class TooManyRequests(RetryLater):
     code = "too_many_requests"
 
     def __init__(self, retry_after: int) -> None:
-        seconds = f"{retry_after} second{pluralize(retry_after)}"
-        super().__init__(f"Too many requests; try again in {seconds}.", retry_after)
+        sentence = ngettext(
+            "Too many requests; try again in %(seconds)d second.",
+            "Too many requests; try again in %(seconds)d seconds.",
+            retry_after,
+        )
+        super().__init__(sentence % {"seconds": retry_after}, retry_after)
 
 
 def count(scope: str, *keys: str) -> None:

@@ -16,6 +16,8 @@ from django.http import HttpRequest
 from django.http.response import HttpResponseBase
 from django.shortcuts import redirect
 from django.utils.crypto import salted_hmac
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
 
 from carprice.http.errors import WrongState
 from carprice.idempotency import keys
@@ -25,7 +27,7 @@ FORM_KEY = "form_key"
 _NOT_IN_FINGERPRINT = {FORM_KEY, "csrfmiddlewaretoken"}
 
 
-SENT_TWICE = "This form was sent twice; it was done once."
+SENT_TWICE = gettext_lazy("This form was sent twice; it was done once.")
 
 
 class UsedForm(WrongState):
@@ -84,8 +86,11 @@ def use_up(request: HttpRequest, work: Callable[[], str]) -> str:
         if not keys.take(user_id, key, _fingerprint(request)):
             done = keys.find(user_id, key).body
             raise UsedForm(
-                f"This form was sent before, with other values: {done} "
-                "Nothing was done now. To do this as well, send it once more."
+                _(
+                    "This form was sent before, with other values: %(done)s "
+                    "Nothing was done now. To do this as well, send it once more."
+                )
+                % {"done": done}
             )
         done = work()
         keys.store_answer(user_id, key, status=302, body=done)

@@ -6,6 +6,7 @@ from django import forms
 from django.core.exceptions import ValidationError
 from django.forms.renderers import DjangoTemplates
 from django.http import QueryDict
+from django.utils.translation import gettext as _
 
 from carprice.pages.number_text import read_whole_number
 
@@ -28,9 +29,9 @@ class StrictForm(forms.Form):
         for name in self.fields:
             values = self._values_of(name)
             if len(values) > 1:
-                self.add_error(name, "Give this once.")
+                self.add_error(name, _("Give this once."))
             elif any("\N{REPLACEMENT CHARACTER}" in value for value in values):
-                self.add_error(name, "The text contains what is no character.")
+                self.add_error(name, _("The text contains what is no character."))
         return super().clean()
 
     def _values_of(self, name: str) -> list[str]:

@@ -3,6 +3,10 @@
 import re
 import unicodedata
 
+from django.utils.formats import get_format
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_noop
+
 LONGEST_NUMBER = 100  # characters
 LONGEST_SHOWN = 20  # of what stands beside a number
 
@@ -55,11 +59,11 @@ _RATIO = re.compile(rf"({_NUMBER})\s*:\s*1")
 _DOTS_AMISS = re.compile(r"[0-9]+(?:\s*·\s*|\s+[.,]\s*|[.,]\s+)[0-9]+")
 _PRICE = re.compile(r"(?P<number>[0-9]+(?:[.,' ][0-9]{3})*)[.,][-–—]+")
 _SENTENCES = {
-    _NOT_KNOWN: "Leave it empty if it is not known.",
-    _NO_QUANTITY: "Write a finite number.",
-    _NEGATIVE: "This is no number: leave it empty if none was measured.",
-    _MARKED: "Write the number alone, without the mark beside it.",
-    _DOTS_AMISS: "Write the decimals after a dot or a comma, without blanks.",
+    _NOT_KNOWN: gettext_noop("Leave it empty if it is not known."),
+    _NO_QUANTITY: gettext_noop("Write a finite number."),
+    _NEGATIVE: gettext_noop("This is no number: leave it empty if none was measured."),
+    _MARKED: gettext_noop("Write the number alone, without the mark beside it."),
+    _DOTS_AMISS: gettext_noop("Write the decimals after a dot or a comma, without blanks."),
 }
 
 
@@ -69,12 +73,14 @@ def read_number(text: str) -> int | float:
     Raises ValueError with a sentence that says how to write it.
     """
     if len(text) > LONGEST_NUMBER:
-        raise ValueError(f"Write a number of at most {LONGEST_NUMBER} characters.")
+        sentence = _("Write a number of at most %(most)d characters.")
+        raise ValueError(sentence % {"most": LONGEST_NUMBER})
     # Folding would make 103 of 10³, and 1 of ①.
     if any(sign.isnumeric() and not sign.isdecimal() for sign in text):
-        raise ValueError("Write the number in plain digits, without ², ½ and the like.")
+        raise ValueError(_("Write the number in plain digits, without ², ½ and the like."))
     plain = _fold(text)
-    if match := _AMBIGUOUS.fullmatch(plain):
+    # Whose language has a decimal comma means one.
+    if get_format("DECIMAL_SEPARATOR") != "," and (match := _AMBIGUOUS.fullmatch(plain)):
         raise ValueError(_question(*match.groups()))
     for form in _FORMS:
         match = form.fullmatch(plain)
@@ -91,10 +97,11 @@ def read_whole_number(text: str) -> int:
     folded = _fold(text[: LONGEST_NUMBER + 1])
     if match := _PERHAPS_THOUSANDS.fullmatch(folded):
         meant = "".join(match.groups())
-        raise ValueError(f"Write a whole number without dots and commas: {meant} if you mean that.")
+        sentence = _("Write a whole number without dots and commas: %(number)s if you mean that.")
+        raise ValueError(sentence % {"number": meant})
     value = read_number(text)
     if value != int(value) or "e" in folded.lower():
-        raise ValueError("Write a whole number.")
+        raise ValueError(_("Write a whole number."))
     return int(value)
 
 
@@ -112,51 +119,54 @@ def _value(match: re.Match[str]) -> int | float:
         return int(match["sign"] + whole)
     value = float(f"{match['sign']}{whole}.{fraction or '0'}{exponent}")
     if value in (float("inf"), float("-inf")):
-        raise ValueError("This number is too large to be read.")
+        raise ValueError(_("This number is too large to be read."))
     return value
 
 
 def _question(sign: str, whole: str, rest: str, exponent: str) -> str:
     """About a comma that may set thousands apart, or decimals."""
     numbers = [f"{sign}{whole}{comma}{rest}{exponent}" for comma in ("", ".")]
-    return f"This can be read in two ways: write {' or '.join(numbers)}."
+    sentence = _("This can be read in two ways: write %(one)s or %(other)s.")
+    return sentence % {"one": numbers[0], "other": numbers[1]}
 
 
 def _advice(text: str) -> str:
     """About what has a meaning, but not as one number; else empty."""
     for form, sentence in _SENTENCES.items():
         if form.fullmatch(text):
-            return sentence
+            return _(sentence)
     if match := _POWER.fullmatch(text):
-        return (
-            f"Write the power with an e, such as {match[1]}e{match[2]}, or choose a unit that has "
-            "it and write the number alone."
+        sentence = _(
+            "Write the power with an e, such as %(number)s, or choose a unit that has it and write "
+            "the number alone."
         )
+        return sentence % {"number": f"{match[1]}e{match[2]}"}
     if match := _RATIO.fullmatch(text):
-        return f"Write the ratio as one number: {match[1]}."
+        return _("Write the ratio as one number: %(number)s.") % {"number": match[1]}
     if match := _PRICE.fullmatch(text):
-        return f"Write it in digits alone: {re.sub('[^0-9]', '', match['number'])}."
+        digits = re.sub("[^0-9]", "", match["number"])
+        return _("Write it in digits alone: %(number)s.") % {"number": digits}
     return ""
 
 
 def _refusal(text: str) -> str:
     """How to write what cannot be read."""
     if not text:
-        return "Write a number."
+        return _("Write a number.")
     if sentence := _advice(text):
         return sentence
     if _LIMIT.match(text):
-        return "This is a limit or a rough figure: write one number, or leave it empty."
+        return _("This is a limit or a rough figure: write one number, or leave it empty.")
     if "_" in text:
-        return "Write the number without “_”."
+        return _("Write the number without “_”.")
     if _SEVERAL.fullmatch(text):
-        return "These are several numbers: write one."
+        return _("These are several numbers: write one.")
     if any(sign.isdecimal() and not sign.isascii() for sign in text):
-        return "Write the number in the digits 0 to 9."
+        return _("Write the number in the digits 0 to 9.")
     match = _WITH_UNIT.fullmatch(text)
     if match and (beside := f"{match['before'].strip()} {match['after'].strip()}".strip()):
         shown = beside if len(beside) <= LONGEST_SHOWN else f"{beside[:LONGEST_SHOWN]}…"
-        return f"Write the number alone, without “{shown}”."
+        return _("Write the number alone, without “%(text)s”.") % {"text": shown}
     if match:
-        return "The dots, commas or blanks are not where a number has them; write it without."
-    return "This is no number."
+        return _("The dots, commas or blanks are not where a number has them; write it without.")
+    return _("This is no number.")

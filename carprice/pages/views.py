@@ -13,6 +13,7 @@ from django.http import Http404, HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
 from django.utils.encoding import iri_to_uri
 from django.utils.http import url_has_allowed_host_and_scheme
+from django.utils.translation import gettext_lazy
 from django.views.generic import FormView
 from django_htmx.http import HttpResponseClientRefresh
 
@@ -23,7 +24,7 @@ from carprice.pages.forms import add_errors
 
 R = TypeVar("R", bound=HttpResponseBase)
 
-AS_TYPED = "This is the form as you typed it. Nothing has been done with it yet."
+AS_TYPED = gettext_lazy("This is the form as you typed it. Nothing has been done with it yet.")
 MAX_NEXT_LENGTH = 2000  # Django raises for a redirect to an address of more than 2048 characters
 
 

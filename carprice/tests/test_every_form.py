@@ -85,7 +85,7 @@ class Forms(HTMLParser):
 def pages_of_people(world: World) -> Iterator[tuple[Client, str]]:
     """Every page that is opened, by a stranger and by somebody of each kind of prediction."""
     for pattern in page_routes():
-        keys = {
+        keys: dict[str, list[Any]] = {
             "prediction_id": [world.ids[name] for name in ("draft", "queued", "finished", "ended")],
             "model_name": [world.predictor.name],
             "session_id": [world.session.pk],

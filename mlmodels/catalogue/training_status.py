@@ -8,6 +8,7 @@ import time
 from pathlib import Path
 
 from django.conf import settings
+from django.utils.translation import gettext_noop
 
 from mlmodels.serving.artefacts import write_atomically
 
@@ -15,7 +16,7 @@ FILE = ".training-status"
 # A file that nobody has written for so long is of a training that was killed.
 STALE_SECONDS = 600
 
-TRAINING = "being trained"
+TRAINING = gettext_noop("being trained")
 
 
 def path() -> Path:

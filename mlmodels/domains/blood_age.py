@@ -5,6 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from django.utils.translation import gettext as _
+
 from mlmodels.domains import units
 from mlmodels.domains.base import (
     IDENTIFIES_A_ROW,
@@ -252,11 +254,14 @@ def load(path: Path) -> pd.DataFrame:
 def _check_white_cells(*shares: float) -> str:
     """A plausibility check, in percent."""
     total = sum(shares)
-    return "" if 95 <= total <= 105 else f"The five kinds of white cells add up to {total:.0f} %."
+    if 95 <= total <= 105:
+        return ""
+    sentence = _("The five kinds of white cells add up to %(total)s %%.")
+    return sentence % {"total": f"{total:.0f}"}
 
 
 def _check_pregnancy(pregnant: str, sex: str) -> str:
-    return "A man is said to be pregnant." if (pregnant, sex) == ("1", "male") else ""
+    return _("A man is said to be pregnant.") if (pregnant, sex) == ("1", "male") else ""
 
 
 # --- Predictors ----------------------------------------------------------------------------------

@@ -5,6 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from django.utils.translation import gettext as _
+
 from mlmodels.domains import units
 from mlmodels.domains.base import (
     IDENTIFIES_A_ROW,
@@ -262,12 +264,14 @@ def _check_fuel(fuel: str, system: str) -> str:
     """A plausibility check."""
     if (fuel == "diesel") == (system == "idi"):
         return ""
-    return "In the training data diesels, and only they, have indirect injection (idi)."
+    return _("In the training data diesels, and only they, have indirect injection (idi).")
 
 
 def _check_mileage(city: float, highway: float) -> str:
     """A plausibility check, in miles per gallon."""
-    return "" if city <= highway else "It goes further on a gallon in the city than on a highway."
+    if city <= highway:
+        return ""
+    return _("It goes further on a gallon in the city than on a highway.")
 
 
 def name_pattern(signature: Signature) -> str:

@@ -3,6 +3,8 @@
 import re
 import unicodedata
 
+from django.utils.translation import gettext as _
+
 from mlmodels.domains import units
 from mlmodels.domains.base import Alias, FeatureSpec, ReferenceRange
 from mlmodels.signature import Signature
@@ -62,7 +64,7 @@ def _split_pressure(text: str) -> tuple[int, int]:
     """Both values, in mmHg. Raises ValueError."""
     match = _PRESSURE.fullmatch(unicodedata.normalize("NFKC", text[:50]).replace("⁄", "/"))
     if not match:
-        raise ValueError("Enter the upper and the lower value in mmHg, such as 120/80.")
+        raise ValueError(_("Enter the upper and the lower value in mmHg, such as 120/80."))
     upper, lower = match.groups()
     return int(upper), int(lower)
 
@@ -82,11 +84,13 @@ def check_body_mass_index(entered: float, height: float, weight: float) -> str:
     computed = body_mass_index(height, weight)
     if abs(entered - computed) <= 0.05 * computed:
         return ""
-    return f"Height and weight make a body mass index of {computed:.1f}, not {entered:.1f}."
+    sentence = _("Height and weight make a body mass index of %(computed)s, not %(entered)s.")
+    return sentence % {"computed": f"{computed:.1f}", "entered": f"{entered:.1f}"}
 
 
 def check_blood_pressure(systolic: float, diastolic: float) -> str:
     """A plausibility check, in mmHg."""
     if diastolic < systolic:
         return ""
-    return f"The upper blood pressure, {systolic:g}, is not above the lower one, {diastolic:g}."
+    sentence = _("The upper blood pressure, %(upper)s, is not above the lower one, %(lower)s.")
+    return sentence % {"upper": f"{systolic:g}", "lower": f"{diastolic:g}"}

@@ -11,7 +11,10 @@ from functools import cached_property
 from itertools import pairwise
 from statistics import fmean, median
 
-from carprice.pages.formatting import number, percent
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_noop
+
+from carprice.pages.formatting import number, percent, short_number, translated
 from mlmodels.domains import DOMAINS
 from mlmodels.domains.base import Domain
 from mlmodels.models import PredictorVersion
@@ -26,7 +29,11 @@ CHART_FEATURES = 10  # bars in the chart of importance
 NAMED_FEATURES = 3  # of those, named in its text
 NAMED_CHOICES = 6  # of a feature's choices in the data
 NO_BREAK = "\N{NO-BREAK SPACE}"
-THIRDS = ("Lowest third", "Middle third", "Highest third")
+THIRDS = (
+    gettext_noop("Lowest third"),
+    gettext_noop("Middle third"),
+    gettext_noop("Highest third"),
+)
 
 Formatter = Callable[[float], str]
 
@@ -96,39 +103,42 @@ class Report:
         return [
             (
                 "mae",
-                "Typical error (MAE)",
+                _("Typical error (MAE)"),
                 self.amount,
-                "An estimate is off by so much on average.",
+                _("An estimate is off by so much on average."),
             ),
             (
                 "rmse",
-                "Root mean squared error (RMSE)",
+                _("Root mean squared error (RMSE)"),
                 self.amount,
-                "Like the typical error, but one large error weighs more than many small ones.",
+                _("Like the typical error, but one large error weighs more than many small ones."),
             ),
             (
                 "mape",
-                "Relative error (MAPE)",
+                _("Relative error (MAPE)"),
                 percent,
-                "The error as a share of the true value, on average.",
+                _("The error as a share of the true value, on average."),
             ),
             (
                 "r2",
-                "Variation explained (R²)",
-                "{:.3f}".format,
-                "1 if estimates are exact, 0 if they are no better than always telling the mean.",
+                _("Variation explained (R²)"),
+                lambda value: number(value, 3),
+                _(
+                    "1 if estimates are exact, 0 if they are no better than the mean."
+                ),
             ),
             (
                 "coverage",
-                "Truth within the range",
+                _("Truth within the range"),
                 percent,
-                f"How often ranges held the true value; they promise {self._nominal_percent}.",
+                _("How often ranges held the true value; they promise %(share)s.")
+                % {"share": self._nominal_percent},
             ),
             (
                 "range_width",
-                "Width of the range",
+                _("Width of the range"),
                 self.amount,
-                "From its lower to its upper end, on average.",
+                _("From its lower to its upper end, on average."),
             ),
         ]
 
@@ -138,7 +148,7 @@ class Report:
         if not self.version.metrics.get("unseen_groups"):
             return ""
         labels = (item.label for item in self.domain.features if item.name == self.domain.group)
-        return next(labels, "group")
+        return translated(next(labels, gettext_noop("group")))
 
     # --- Features ---
 
@@ -189,23 +199,29 @@ class Report:
             return None
         errors = sorted(abs(actual - predicted) for predicted, actual in self._pairs)
         worst = max(self._pairs, key=lambda pair: abs(pair[1] - pair[0]))
-        reading = "Each dot is a case; on the dashed line the estimate is right."
+        reading = _("Each dot is a case; on the dashed line the estimate is right.")
         if self._calibration:
-            reading += (
-                f" The band is the range, which should hold {self._nominal_percent} of the dots."
-            )
+            band = _("The band is the range, which should hold %(share)s of the dots.")
+            reading += " " + band % {"share": self._nominal_percent}
         return Chart(
             "predicted",
-            "True value by estimate",
+            _("True value by estimate"),
             reading,
-            f"Half of these {len(errors):,} estimates are off by at most "
-            f"{self.amount(median(errors))}, nine in ten by at most "
-            f"{self.amount(errors[math.ceil(0.9 * len(errors)) - 1])}. The worst "
-            f"says {self.amount(worst[0])} where {self.amount(worst[1])} is true.",
+            _(
+                "Half of these %(count)s estimates are off by at most %(half)s, nine in ten by at "
+                "most %(most)s. The worst says %(worst)s where %(true)s is true."
+            )
+            % {
+                "count": number(len(errors), 0),
+                "half": self.amount(median(errors)),
+                "most": self.amount(errors[math.ceil(0.9 * len(errors)) - 1]),
+                "worst": self.amount(worst[0]),
+                "true": self.amount(worst[1]),
+            },
             charts.scatter(
                 self._pairs,
-                x_name=f"Estimate ({self.version.unit})",
-                y_name=f"True value ({self.version.unit})",
+                x_name=self._axis(_("Estimate")),
+                y_name=self._axis(_("True value")),
                 diagonal=True,
                 band=self._band(),
             ),
@@ -226,24 +242,32 @@ class Report:
             return None
         points = [(actual, predicted - actual) for predicted, actual in self._pairs]
         fifths = [
-            (fmean(error for _, error in part), part[0][0], part[-1][0])
+            (fmean(error for _actual, error in part), part[0][0], part[-1][0])
             for part in _split_evenly(sorted(points), FIFTHS)
         ]
+        too_high = _("%(error)s too high from %(low)s to %(high)s")
+        too_low = _("%(error)s too low from %(low)s to %(high)s")
         mean_errors = [
-            f"{self.amount(abs(mean))} too {'high' if mean > 0 else 'low'} "
-            f"from {self._plain(low)} to {self._plain(high)}"
+            (too_high if mean > 0 else too_low)
+            % {
+                "error": self.amount(abs(mean)),
+                "low": self._plain(low),
+                "high": self._plain(high),
+            }
             for mean, low, high in fifths
         ]
         return Chart(
             "errors",
-            "Error by true value",
-            "Above the dashed line an estimate was too high, below it too low. The thick lines are "
-            "the mean errors of the five fifths of the cases.",
-            f"On average, estimates were {_enumeration(mean_errors)}.",
+            _("Error by true value"),
+            _(
+                "Above the dashed line an estimate was too high, below it too low. The thick lines "
+                "are the mean errors of the five fifths of the cases."
+            ),
+            _("On average, estimates were %(errors)s.") % {"errors": _enumeration(mean_errors)},
             charts.scatter(
                 points,
-                x_name=f"True value ({self.version.unit})",
-                y_name=f"Estimate minus true value ({self.version.unit})",
+                x_name=self._axis(_("True value")),
+                y_name=self._axis(_("Estimate minus true value")),
                 diagonal=False,
                 levels=fifths,
             ),
@@ -254,23 +278,38 @@ class Report:
         thirds = metrics.get("coverage_by_third") or []
         if metrics.get("coverage") is None:
             return None
-        shares = [("All estimates", metrics["coverage"]), *zip(THIRDS, thirds, strict=False)]
+        shares = [(_("All estimates"), metrics["coverage"])]
+        shares += [(_(name), share) for name, share in zip(THIRDS, thirds, strict=False)]
         rows = metrics["rows"] / len(THIRDS)
         # The standard deviation of the share of a sample of so many rows.
         deviation = math.sqrt(self._nominal_coverage * (1 - self._nominal_coverage) / rows)
-        by_third = [f"{percent(share)} of the {name.lower()}" for name, share in shares[1:]]
+        of_third = _("%(share)s of the %(third)s")
+        by_third = [
+            of_third % {"share": percent(share), "third": name.lower()}
+            for name, share in shares[1:]
+        ]
+        thirds_text = f": {_enumeration(by_third)}" if by_third else ""
         return Chart(
             "coverage",
-            "How often the range holds",
-            f"The share of cases whose true value lay within the range, also by thirds of the "
-            f"estimates. The line is the promise, {self._nominal_percent}.",
-            f"It held for {percent(shares[0][1])} of all estimates"
-            + (f": {_enumeration(by_third)}. " if by_third else ". ")
-            + f"With {rows:,.0f} cases in a third, chance alone moves a share by about "
-            f"{100 * deviation:.1f} points.",
+            _("How often the range holds"),
+            _(
+                "The share of cases whose true value lay within the range, also by thirds of the "
+                "estimates. The line is the promise, %(share)s."
+            )
+            % {"share": self._nominal_percent},
+            _(
+                "It held for %(share)s of all estimates%(thirds)s. With %(rows)s cases in a third, "
+                "chance alone moves a share by about %(points)s points."
+            )
+            % {
+                "share": percent(shares[0][1]),
+                "thirds": thirds_text,
+                "rows": number(rows, 0),
+                "points": number(100 * deviation, 1),
+            },
             charts.bars(
                 [Bar(name, 100 * share, percent(share)) for name, share in shares],
-                x_name="Cases within the range (%)",
+                x_name=_("Cases within the range (%)"),
                 axis_end=100,
                 mark=100 * self._nominal_coverage,
             ),
@@ -279,24 +318,28 @@ class Report:
     def _importance_chart(self) -> Chart | None:
         if not self._importance:
             return None
-        labels = {feature.name: feature.label for feature in self.signature.features}
+        labels = {feature.name: translated(feature.label) for feature in self.signature.features}
         rows = [
             Bar(labels[name], size, self.amount(size))
             for name, size in self._importance[:CHART_FEATURES]
         ]
-        first = [f"{row.label} by {row.figure}" for row in rows[:NAMED_FEATURES]]
+        by = _("%(feature)s by %(amount)s")
+        first = [by % {"feature": row.label, "amount": row.figure} for row in rows[:NAMED_FEATURES]]
         return Chart(
             "importance",
-            "What matters most",
-            "By how much a feature moves an estimate up or down, on average.",
-            f"The first are {_enumeration(first)}.",
-            charts.bars(rows, x_name=f"Mean contribution ({self.version.unit})"),
+            _("What matters most"),
+            _("By how much a feature moves an estimate up or down, on average."),
+            _("The first are %(features)s.") % {"features": _enumeration(first)},
+            charts.bars(rows, x_name=self._axis(_("Mean contribution"))),
         )
 
     # --- Formatting ---
 
     def amount(self, value: float) -> str:
-        return f"{self._plain(value)}{NO_BREAK}{self.version.unit}"
+        return f"{self._plain(value)}{NO_BREAK}{translated(self.version.unit)}"
+
+    def _axis(self, name: str) -> str:
+        return f"{name} ({translated(self.version.unit)})"
 
     def _plain(self, value: float) -> str:
         return number(value, self.domain.decimals)
@@ -304,7 +347,7 @@ class Report:
 
 def _enumeration(texts: Sequence[str]) -> str:
     """Such as "a, b and c"."""
-    return " and ".join(filter(None, [", ".join(texts[:-1]), texts[-1]]))
+    return _(" and ").join(filter(None, [", ".join(texts[:-1]), texts[-1]]))
 
 
 def _split_evenly(rows: Sequence[Point], parts: int) -> list[Sequence[Point]]:
@@ -315,30 +358,36 @@ def _split_evenly(rows: Sequence[Point], parts: int) -> list[Sequence[Point]]:
 
 def _typical_text(feature: Feature) -> str:
     value = feature.default
-    return _short_number(value) if isinstance(value, int | float) else feature.display(value)
+    if isinstance(value, int | float):
+        return _short_number(value)
+    return translated(feature.display(value))
 
 
 def _in_data_text(feature: Feature) -> str:
     """The range of a number in the training data, or the choices of a category."""
     if feature.training_range:
         return _range_text(*feature.training_range)
-    choices = [feature.display(choice) for choice in feature.choices or ()]
+    choices = [translated(feature.display(choice)) for choice in feature.choices or ()]
     if len(choices) <= NAMED_CHOICES + 1:
         return ", ".join(choices)
-    return f"{', '.join(choices[:NAMED_CHOICES])} and {len(choices) - NAMED_CHOICES} more"
+    named = ", ".join(choices[:NAMED_CHOICES])
+    return _("%(named)s and %(count)d more") % {
+        "named": named,
+        "count": len(choices) - NAMED_CHOICES,
+    }
 
 
 def _allowed_text(feature: Feature) -> str:
     if feature.choices:
-        return "only those"
+        return _("only those")
     if feature.minimum is None or feature.maximum is None:
         return ""
     return _range_text(feature.minimum, feature.maximum)
 
 
 def _range_text(low: float, high: float) -> str:
-    return f"{_short_number(low)} to {_short_number(high)}"
+    return _("%(low)s to %(high)s") % {"low": _short_number(low), "high": _short_number(high)}
 
 
 def _short_number(value: float) -> str:
-    return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.4g}"
+    return short_number(float(value))

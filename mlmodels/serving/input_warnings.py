@@ -7,6 +7,9 @@ from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import chain
 
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_noop
+
 from mlmodels.domains.base import Domain
 from mlmodels.signature import Feature, Signature, Value, after_number
 
@@ -20,7 +23,9 @@ MOSTLY_ASSUMED = "mostly_assumed"
 ALL_FEATURES = "data"  # stands for the feature where a warning is about the whole row
 SLIP_FACTORS = (10.0, 1000.0)  # by which people misplace a decimal point or a prefix
 MAX_ASSUMED_SHARE = 0.25  # of the features; where more are assumed, ranges hold less often
-_RANGES_ARE_OFF = "Ranges were measured where nearly all are known; this one may hold less often."
+_RANGES_ARE_OFF = gettext_noop(
+    "Ranges were measured where nearly all are known; this one may hold less often."
+)
 
 
 @dataclass(frozen=True)
@@ -56,13 +61,16 @@ def warnings_of(
 def _feature_warnings(feature: Feature, value: Value, *, may_be_slip: bool) -> Iterator[Warning]:
     if isinstance(value, str):
         if value in feature.rare:
-            detail = "The training data have few such cases, so the estimate is less certain."
+            detail = _("The training data have few such cases, so the estimate is less certain.")
             yield Warning(feature.name, RARE, detail)
     elif value is not None and feature.training_range is not None:
         low, high = feature.training_range
         if not low <= value <= high:
-            unit = after_number(feature.unit)
-            detail = f"Known cases go from {low:g} to {high:g}{unit}; this is a guess."
+            detail = _("Known cases go from %(low)s to %(high)s%(unit)s; this is a guess.") % {
+                "low": f"{low:g}",
+                "high": f"{high:g}",
+                "unit": after_number(feature.unit),
+            }
             yield Warning(feature.name, OUTSIDE, detail)
             if may_be_slip:
                 yield from _unit_slip_warnings(feature, value)
@@ -75,13 +83,18 @@ def _unit_slip_warnings(feature: Feature, value: float) -> Iterator[Warning]:
     for other in feature.other_units:
         if value and low <= (own := other.to_own(value)) <= high:
             sent, meant = after_number(other.unit), f"{own:.4g}{after_number(feature.unit)}"
-            detail = f"{value:g}{sent} would be {meant}: is that meant?"
+            detail = _("%(sent)s would be %(meant)s: is that meant?") % {
+                "sent": f"{value:g}{sent}",
+                "meant": meant,
+            }
             yield Warning(feature.name, UNIT_SLIP, detail)
             return
     for factor in SLIP_FACTORS:
-        for corrected, direction in ((value / factor, "large"), (value * factor, "small")):
+        too_large = _("It may be %(factor)s times too large: is %(number)s meant?")
+        too_small = _("It may be %(factor)s times too small: is %(number)s meant?")
+        for corrected, sentence in ((value / factor, too_large), (value * factor, too_small)):
             if low <= corrected <= high:
-                detail = f"It may be {factor:g} times too {direction}: is {corrected:g} meant?"
+                detail = sentence % {"factor": f"{factor:g}", "number": f"{corrected:g}"}
                 yield Warning(feature.name, UNIT_SLIP, detail)
                 return
 
@@ -104,15 +117,21 @@ def assumption_warnings(
     assumed = [name for name in names if name in defaulted or data.get(name) is None]
     given = len(names) - len(assumed)
     if given < min(domain.minimum_given, len(names)):
-        detail = (
-            f"{given} of {len(names)} features were given, and {len(assumed)} taken for typical. "
-            f"With fewer than {domain.minimum_given} the estimate says little of this very case. "
-            f"{_RANGES_ARE_OFF}"
-        )
+        detail = _(
+            "%(given)d of %(total)d features were given, and %(assumed)d taken for typical. "
+            "With fewer than %(minimum)d the estimate says little of this very case."
+        ) % {
+            "given": given,
+            "total": len(names),
+            "assumed": len(assumed),
+            "minimum": domain.minimum_given,
+        }
+        detail = f"{detail} {_(_RANGES_ARE_OFF)}"
         yield Warning(ALL_FEATURES, MOSTLY_ASSUMED, detail)
     elif len(assumed) > MAX_ASSUMED_SHARE * len(names):
-        detail = (
-            f"{len(assumed)} of {len(names)} features were left out and taken for typical. "
-            f"{_RANGES_ARE_OFF}"
-        )
+        detail = _("%(assumed)d of %(total)d features were left out and taken for typical.") % {
+            "assumed": len(assumed),
+            "total": len(names),
+        }
+        detail = f"{detail} {_(_RANGES_ARE_OFF)}"
         yield Warning(ALL_FEATURES, MOSTLY_ASSUMED, detail)

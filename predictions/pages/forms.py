@@ -236,12 +236,15 @@ class HistoryFilter(forms.Form):
     status = forms.ChoiceField(
         required=False,
         label=_("Status"),
-        choices=[("", _("Any")), *Prediction.Status.choices],
+        choices=[("", _("Any"))],
         error_messages=_messages,
     )
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
+        status: Any = self.fields["status"]
+        statuses = [(value, translated(str(label))) for value, label in Prediction.Status.choices]
+        status.choices = [*status.choices, *statuses]
         rows = Predictor.objects.order_by("domain", "price", "name")
         groups = [
             (

@@ -1,8 +1,9 @@
 """A person's predictions: in pages, as a chart, as a file, several beside each other."""
 
 from collections.abc import Iterator
+from contextlib import suppress
 from typing import Any
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 from django.contrib import messages
 from django.contrib.auth.decorators import login_required
@@ -23,7 +24,7 @@ from billing.models import CreditAccount
 from carprice.db.dialect import Moment
 from carprice.http import throttling
 from carprice.http.converters import parse_id
-from carprice.http.errors import NotFound
+from carprice.http.errors import NotFound, WrongState
 from carprice.http.pagination import CursorPages, Page
 from carprice.idempotency.forms import submit_once
 from carprice.pages.csv_files import csv_response
@@ -96,10 +97,10 @@ def chosen(request: HttpRequest) -> HttpResponse:
     """Several predictions that were ticked: beside each other, or about to be deleted."""
     user = signed_in(request)
     sent = request.POST if request.method == "POST" else request.GET
-    keys = list(dict.fromkeys(sent.getlist("id")))[:PAGE_SIZE]
-    rows = [services.find(user, parse_id(key)) for key in keys]
+    keys = sorted({parse_id(key) for key in sent.getlist("id")[:PAGE_SIZE]})
     if request.method == "POST":
-        return _delete(request, user, rows)
+        return _delete(request, user, keys)
+    rows = [services.find(user, key) for key in keys]
     if not rows:
         messages.info(request, _("Choose predictions in the list first."))
         return redirect("predictions")
@@ -114,24 +115,22 @@ def chosen(request: HttpRequest) -> HttpResponse:
     return render(request, "predictions/compare.html", {"comparison": comparison_of(rows)})
 
 
-def _delete(request: HttpRequest, user: User, rows: list[Prediction]) -> HttpResponse:
-    """All that have ended, or none of them."""
-    ended = [row for row in rows if row.has_ended]
+def _delete(request: HttpRequest, user: User, keys: list[UUID]) -> HttpResponse:
+    """Those of them that are there and have ended."""
+    deleted: list[UUID] = []
 
     @transaction.atomic
     def erase() -> str:
-        for row in sorted(ended, key=lambda each: each.pk):  # in one order, as rows are locked
-            services.erase(user=user, prediction_id=row.pk)
+        for key in keys:  # in one order, as rows are locked
+            with suppress(NotFound, WrongState):
+                services.erase(user=user, prediction_id=key)
+                deleted.append(key)
         return reverse("predictions")
 
-    try:
-        address, is_first = submit_once(request, erase)
-    except NotFound:  # in another tab
-        return redirect("predictions")
+    address, is_first = submit_once(request, erase)
     if is_first:
-        count = len(ended)
-        sentence = ngettext("%(count)d deleted.", "%(count)d deleted.", count)
-        messages.success(request, sentence % {"count": count})
+        sentence = ngettext("%(count)d deleted.", "%(count)d deleted.", len(deleted))
+        messages.success(request, sentence % {"count": len(deleted)})
     return redirect(address)
 
 

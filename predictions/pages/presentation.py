@@ -10,7 +10,7 @@ from uuid import UUID
 from django.utils import timezone
 from django.utils.formats import date_format
 from django.utils.translation import gettext as _
-from django.utils.translation import gettext_lazy, ngettext
+from django.utils.translation import gettext_lazy, gettext_noop, ngettext
 
 from accounts.models import User
 from carprice.pages.formatting import Scale, number, translated
@@ -31,6 +31,15 @@ TYPICAL, WORKED_OUT = gettext_lazy("typical"), gettext_lazy("worked out")
 CONVERTED_DIGITS = 4  # of a value that was converted from another unit
 ASSUMED_DIGITS = 3  # of a typical one
 FACTORS_SHOWN = 6  # the others are folded away
+# The labels of statuses, which Django makes of their names, for the translators.
+STATUSES = [
+    gettext_noop("Draft"),
+    gettext_noop("Queued"),
+    gettext_noop("Running"),
+    gettext_noop("Finished"),
+    gettext_noop("Failed"),
+    gettext_noop("Canceled"),
+]
 
 Status = Prediction.Status
 
