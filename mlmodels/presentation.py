@@ -108,7 +108,7 @@ def name_of(domain: Domain, signature: Signature, data: Mapping[str, Any]) -> st
         if name in features and data.get(name) is not None and _is_plain(data[name])
     ]
     text = ", ".join(parts)
-    return text[:1].upper() + text[1:] if text else _("The typical case")
+    return text[:1].upper() + text[1:] if text else translated(domain.title)
 
 
 def _is_plain(value: Any) -> bool:

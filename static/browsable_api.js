@@ -3,7 +3,7 @@
 "use strict";
 
 const DOUBLE_CLICK_MS = 700;
-let sentAt = 0;
+let sentAt = -Infinity;
 
 document.addEventListener("submit", async (event) => {
   const form = event.target.closest("form[data-key]");

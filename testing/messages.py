@@ -1,4 +1,4 @@
-"""`make messages`: brings the catalogues of translations up to date with the code; needs GNU gettext.
+"""`make messages`: brings the translations up to date with the code; needs GNU gettext.
 
 What is new has to be translated in `locale/*/LC_MESSAGES/django.po`; then run it once more.
 """

@@ -12,7 +12,7 @@ from itertools import pairwise
 from statistics import fmean, median
 
 from django.utils.translation import gettext as _
-from django.utils.translation import gettext_noop
+from django.utils.translation import gettext_noop, pgettext
 
 from carprice.pages.formatting import number, percent, short_number, translated
 from mlmodels.domains import DOMAINS
@@ -123,9 +123,7 @@ class Report:
                 "r2",
                 _("Variation explained (R²)"),
                 lambda value: number(value, 3),
-                _(
-                    "1 if estimates are exact, 0 if they are no better than the mean."
-                ),
+                _("1 if estimates are exact, 0 if they are no better than the mean."),
             ),
             (
                 "coverage",
@@ -220,7 +218,7 @@ class Report:
             },
             charts.scatter(
                 self._pairs,
-                x_name=self._axis(_("Estimate")),
+                x_name=self._axis(pgettext("axis", "Estimate")),
                 y_name=self._axis(_("True value")),
                 diagonal=True,
                 band=self._band(),

@@ -32,13 +32,8 @@ from carprice.pages.views import is_htmx, missing_is_404, signed_in_fragment
 from predictions import results, services
 from predictions.models import Prediction, PredictionQuerySet
 from predictions.pages.forms import HistoryFilter
-from predictions.pages.presentation import (
-    comparison_of,
-    history_chart,
-    history_lines,
-    scale_of,
-    title_of,
-)
+from predictions.pages.lists import comparison_of, history_chart, history_lines
+from predictions.pages.presentation import scale_of, title_of
 
 Status = Prediction.Status
 

@@ -1,14 +1,11 @@
 """Predictions and what-ifs as pages show them: dataclasses that templates read."""
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
-from itertools import pairwise
 from typing import Any
 from uuid import UUID
 
 from django.utils import timezone
-from django.utils.formats import date_format
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy, gettext_noop, ngettext
 
@@ -21,7 +18,7 @@ from mlmodels.presentation import feature_text, name_of
 from mlmodels.serving.input_warnings import Warning  # noqa: A004  # the contract's word
 from mlmodels.serving.intervals import Interval
 from mlmodels.signature import Feature, Signature
-from predictions import results, what_ifs
+from predictions import results
 from predictions.models import Prediction, WhatIf
 from predictions.pages import drawing
 from predictions.pages.entered_data import EnteredData
@@ -146,38 +143,6 @@ class PredictionDetails:
     poll_ms: int  # when a page looks again
 
 
-@dataclass(frozen=True)
-class HistoryLine:
-    """A prediction in a list; `amount` is what it holds, was charged or, as a draft, would cost."""
-
-    prediction: Prediction
-    domain: Domain
-    name: str
-    scale: Scale
-    amount: int
-
-
-@dataclass(frozen=True)
-class Change:
-    """A changed feature, before and after; `entered` is as of an Input."""
-
-    feature: Feature
-    before: str
-    after: str
-    entered: Mapping[str, Any] | None
-
-
-@dataclass(frozen=True)
-class WhatIfLine:
-    """What was changed, and what came of it."""
-
-    changes: list[Change]
-    value: float
-    interval: Interval | None
-    difference: float
-    warnings: list[Warning]
-
-
 def details_of(row: Prediction) -> PredictionDetails:
     signature, domain = signature_of(row.version_id), DOMAINS[row.predictor.domain]
     # A draft that was canceled was never checked, so its data may be anything.
@@ -221,8 +186,8 @@ def title_of(row: Prediction) -> str:
     """What a prediction is called: its user's label, or what was given of the case."""
     if row.label:
         return row.label
-    if not isinstance(row.data, dict):
-        return _("The typical case")
+    if not isinstance(row.data, dict):  # as a draft's may be
+        return translated(DOMAINS[row.predictor.domain].title)
     given = {name: value for name, value in row.data.items() if name not in row.defaulted}
     return name_of(DOMAINS[row.predictor.domain], signature_of(row.version_id), given)
 
@@ -231,19 +196,6 @@ def titles_by_id(user: User, ids: Collection[UUID]) -> dict[UUID, str]:
     """What the user's predictions of these ids are called; those they deleted are not there."""
     rows = Prediction.objects.of(user).filter(pk__in=ids).select_related("predictor")
     return {row.pk: title_of(row) for row in rows}
-
-
-def history_lines(rows: Iterable[Prediction]) -> list[HistoryLine]:
-    return [
-        HistoryLine(row, DOMAINS[row.predictor.domain], title_of(row), scale_of(row), _amount(row))
-        for row in rows
-    ]
-
-
-def _amount(row: Prediction) -> int:
-    if row.status == Status.DRAFT:
-        return row.predictor.price
-    return row.price if row.is_active else row.charged
 
 
 def _poll_ms(row: Prediction) -> int:
@@ -277,7 +229,7 @@ def _inputs(
     return [
         Input(
             feature,
-            _text(row, feature, data[feature.name]),
+            value_text(row, feature, data[feature.name]),
             _origin(row, feature, data[feature.name]),
             (row.entered or {}).get(feature.name),
             details.get(feature.name, []),
@@ -304,7 +256,7 @@ def _zone(row: Prediction, feature: Feature, value: Any) -> Zone | None:
     return Zone(kind, words[kind], text, normal.source)
 
 
-def _text(row: Prediction | WhatIf, feature: Feature, value: Any) -> str:
+def value_text(row: Prediction | WhatIf, feature: Feature, value: Any) -> str:
     """A value as it is read, with no more digits than mean something."""
     digits = 6
     if feature.name in (row.entered or {}):
@@ -363,7 +315,7 @@ def _reasons(row: Prediction, signature: Signature) -> Reasons | None:
 def _line(row: Prediction, factor: Factor, feature: Feature, bar: drawing.Bar) -> FactorBar:
     return FactorBar(
         label=translated(feature.label),
-        text=_text(row, feature, factor.value),
+        text=value_text(row, feature, factor.value),
         origin=_origin(row, feature, factor.value),
         unit=None if factor.value is None else feature.unit,
         direction=factor.direction,
@@ -393,142 +345,3 @@ def _comparable(row: Prediction, signature: Signature, case: Mapping[str, Any]) 
             for name, value in differences.items()
         ],
     )
-
-
-def what_if_line(row: WhatIf, features: Features) -> WhatIfLine:
-    answer = what_ifs.answer(row)
-    before, after = answer.before, answer.after
-    return WhatIfLine(
-        changes=[
-            Change(
-                features[name],
-                _text(row.varied, features[name], before.changed[name]),
-                _text(row, features[name], value),
-                (row.entered or {}).get(name),
-            )
-            for name, value in after.changed.items()
-        ],
-        value=after.value,
-        interval=after.interval,
-        difference=after.value - before.value,
-        warnings=[each for each in answer.warnings if each.feature in features],
-    )
-
-
-@dataclass(frozen=True)
-class WhatIfCurve:
-    """The results over the values that were tried of one feature alone."""
-
-    title: str
-    drawing: drawing.Curve
-
-
-def what_if_curve(
-    row: Prediction, answered: Sequence[WhatIf], features: Features
-) -> WhatIfCurve | None:
-    """That of the feature that was varied last, if it is a number and was varied by itself."""
-    domain, scale = DOMAINS[row.predictor.domain], scale_of(row)
-    derived = {derivation.feature for derivation in domain.derivations}
-    varied = [(each, set(each.changed) - derived) for each in answered]
-    if not varied or len(varied[-1][1]) != 1 or row.value is None:
-        return None
-    feature = features[next(iter(varied[-1][1]))]
-    own = row.data.get(feature.name)
-    if feature.type == "category" or not isinstance(own, int | float):
-        return None
-    points = [(own, row.value, True)] + [
-        (each.data[feature.name], each.value, False)
-        for each, names in varied
-        if names == {feature.name}
-        and each.value is not None
-        and isinstance(each.data[feature.name], int | float)
-    ]
-    unit = f", {translated(feature.unit)}" if feature.unit else ""
-    title = _("%(target)s by %(feature)s%(unit)s") % {
-        "target": translated(domain.title),
-        "feature": translated(feature.label).lower(),
-        "unit": unit,
-    }
-    drawn = drawing.curve(
-        points,
-        lambda x: feature_text(feature, x, digits=CONVERTED_DIGITS),
-        lambda y: number(y, scale.decimals),
-    )
-    return WhatIfCurve(title, drawn) if drawn else None
-
-
-# --- Several predictions -------------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class HistoryChart:
-    """The newest results of one predictor over time."""
-
-    title: str
-    drawing: drawing.Curve
-
-
-def history_chart(newest: Prediction, rows: Sequence[Prediction]) -> HistoryChart | None:
-    """None of fewer than two results, or of results at one moment."""
-    scale, domain = scale_of(newest), DOMAINS[newest.predictor.domain]
-    results_by_time = [
-        (row.created_at.timestamp(), row.value, row.pk == newest.pk)
-        for row in rows
-        if row.value is not None
-    ]
-    drawn = drawing.curve(
-        results_by_time,
-        lambda at: date_format(datetime.fromtimestamp(at, UTC), "j M H:i"),
-        lambda value: number(value, scale.decimals),
-        marks=_version_changes(rows),
-    )
-    title = f"{translated(domain.title)}, {translated(newest.predictor.title)}"
-    return HistoryChart(title, drawn) if drawn else None
-
-
-def _version_changes(rows: Sequence[Prediction]) -> list[tuple[float, str]]:
-    """When the first prediction by another version than before was made."""
-    ordered = sorted(rows, key=lambda row: row.created_at)
-    return [
-        (row.created_at.timestamp(), _("version %(number)d") % {"number": row.version.number})
-        for before, row in pairwise(ordered)
-        if before.version_id != row.version_id
-    ]
-
-
-@dataclass(frozen=True)
-class ComparedFeature:
-    """A feature in which predictions differ, with its text in each of them."""
-
-    feature: Feature
-    texts: list[str]
-
-
-@dataclass(frozen=True)
-class Comparison:
-    """Predictions beside each other: what they are, and in what their inputs differ."""
-
-    details: list[tuple[Prediction, PredictionDetails]]
-    differences: list[ComparedFeature]
-    is_of_one_domain: bool
-
-
-def comparison_of(rows: Sequence[Prediction]) -> Comparison:
-    features: dict[str, Feature] = {}
-    for row in rows:
-        for feature in signature_of(row.version_id).features:
-            features.setdefault(feature.name, feature)
-    differences = []
-    for feature in features.values():
-        texts = [_compared_text(row, feature) for row in rows]
-        if len(set(texts)) > 1:
-            differences.append(ComparedFeature(feature, texts))
-    domains = {row.predictor.domain for row in rows}
-    return Comparison([(row, details_of(row)) for row in rows], differences, len(domains) == 1)
-
-
-def _compared_text(row: Prediction, feature: Feature) -> str:
-    value = row.data.get(feature.name) if isinstance(row.data, dict) else None
-    if value is None or isinstance(value, dict | list):
-        return "–"
-    return _text(row, feature, value)

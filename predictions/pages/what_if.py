@@ -18,7 +18,8 @@ from predictions.models import Prediction
 from predictions.pages.common import OwnPredictionView
 from predictions.pages.entered_data import EnteredData
 from predictions.pages.forms import FeaturesForm
-from predictions.pages.presentation import scale_of, title_of, what_if_curve, what_if_line
+from predictions.pages.presentation import scale_of, title_of
+from predictions.pages.variations import what_if_curve, what_if_line
 
 Status = Prediction.Status
 
