@@ -87,6 +87,10 @@ models-doc: .venv/run.stamp ## write docs/models.md, of what was measured
 messages: .venv/dev.stamp ## bring the translations up to date with the code; needs GNU gettext
 	@PYTHONPATH=. $(BIN)/python testing/messages.py
 
+screenshots: .venv/dev.stamp ## write a picture of every page to var/screenshots; needs chromium
+	@DJANGO_SETTINGS_MODULE=carprice.settings $(BIN)/python -c "import sys, django; django.setup(); \
+		from testing import screenshots; screenshots.main(sys.argv[1:])" $(ARGS)
+
 audit: .venv/run.stamp ## check every invariant of money and predictions
 	@$(BIN)/python manage.py audit
 
