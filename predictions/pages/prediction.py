@@ -177,6 +177,7 @@ def shared(request: HttpRequest, token: str) -> HttpResponse:
     """A finished prediction as anybody sees it who has its link."""
     throttling.count_request(request, "other")
     row = sharing.find_shared(token)
+    row.label = ""  # its user's own words are nobody else's
     response = render(
         request, "predictions/shared.html", {"prediction": row, "details": details_of(row)}
     )

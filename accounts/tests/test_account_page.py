@@ -1,0 +1,135 @@
+"""The page of one's own account: name, password, and programs that are signed in."""
+
+from collections.abc import Callable
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from django.db.models.functions import Now
+from django.test import Client
+from rest_framework.test import APIClient
+
+from accounts.models import TokenSession, User
+from accounts.tokens import SessionAccessToken, open_session
+from testing.fixtures import PASSWORD
+from testing.pages import browser_of, error_at, words
+
+pytestmark = pytest.mark.django_db
+
+NEW = "an unusual sentence"
+
+
+def change_password(browser: Client, current: str = PASSWORD, new: str = NEW) -> Any:
+    return browser.post("/account/password", {"current_password": current, "password": new})
+
+
+def script_of(user: User) -> APIClient:
+    script = APIClient()
+    token = SessionAccessToken.for_session(open_session(user))
+    script.credentials(HTTP_AUTHORIZATION=f"Bearer {token}")
+    return script
+
+
+def test_the_name_in_the_header_is_the_one_that_was_chosen(browser: Client, user: User) -> None:
+    answer = browser.post("/account/name", {"name": "Countess"}, follow=True)
+
+    user.refresh_from_db()
+    assert user.name == "Countess"
+    assert "Your name is changed." in words(answer)
+    assert "Countess" in words(answer)
+
+
+def test_a_new_password_ends_every_other_session(browser: Client, user: User) -> None:
+    elsewhere, script = browser_of(user), script_of(user)
+    before = (elsewhere.get("/account").status_code, script.get("/balance").status_code)
+
+    answer = change_password(browser)
+
+    assert before == (200, 200)
+    assert answer["Location"] == "/account"
+    assert browser.get("/account").status_code == 200
+    assert elsewhere.get("/account").status_code == 302
+    assert script.get("/balance").status_code == 401
+    user.refresh_from_db()
+    assert user.check_password(NEW)
+
+
+@pytest.mark.parametrize(
+    ("current", "new", "field"),
+    [
+        ("wrong", NEW, "current_password"),
+        (PASSWORD, "password123", "password"),
+        (PASSWORD, "short", "password"),
+        ("", NEW, "current_password"),
+    ],
+)
+def test_a_password_is_changed_by_its_owner_to_a_good_one(
+    browser: Client, user: User, current: str, new: str, field: str
+) -> None:
+    before = user.password
+
+    answer = change_password(browser, current, new)
+
+    user.refresh_from_db()
+    assert answer.status_code == 422
+    assert error_at(answer, field)
+    assert user.password == before
+
+
+def test_the_current_password_is_guessed_no_faster_than_by_signing_in(browser: Client) -> None:
+    answers = [change_password(browser, f"wrong {number}") for number in range(11)]
+
+    assert [answer.status_code for answer in answers] == [422] * 10 + [429]
+    assert change_password(browser).status_code == 429
+
+
+def test_a_program_is_signed_out_by_whom_it_belongs_to(
+    browser: Client, stranger: Client, user: User
+) -> None:
+    script = script_of(user)
+    session = TokenSession.objects.get()
+    path = f"/account/sessions/{session.pk}/end"
+
+    stranger.post(path)
+    by_another = script.get("/balance").status_code
+    listed = browser.get("/account").context["sessions"]
+    browser.post(path)
+
+    assert by_another == 200
+    assert [each.pk for each in listed] == [session.pk]
+    assert script.get("/balance").status_code == 401
+    assert browser.get("/account").context["sessions"] == []
+
+
+def test_only_programs_whose_tokens_are_good_are_listed(browser: Client, user: User) -> None:
+    ended, expired, good = (open_session(user) for _ in range(3))
+    TokenSession.objects.filter(pk=ended.pk).update(ended_at=Now())
+    TokenSession.objects.filter(pk=expired.pk).update(expires_at=Now() - timedelta(seconds=1))
+
+    listed = browser.get("/account").context["sessions"]
+
+    assert [each.pk for each in listed] == [good.pk]
+
+
+def test_a_long_list_of_programs_is_cut_and_says_so(browser: Client, user: User) -> None:
+    for _ in range(21):
+        open_session(user)
+
+    page = browser.get("/account")
+
+    assert len(page.context["sessions"]) == 20
+    assert "There are more" in words(page)
+
+
+def test_signing_in_instead_keeps_what_the_page_carries(
+    client: Client, make_user: Callable[..., User]
+) -> None:
+    carried = {"next": "/wallet", "kept_form": "amount=177", "instead": "1"}
+
+    page = client.post("/account/sign-up", carried)
+    other = client.post("/account/sign-in", carried)
+
+    for answer in (page, other):
+        assert answer.status_code == 200
+        assert not answer.context["form"].errors
+        assert 'value="amount=177"' in answer.content.decode()
