@@ -27,13 +27,14 @@ ROUTES = [
     "/api/tasks?created_before=2026-01-02T00:00:00Z",
 ]  # fmt: skip
 PAGES = [
-    "/", "/wallet", "/predictions", "/predictions?status=failed", "/predictions?status=finished",
+    "/", "/account", "/catalogue", "/estimate/random_forest", "/wallet", "/wallet/statements",
+    "/predictions", "/predictions?status=failed", "/predictions?status=finished",
     "/predictions?predictor=random_forest", "/predictions?predictor=random_forest&status=finished",
 ]  # fmt: skip
 
 # What an operator sees: before the large account is filled, and after.
 ADMIN = [
-    "/admin/predictions/prediction/", "/admin/predictions/prediction/?status=finished",
+    "/admin/", "/admin/predictions/prediction/", "/admin/predictions/prediction/?status=finished",
     "/admin/billing/ledgerentry/", "/admin/billing/ledgerentry/?kind__exact=capture",
 ]  # fmt: skip
 # What a user meets whose prediction waits: with an empty queue, and behind a very long one.

@@ -328,7 +328,7 @@ def test_a_long_address_is_led_to_again_without_its_query(world: World) -> None:
 def test_a_price_is_read_as_people_write_it(world: World) -> None:
     path = f"/admin/mlmodels/predictor/{world.predictor.pk}/change/"
 
-    signed_in(world.operator).post(path, {**PRICE, "price": "1 000"})
+    signed_in(world.operator).post(path, {**PRICE, "price": "1 000", "confirm": "on"})
 
     world.predictor.refresh_from_db()
     assert world.predictor.price == 1000

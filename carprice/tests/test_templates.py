@@ -137,7 +137,7 @@ def visits(
     operator.force_login(make_user("op@example.com", is_staff=True, is_superuser=True))
     visits = Visits()
     training_status.write({"bioage_blend": training_status.TRAINING})
-    for path in ["/", "/catalogue", "/account/sign-in", "/account/sign-up"]:
+    for path in ["/", "/catalogue", "/account/sign-in", "/account/sign-up", "/api/docs"]:
         visits.visit(Client(), path)
     for path in [
         "/",

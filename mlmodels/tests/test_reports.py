@@ -43,7 +43,8 @@ def text(page: str) -> str:
 
 def charts(page: str) -> dict[str, ET.Element]:
     roots = [ET.fromstring(svg) for svg in re.findall(r"<svg.*?</svg>", page, re.DOTALL)]
-    return {root.get("aria-labelledby", "").split("-")[1]: root for root in roots}
+    labels = {root.get("aria-labelledby", ""): root for root in roots}  # icons have none
+    return {label.split("-")[1]: root for label, root in labels.items() if label}
 
 
 def version_of(predictor: Predictor) -> PredictorVersion:

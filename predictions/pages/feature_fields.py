@@ -9,6 +9,7 @@ from django.core.validators import MaxLengthValidator, ProhibitNullCharactersVal
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
+from carprice.pages import widgets
 from carprice.pages.formatting import short_number, translated
 from carprice.pages.number_text import read_number
 from mlmodels.presentation import feature_text
@@ -25,7 +26,7 @@ _CHECKS = (MaxLengthValidator(LONGEST_TEXT), ProhibitNullCharactersValidator())
 class NumberField(forms.Field):
     """Reads a number as people write it. Other text stays text, so that a draft can keep it."""
 
-    widget = forms.TextInput
+    widget = widgets.TextInput
 
     def clean(self, value: Any) -> float | int | str:
         text = _text(value)
@@ -98,7 +99,7 @@ def why_unreadable(text: str) -> str:
     return ""
 
 
-class UnitSelect(forms.Select):
+class UnitSelect(widgets.Select):
     """A list of units that carries how to convert from each, for `static/features.js`."""
 
     def __init__(self, feature: Feature) -> None:
@@ -154,18 +155,18 @@ def value_field(
     empty = _if_empty(feature, is_derived)
     if feature.type != "category":
         return NumberField(
-            widget=forms.TextInput(counted | _number_attributes(feature, empty)), **about
+            widget=widgets.TextInput(counted | _number_attributes(feature, empty)), **about
         )
     if len(feature.choices or ()) > MANY_CHOICES:
         attributes = {**counted, "autocomplete": "off", "placeholder": empty}
         attributes["list"] = f"id_{html_name}_options"
-        return SearchedField(feature, repair, widget=forms.TextInput(attributes), **about)
+        return SearchedField(feature, repair, widget=widgets.TextInput(attributes), **about)
     choices = [(choice, translated(feature.display(choice))) for choice in feature.choices or ()]
     is_few = len(choices) <= FEW_CHOICES
     if text.strip() and text not in dict(choices):
         choices.append((text, text))  # it is kept beside its error
     choices.insert(0, ("", _("typical") if is_few and feature.scored else empty))
-    widget = forms.RadioSelect(counted) if is_few else forms.Select(counted)
+    widget = forms.RadioSelect(counted) if is_few else widgets.Select(counted)
     return CategoryField(choices=choices, widget=widget, **about)
 
 

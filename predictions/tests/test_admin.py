@@ -51,12 +51,12 @@ def test_the_operator_sets_a_price_and_the_admin_shows_who_and_when(
 ) -> None:
     page = reverse("admin:mlmodels_predictor_change", args=[predictor.pk])
 
-    answer = admin.post(page, price_form(predictor, 33))
+    answer = admin.post(page, price_form(predictor, 25))
 
     change = PriceChange.objects.latest("id")
     assert answer.status_code == 302
-    assert Predictor.objects.get(pk=predictor.pk).price == 33
-    assert (change.previous, change.price, change.actor) == (predictor.price, 33, operator)
+    assert Predictor.objects.get(pk=predictor.pk).price == 25
+    assert (change.previous, change.price, change.actor) == (predictor.price, 25, operator)
     assert "op@example.com" in admin.get(page).content.decode()
 
 
