@@ -12,6 +12,7 @@ from functools import cached_property
 from typing import Any, Literal, Self
 
 from django.utils.translation import gettext as _
+from django.utils.translation import gettext_noop
 
 from carprice.http.errors import InvalidInput, unknown
 from mlmodels.folding import fold, nearest, shorten
@@ -85,7 +86,7 @@ class Feature:
     def display(self, value: Value) -> str:
         """The text that a person reads for a value, without its unit."""
         if value is None:
-            return "not measured"
+            return gettext_noop("not measured")
         text = f"{value:.6g}" if isinstance(value, float) else str(value)
         return self.choice_labels.get(text, text)
 

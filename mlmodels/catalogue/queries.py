@@ -7,6 +7,7 @@ from typing import Any
 from uuid import UUID
 
 from django.db.models import F
+from django.utils.translation import gettext
 
 from carprice.db.cursors import fetch_one, instance
 from carprice.http.errors import InvalidInput, ServiceError
@@ -52,7 +53,7 @@ def find_on_sale(model_name: str) -> Predictor:
     row = fetch_one(_SELECT_ON_SALE, model_name)
     if row is None:
         _found.pop(model_name, None)
-        raise PredictorNotFound("There is no such predictor on sale.")
+        raise PredictorNotFound(gettext("There is no such predictor on sale."))
     predictor = _found[model_name] = instance(Predictor, _ON_SALE_FIELDS, row)
     return predictor
 
@@ -88,7 +89,7 @@ def find_on_sale_with_version(model_name: str) -> Predictor:
     # PostgreSQL refuses a text with a NUL, which may be part of a URL.
     predictor = None if "\0" in model_name else rows.filter(name=model_name).first()
     if predictor is None:
-        raise PredictorNotFound("There is no such predictor on sale.")
+        raise PredictorNotFound(gettext("There is no such predictor on sale."))
     return predictor
 
 

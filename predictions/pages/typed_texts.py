@@ -8,6 +8,9 @@ import unicodedata
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from django.utils.translation import gettext as _
+
+from carprice.pages.formatting import translated
 from carprice.pages.number_text import LONGEST_NUMBER, read_number
 from mlmodels.domains.base import Alias, Domain
 from mlmodels.folding import fold
@@ -104,8 +107,9 @@ def _take_alias_apart(
         return
     filled = [name for name in others if texts.get(name, "").strip()]
     if filled:
-        labels = " and ".join(f"“{features[name].label}”" for name in filled)
-        parts.sentences[first] = f"Write its own value alone, since {labels} is filled in."
+        labels = _(" and ").join(f"“{translated(features[name].label)}”" for name in filled)
+        sentence = _("Write its own value alone, since %(labels)s is filled in.")
+        parts.sentences[first] = sentence % {"labels": labels}
         return
     names_its_unit = any(sign.isalpha() for sign in text)
     unit = "" if names_its_unit else units.get(first, "")
