@@ -1,5 +1,6 @@
 """Links by which anybody sees one finished prediction, for a while: its result, not its owner."""
 
+import re
 import secrets
 from datetime import timedelta
 from uuid import UUID
@@ -15,6 +16,7 @@ from predictions.models import Prediction, ShareLink
 from predictions.services import lock_own
 
 TOKEN_BYTES = 32
+TOKEN = re.compile(r"[\w-]{43}", re.ASCII)  # what they are in base64
 
 
 @transaction.atomic
@@ -50,7 +52,8 @@ def find_link(row: Prediction) -> ShareLink | None:
 def find_shared(token: str) -> Prediction:
     """The prediction that a link leads to. Raises NotFound."""
     rows = Prediction.objects.for_display().filter(erased_at=None, value__isnull=False)
-    row = rows.filter(share_link__token=token, share_link__expires_at__gt=Now()).first()
+    shared = rows.filter(share_link__token=token, share_link__expires_at__gt=Now())
+    row = shared.first() if TOKEN.fullmatch(token) else None
     if row is None:
         raise NotFound(gettext("This link has expired, or was revoked."))
     return row

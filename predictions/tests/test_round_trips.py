@@ -57,7 +57,9 @@ def test_a_submission(api: APIClient, path: str, postgresql: int) -> None:
     counted = [exchanges(lambda: api.post(path, ASK, format="json")) for _ in range(SUBMISSIONS)]
 
     assert Prediction.objects.count() == SUBMISSIONS + 2 * WARM_UPS
-    assert {each[POSTGRESQL] for each in counted} == {postgresql}
+    *statements, most = sorted(each[POSTGRESQL] for each in counted)
+    assert set(statements) == {postgresql}
+    assert most <= postgresql + 1  # every ten seconds the queue is counted
     assert sorted(each[REDIS] for each in counted)[-2] == 1  # the message
     assert max(each[REDIS] for each in counted) <= 2  # a slice of the throttles, once in a while
     assert sorted(each.total() for each in counted)[-2] <= 4
