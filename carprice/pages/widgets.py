@@ -31,9 +31,9 @@ class Select(forms.Select):
         widget = self.get_context(name, value, attrs)["widget"]
         options = format_html_join(
             "",
-            "<option{}>{}</option>",
+            '<option value="{}"{}>{}</option>',
             (
-                (flatatt({"value": str(option["value"]), **option["attrs"]}), option["label"])
+                (option["value"], flatatt(option["attrs"]), option["label"])
                 for _, group, _ in widget["optgroups"]
                 for option in group
             ),
