@@ -102,8 +102,11 @@ def validate_name(name: str) -> None:
     for char in name:
         if char in _DIRECTION or unicodedata.category(char) in _CONTROL:
             raise ValidationError(
-                f"Leave out U+{ord(char):04X}: a name has no control characters, "
-                "and none that change the direction of text."
+                gettext(
+                    "Leave out U+%(code)s: a name has no control characters, "
+                    "and none that change the direction of text."
+                )
+                % {"code": f"{ord(char):04X}"}
             )
     if not any(map(_is_visible, name)):
         raise ValidationError(gettext("A name has a visible character."))

@@ -5,7 +5,7 @@ from django.http import HttpRequest
 from rest_framework.request import Request
 
 from billing.models import CreditAccount
-from carprice.pages.views import is_htmx
+from carprice.pages.views import is_admin, is_htmx
 
 
 def wallet(request: HttpRequest) -> dict[str, Any]:
@@ -26,5 +26,4 @@ def _has_header(request: HttpRequest) -> bool:
     Pages of the admin and of the browsable API, which has a request class of its own, have other
     headers; fragments, which htmx asks for, have none.
     """
-    is_admin = request.path.startswith(f"/{settings.ADMIN_PATH}/")
-    return not (is_admin or isinstance(request, Request) or is_htmx(request))
+    return not (is_admin(request) or isinstance(request, Request) or is_htmx(request))

@@ -111,12 +111,12 @@ MIDDLEWARE = [
     "carprice.pages.security_headers.PrivateAnswers",  # first, for answers of the others as well
     "carprice.http.head.HeadWithoutBody",
     "carprice.http.hosts.ProbesOfAnyHost",
+    "carprice.pages.preferences.PageLanguage",  # before any other that answers in words
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "carprice.http.compression.CompressedAnswers",  # static files were compressed before
     "carprice.pages.security_headers.ContentSecurityPolicy",
     "carprice.pages.request_limits.RequestLimits",  # before anything reads the request
-    "carprice.pages.preferences.PageLanguage",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",

@@ -68,7 +68,7 @@ def offers_of(domain: Domain, rows: Sequence[Predictor] | None = None) -> list[O
         cheaper = [each for each in rows if each.price < row.price]
         version = row.current_version
         assert version is not None  # noqa: S101  # on sale means it has one
-        as_good_as = tuple(titles[name] for name in equals[row.name])
+        as_good_as = tuple(translated(titles[name]) for name in equals[row.name])
         scale = Scale(version.unit, domain.decimals)
         gain = min(map(_error, cheaper)) - _error(row) if cheaper else None
         tier = _tier(row, rows, equals)
@@ -138,9 +138,9 @@ def training_at_work() -> TrainingAtWork | None:
     status = training_status.read()
     entries = predictor_specs()
     lines = [
-        TrainingLine(domain, spec.title, status[spec.name])
+        TrainingLine(domain, spec.title, training_status.translated_stage(status[spec.name]))
         for domain, spec in entries
         if spec.name in status
     ]
-    missing = sum(line.stage == training_status.TRAINING for line in lines)
+    missing = sum(status.get(spec.name) == training_status.TRAINING for _, spec in entries)
     return TrainingAtWork(lines, len(entries) - missing, len(entries)) if lines else None

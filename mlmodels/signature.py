@@ -100,7 +100,7 @@ class Feature:
         if isinstance(value, dict) and self.unit is not None:
             return self._check_in_unit(value)
         try:
-            return self._check_number(value, f"{self._limits_text()}{_or_null(value)}")
+            return self._check_number(value, lambda: f"{self._limits_text()}{_or_null(value)}")
         except ValueError as error:
             raise ValueError(f"{error}{self._unit_meant(value)}") from None
 
@@ -143,7 +143,7 @@ class Feature:
         if not _is_number(number):
             raise ValueError(_("Enter a number as its value."))
         own = self._in_own_unit(number, other) if other else number
-        return self._check_number(own, self._limits_text(other))
+        return self._check_number(own, lambda: self._limits_text(other))
 
     def _in_own_unit(self, number: float, other: OtherUnit) -> float | int:
         """Not checked against the limits yet; not a number if it can be none."""
@@ -178,9 +178,8 @@ class Feature:
             near = nearest(name, self._units_by_name)
             other = self._units_by_name[near] if near else None
             meant = (other.unit if other else self.unit) if near else None
-            raise ValueError(
-                f"{_suggestion(name, meant)}Choose one of the units {', '.join(self.units)}."
-            )
+            allowed = _("Choose one of the units %(units)s.") % {"units": ", ".join(self.units)}
+            raise ValueError(f"{_suggestion(name, meant)}{allowed}")
         return self._units_by_name[folded]
 
     @cached_property
@@ -203,7 +202,8 @@ class Feature:
             named = (
                 f"{each} ({self.display(each)})" if each.isdecimal() else each for each in choices
             )
-            allowed = f"Choose one of: {', '.join(named)}{_or_null(value)}."
+            listed = f"{', '.join(named)}{_or_null(value)}"
+            allowed = _("Choose one of: %(choices)s.") % {"choices": listed}
             raise ValueError(f"{_suggestion(text, meant)}{allowed}")
         return choice
 
@@ -230,13 +230,16 @@ class Feature:
             *((self.display(choice), choice) for choice in choices),
         ]
 
-    def _check_number(self, value: Any, limits: str) -> float | int:
-        """Of a number in the own unit; `limits` are told in the unit that it was sent in."""
+    def _check_number(self, value: Any, limits: Callable[[], str]) -> float | int:
+        """Of a number in the own unit; `limits` tells them in the unit that it was sent in.
+
+        It is asked only for a refusal, since looking up its words takes longer than all else here.
+        """
         if not self._is_allowed(value):
-            raise ValueError(_("Enter a number%(limits)s.") % {"limits": limits})
+            raise ValueError(_("Enter a number%(limits)s.") % {"limits": limits()})
         if self.type == "integer":
             if value != int(value):
-                raise ValueError(_("Enter a whole number%(limits)s.") % {"limits": limits})
+                raise ValueError(_("Enter a whole number%(limits)s.") % {"limits": limits()})
             return int(value)
         number: float | int = value
         return number
@@ -348,18 +351,21 @@ def _category_text(value: Any) -> str:
 
 def after_number(unit: str | None) -> str:
     """The unit as it follows a number: " hp", or " × 1000/µL"; empty if there is none."""
-    return f" {'× ' if unit[0].isdigit() else ''}{unit}" if unit else ""
+    shown = _(unit) if unit else ""
+    return f" {'× ' if shown[0].isdigit() else ''}{shown}" if shown else ""
 
 
 def _or_null(value: Any) -> str:
     """What a table's mark of a missing value should have been."""
     is_mark = value != value if isinstance(value, float) else value in ("NaN", "nan", "NaT", "<NA>")
-    return "; or null, if it is not known" if is_mark else ""
+    return _("; or null, if it is not known") if is_mark else ""
 
 
 def _suggestion(sent: str, meant: str | None) -> str:
     """Such as "Peugoot? Did you mean peugeot? ", to go before a sentence."""
-    return f"{shorten(sent)}? Did you mean {meant}? " if meant else ""
+    if not meant:
+        return ""
+    return _("%(sent)s? Did you mean %(meant)s? ") % {"sent": shorten(sent), "meant": meant}
 
 
 def _is_number(value: Any) -> bool:

@@ -8,6 +8,7 @@ from django.conf import settings
 from django.db import models
 from django.db.models import Q
 from django.db.models.functions import Now
+from django.utils.translation import gettext_noop
 
 from accounts.models import User
 from billing.models import LedgerEntry
@@ -56,12 +57,15 @@ class ScoringRequest(models.Model):
         FAILED = "failed"
         CANCELED = "canceled"
 
-    class Failure(models.TextChoices):
-        WORKER_LOST = "worker_lost", "Each attempt to score it stopped its worker."
-        MODEL_UNAVAILABLE = "model_unavailable", "The predictor's model could not be loaded."
-        INVALID_INPUT = "invalid_input", "The predictor could not score this input."
-        DEADLINE_EXCEEDED = "deadline_exceeded", "It was not scored in time."
-        INTERNAL_ERROR = "internal_error", "Something went wrong on our side."
+    class Failure(models.TextChoices):  # the labels are translated where a page shows one
+        WORKER_LOST = "worker_lost", gettext_noop("Each attempt to score it stopped its worker.")
+        MODEL_UNAVAILABLE = (
+            "model_unavailable",
+            gettext_noop("The predictor's model could not be loaded."),
+        )
+        INVALID_INPUT = "invalid_input", gettext_noop("The predictor could not score this input.")
+        DEADLINE_EXCEEDED = "deadline_exceeded", gettext_noop("It was not scored in time.")
+        INTERNAL_ERROR = "internal_error", gettext_noop("Something went wrong on our side.")
 
     ACTIVE = (Status.QUEUED, Status.RUNNING)
     ENDED = (Status.FINISHED, Status.FAILED, Status.CANCELED)

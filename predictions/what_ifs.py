@@ -86,7 +86,7 @@ def await_answer(what_if: WhatIf) -> None:
     if what_if.failure == Failure.INVALID_INPUT:
         raise InvalidInput({"data": [gettext("The predictor can make nothing of these values.")]})
     if what_if.failure and what_if.failure not in UNANSWERED:
-        raise Unavailable(what_if.get_failure_display(), RETRY_AFTER_SECONDS)
+        raise Unavailable(gettext(what_if.get_failure_display()), RETRY_AFTER_SECONDS)
     if what_if.value is None:
         raise Timeout(
             gettext("There was no answer within %(seconds)d seconds; try again.")

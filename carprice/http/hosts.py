@@ -10,6 +10,7 @@ from django.core.exceptions import DisallowedHost
 from django.http import HttpRequest
 from django.http.request import split_domain_port
 from django.http.response import HttpResponseBase
+from django.utils.translation import gettext
 
 MAX_NAME_LENGTH = 253  # of a name in DNS
 LOGGED_EVERY_SECONDS = 60
@@ -35,10 +36,12 @@ def refusal(request: HttpRequest) -> str:
     """What to tell a client whose host was refused: the name, and what its operator has to set."""
     name = _name(request)
     if name is None:
-        return "The Host header of the request is no host name or address."
-    return (
-        f"This service does not answer to the host {name}; who runs it can add it to ALLOWED_HOSTS."
+        return gettext("The Host header of the request is no host name or address.")
+    sentence = gettext(
+        "This service does not answer to the host %(name)s; "
+        "who runs it can add it to ALLOWED_HOSTS."
     )
+    return sentence % {"name": name}
 
 
 def _name(request: HttpRequest) -> str | None:

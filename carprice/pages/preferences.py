@@ -11,7 +11,7 @@ from django.utils import translation
 from django.views.decorators.http import require_POST
 from rest_framework.views import APIView
 
-from carprice.pages.views import safe_next
+from carprice.pages.views import is_admin, safe_next
 
 THEMES = ("system", "light", "dark")
 THEME_COOKIE = "theme"
@@ -32,10 +32,8 @@ class PageLanguage:
         return self._get_response(request)
 
     def process_view(self, request: HttpRequest, view: Any, args: Any, kwargs: Any) -> None:
-        match = request.resolver_match
-        is_admin = match is not None and match.app_name == "admin"
         is_api = issubclass(getattr(view, "cls", type(None)), APIView)
-        _speak(request, is_page=not (is_admin or is_api))
+        _speak(request, is_page=not (is_admin(request) or is_api))
 
 
 def _speak(request: HttpRequest, *, is_page: bool) -> None:

@@ -6,6 +6,7 @@ from functools import wraps
 from typing import Any, TypeVar
 from uuid import UUID
 
+from django.conf import settings
 from django.contrib import messages
 from django.contrib.auth.decorators import login_required
 from django.contrib.auth.mixins import AccessMixin
@@ -102,6 +103,11 @@ def mark_unconfirmed(request: HttpRequest, sentence: str) -> None:
 def unconfirmed(request: HttpRequest) -> str:
     """Why nothing may be done for this form; empty if it may."""
     return getattr(request, "unconfirmed", "")
+
+
+def is_admin(request: HttpRequest) -> bool:
+    """Whether the address is one of the admin's, which has pages of its own."""
+    return request.path_info.startswith(f"/{settings.ADMIN_PATH}/")
 
 
 def is_htmx(request: HttpRequest) -> bool:

@@ -21,6 +21,33 @@ def test_a_theme_stays_chosen(client: Client, theme: str) -> None:
     assert f'data-theme="{theme}"' in page
 
 
+def test_both_are_chosen_at_once_and_kept_for_long(client: Client) -> None:
+    answer = client.post("/preferences", {"theme": "dark", "language": "ru", "next": "/wallet?a=b"})
+
+    assert answer["Location"] == "/wallet?a=b"
+    assert {name: each.value for name, each in answer.cookies.items()} == {
+        "theme": "dark", "django_language": "ru",
+    }  # fmt: skip
+    for cookie in answer.cookies.values():
+        assert cookie["max-age"] >= 300 * 24 * 3600
+        assert (cookie["httponly"], cookie["samesite"]) == (True, "Lax")
+
+
+def test_a_link_chooses_nothing(client: Client) -> None:
+    answer = client.get("/preferences", {"theme": "dark"})
+
+    assert answer.status_code == 405
+    assert not answer.cookies
+
+
+def test_one_choice_leaves_the_other(client: Client) -> None:
+    client.post("/preferences", {"theme": "dark", "language": "ru"})
+    client.post("/preferences", {"theme": "light", "language": "xx"})
+
+    page = client.get("/").content.decode()
+    assert '<html lang="ru" data-theme="light">' in page
+
+
 def test_a_language_stays_chosen_against_the_browsers(client: Client) -> None:
     first = client.get("/", headers=RUSSIAN)
     client.post("/preferences", {"language": "en"})

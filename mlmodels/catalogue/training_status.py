@@ -4,11 +4,12 @@ It is a file beside the artefacts, which web processes share already: nothing is
 """
 
 import json
+import re
 import time
 from pathlib import Path
 
 from django.conf import settings
-from django.utils.translation import gettext_noop
+from django.utils.translation import gettext, gettext_noop
 
 from mlmodels.serving.artefacts import write_atomically
 
@@ -16,7 +17,14 @@ FILE = ".training-status"
 # A file that nobody has written for so long is of a training that was killed.
 STALE_SECONDS = 600
 
+# The stages of a training, in which a page and a terminal tell what it does.
 TRAINING = gettext_noop("being trained")
+MEASURING = gettext_noop("being measured")
+# As `mlmodels.training.cross_validation` says it, whose processes do without Django.
+CROSS_VALIDATED = gettext_noop("cross-validated %(done)s of %(total)s parts")
+_CROSS_VALIDATED = re.compile(
+    CROSS_VALIDATED % {"done": r"(?P<done>\d+)", "total": r"(?P<total>\d+)"}
+)
 
 
 def path() -> Path:
@@ -40,3 +48,9 @@ def read() -> dict[str, str]:
     except (OSError, ValueError):
         return {}
     return status if isinstance(status, dict) else {}
+
+
+def translated_stage(stage: str) -> str:
+    """A stage in the language of the page; its figures are put in after that."""
+    match = _CROSS_VALIDATED.fullmatch(stage)
+    return gettext(CROSS_VALIDATED) % match.groupdict() if match else gettext(stage)

@@ -267,7 +267,7 @@ def _measure(
         if recipe.describe(artefact.pipeline) != recipe.describe(spec.build()):
             progress(f"{spec.name}: not measured; {version.label} was made by another recipe")
             return
-        tell(f"{spec.name}: being measured")
+        tell(f"{spec.name}: {training_status.MEASURING}")
         measurement = train.measure(domain, spec, jobs=jobs, progress=tell, artefact=artefact)
     except ArtefactError as error:
         progress(f"{spec.name}: not measured; {error}")
