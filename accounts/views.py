@@ -204,9 +204,10 @@ class PasswordPage(OwnFormPage):
 
 
 @require_POST
-@login_required
 def end_session(request: HttpRequest, session_id: UUID) -> HttpResponse:
     """Sign a program of one's own out."""
+    if not request.user.is_authenticated:  # this address itself only takes a POST
+        return redirect_to_login(reverse("account"))
     services.end_session_of(signed_in(request), session_id)
     messages.success(request, gettext("That program is signed out."))
     return redirect("account")

@@ -18,7 +18,7 @@ from django.utils.translation import gettext_lazy
 from accounts.authentication import signed_in
 from billing import services as billing
 from carprice.idempotency.forms import submit_once
-from carprice.pages.views import ServiceFormView, missing_is_404
+from carprice.pages.views import ServiceFormView, is_htmx, missing_is_404
 from mlmodels.domains import DOMAINS
 from mlmodels.domains.base import Domain
 from mlmodels.models import Predictor
@@ -80,7 +80,17 @@ class SaleView(LoginRequiredMixin, ServiceFormView):
         """What is to be said beside each field, as fragments."""
         if not form.is_blank:
             form.check()
-        return render(self.request, "predictions/_checked.html", {"form": form})
+        return self._fragments(form)
+
+    def render_to_response(self, context: dict[str, Any], **options: Any) -> HttpResponse:
+        """The page; as fragments for htmx, which shows none of a form that is answered with 422."""
+        if not is_htmx(self.request):
+            return super().render_to_response(context, **options)
+        status = options.get("status", 200)
+        return self._fragments(context["form"], status=200 if status == 422 else status)
+
+    def _fragments(self, form: FeaturesForm, status: int = 200) -> HttpResponse:
+        return render(self.request, "predictions/_checked.html", {"form": form}, status=status)
 
     def top_up_first(self, work: Callable[[], str]) -> Callable[[], str]:
         """The work after the credits that it lacks were added, if the form's button says so."""

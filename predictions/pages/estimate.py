@@ -63,7 +63,8 @@ class EstimatePage(SaleView):
     def _is_for_visitors(self, request: HttpRequest) -> bool:
         if request.method != "POST":
             return "like" not in request.GET
-        return any(name in request.POST for name in (TRIAL, LIVE, "check"))
+        asks_only = any(name in request.POST for name in (TRIAL, LIVE, "check"))
+        return asks_only and "save" not in request.POST
 
     @cached_property
     def predictor(self) -> Predictor:

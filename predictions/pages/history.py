@@ -24,7 +24,7 @@ from billing.models import CreditAccount
 from carprice.db.dialect import Moment
 from carprice.http import throttling
 from carprice.http.converters import parse_id
-from carprice.http.errors import NotFound, WrongState
+from carprice.http.errors import NotFound
 from carprice.http.pagination import CursorPages, Page
 from carprice.idempotency.forms import submit_once
 from carprice.pages.csv_files import csv_response
@@ -116,8 +116,10 @@ def _delete(request: HttpRequest, user: User, keys: list[UUID]) -> HttpResponse:
 
     @transaction.atomic
     def erase() -> str:
-        for key in keys:  # in one order, as rows are locked
-            with suppress(NotFound, WrongState):
+        rows = Prediction.objects.of(user).filter(pk__in=keys, status__in=Prediction.ENDED)
+        ended = set(rows.values_list("pk", flat=True))
+        for key in sorted(ended):  # in one order, as rows are locked
+            with suppress(NotFound):
                 services.erase(user=user, prediction_id=key)
                 deleted.append(key)
         return reverse("predictions")

@@ -1,22 +1,30 @@
 """The admin's first page and its prices: what an operator sees, and is asked."""
 
+import re
 from collections.abc import Callable
+from datetime import timedelta
 from typing import Any
 
 import pytest
+from django.contrib.auth.models import Permission
 from django.db import connection
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
+from django.utils import timezone
 
 from accounts.models import User
+from billing import services
+from billing.models import CreditAccount, LedgerEntry
 from mlmodels.catalogue import availability, pricing
 from mlmodels.models import Predictor, PriceChange
 from predictions import dashboard
-from predictions.models import AuditRun, Prediction
+from predictions.models import AuditRun, Heartbeat, Prediction
 from predictions.services import request_prediction
 from testing.pages import CAR, browser_of, fail, words
 
 pytestmark = pytest.mark.django_db
+
+BOTH = ["view_ledgerentry", "view_prediction"]
 
 
 @pytest.fixture
@@ -91,18 +99,74 @@ def test_its_queries_do_not_grow_with_what_there_is(
     operator: Client, user: User, predictor: Predictor, finished: Prediction
 ) -> None:
     def queries() -> int:
-        with CaptureQueriesContext(
-            connection,
-        ) as captured:
+        with CaptureQueriesContext(connection) as captured:
             operator.get("/admin/")
         return len(captured)
 
+    fail(request_prediction(user=user, predictor=predictor, data=CAR), "internal_error")
     queries()
     few = queries()
-    for _ in range(20):
-        request_prediction(user=user, predictor=predictor, data=CAR)
+    for number in range(30):
+        row = request_prediction(user=user, predictor=predictor, data=CAR)
+        if number % 2:
+            fail(row, "internal_error")
 
     assert queries() == few
+
+
+@pytest.mark.parametrize(
+    "permissions", [[], ["view_ledgerentry"], ["view_prediction"], BOTH], ids=len
+)
+def test_the_figures_are_for_whom_may_see_money_and_predictions(
+    make_user: Callable[..., User], permissions: list[str]
+) -> None:
+    person = make_user("help@example.com", is_staff=True)
+    person.user_permissions.set(Permission.objects.filter(codename__in=permissions))
+
+    page = browser_of(person).get("/admin/")
+
+    assert page.status_code == 200
+    assert (page.context["dashboard"] is not None) == (permissions == BOTH)
+    assert ("Credits sold" in words(page)) == (permissions == BOTH)
+
+
+def test_what_is_older_than_a_day_is_not_counted(operator: Client, account: CreditAccount) -> None:
+    before = operator.get("/admin/").context["dashboard"]
+    for hours in (23, 25):
+        LedgerEntry.objects.create(
+            account=account,
+            kind="top_up",
+            balance_change=5,
+            held_change=0,
+            balance_after=1005,
+            held_after=0,
+            created_at=timezone.now() - timedelta(hours=hours),
+        )
+
+    after = operator.get("/admin/").context["dashboard"]
+
+    assert after.sold - before.sold == 5
+
+
+def test_only_workers_that_were_seen_lately_are_counted(operator: Client) -> None:
+    for worker, seconds in (("one", 10), ("two", 60), ("gone", 100)):
+        Heartbeat.objects.create(worker=worker, beat_at=timezone.now() - timedelta(seconds=seconds))
+
+    assert operator.get("/admin/").context["dashboard"].workers == 2
+
+
+def test_a_failure_leads_to_what_failed_so(
+    operator: Client, user: User, predictor: Predictor
+) -> None:
+    for failure in ("internal_error", "deadline_exceeded"):
+        fail(request_prediction(user=user, predictor=predictor, data=CAR), failure)
+    page = operator.get("/admin/").content.decode()
+    path = re.search(r'href="([^"]+failure=internal_error)"', page)
+    assert path
+
+    listed = operator.get(path[1], follow=True).context["cl"].result_list
+
+    assert [row.failure for row in listed] == ["internal_error"]
 
 
 def test_who_may_not_see_money_sees_no_figures(make_user: Callable[..., User]) -> None:
@@ -124,6 +188,29 @@ def test_much_more_than_fits_is_cut_and_said(
 
 
 # --- Prices --------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("price", ["300", "34", "100"])
+def test_a_price_of_the_same_order_is_not_asked_about(
+    operator: Client, predictor: Predictor, price: str
+) -> None:
+    pricing.set_price(predictor_id=predictor.pk, price=100, actor=User.objects.get(is_staff=True))
+    predictor.refresh_from_db()
+
+    answer = send(operator, predictor, price=price, pinned="on")
+
+    assert (answer.status_code, predictor.price) == (302, int(price))
+
+
+def test_taking_it_off_sale_changes_no_price(operator: Client, predictor: Predictor) -> None:
+    send(operator, predictor, pinned="on")
+    before = list(PriceChange.objects.values_list("pk", flat=True))
+
+    send(operator, predictor, pinned="on", enabled="")
+
+    assert not predictor.enabled
+    assert predictor.price_set_by is not None
+    assert list(PriceChange.objects.values_list("pk", flat=True)) == before
 
 
 @pytest.mark.parametrize("factor", [4, 0.25])
@@ -191,3 +278,27 @@ def test_a_prediction_has_its_timeline_with_its_credits(
     for event in ("created", f"queued for {price}", f"hold of {price}".capitalize(), "finished"):
         assert event in page, event
     assert f"charge of {price}" in page
+
+
+def test_a_timeline_ends_with_what_was_given_back(
+    operator: Client, user: User, predictor: Predictor, finished: Prediction
+) -> None:
+    failed = request_prediction(user=user, predictor=predictor, data=CAR)
+    fail(failed, "internal_error")
+    services.refund_charge(
+        capture=LedgerEntry.objects.get(kind="capture"),
+        reason="A gift",
+        actor=User.objects.get(is_staff=True),
+    )
+
+    shown = [
+        words(operator.get(f"/admin/predictions/prediction/{row.pk}/change/"))
+        for row in (finished, failed)
+    ]
+
+    price = f"{predictor.price} credits"
+    in_order = re.escape(price).join(["Hold of ", ".*charge of ", ".*Refund of ", ""])
+    assert re.search(in_order, shown[0])
+    assert "failed internal_error" in shown[1]
+    assert f"Release of {price}" in shown[1]
+    assert "charge of" not in shown[1]
