@@ -109,7 +109,7 @@ admin.site.register(Predictor, PricedAdmin)
 
 @admin.register(AuditRun)
 class AuditRunAdmin(ReadOnlyAdmin):
-    list_display = ["ended_at", "breaches", "seconds"]
+    list_display = ["ended_at", "breaches", "seconds", "accounts", "balance", "held"]
     ordering = ["-ended_at"]
 
 

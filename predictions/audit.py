@@ -6,8 +6,11 @@ from dataclasses import dataclass
 from datetime import timedelta
 
 from django.conf import settings
+from django.db.models import Count, Sum
+from django.db.models.functions import Coalesce
 
 from billing.audit import ACCOUNTS_ADD_UP, ENTRIES_STAY, SHOWN, Invariant, missing_triggers, uuid
+from billing.models import CreditAccount
 from carprice.db import cursors, dialect, snapshots
 from predictions import triggers
 from predictions.models import AuditRun, Prediction
@@ -36,6 +39,11 @@ def check_and_record() -> list[Finding]:
     AuditRun.objects.create(
         breaches=sum(len(finding.breaches) for finding in findings),
         seconds=sum(finding.seconds for finding in findings),
+        **CreditAccount.objects.aggregate(
+            accounts=Count("*"),
+            balance=Coalesce(Sum("balance"), 0),
+            held=Coalesce(Sum("held"), 0),
+        ),
     )
     return findings
 

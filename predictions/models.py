@@ -396,11 +396,17 @@ class Example(models.Model):
 
 
 class AuditRun(models.Model):
-    """That every invariant was checked, and how many breaches were found."""
+    """That every invariant was checked, how many breaches were found, and the sums of all accounts.
+
+    The sums are kept because the audit reads every account anyway, and a page must not.
+    """
 
     ended_at = models.DateTimeField(db_default=Now())
     breaches = models.PositiveIntegerField()
     seconds = models.FloatField()
+    accounts = models.PositiveBigIntegerField()
+    balance = models.BigIntegerField()
+    held = models.BigIntegerField()
 
     class Meta:
         indexes = [models.Index(fields=["-ended_at"], name="audit_run_newest")]

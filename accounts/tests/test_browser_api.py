@@ -29,6 +29,7 @@ def test_authorizing_with_a_password_lets_the_page_call_the_api(
     page: Page, user: User, credentials: str
 ) -> None:
     page.goto("/api/docs")
+    page.get_by_role("button", name="Open the console").click()
     page.get_by_role("button", name="Authorize").click()
     page.locator("#oauth_username").fill("ada@example.com")
     page.locator("#oauth_password").fill(PASSWORD)

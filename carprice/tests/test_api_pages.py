@@ -195,3 +195,19 @@ def test_the_documentation_loads_its_files_from_here(client: Client) -> None:
     assert files
     assert all(re.match("/(static|api/docs)", path) for path in files), files
     assert client.get(f"{DOCS}?script=").status_code == 200
+
+
+def test_the_documentation_lists_every_call(client: Client) -> None:
+    page = words(client.get(DOCS, headers=HTML))
+
+    schema = client.get("/api/schema", headers={"Accept": "application/json"}).json()
+    calls = [
+        f"{method.upper()} {path} {operation['summary']}"
+        for path, methods in schema["paths"].items()
+        for method, operation in methods.items()
+    ]
+    assert [call for call in calls if call not in page] == []
+
+
+def test_the_documentation_knows_who_is_signed_in(browser: Client) -> None:
+    assert links_of(browser.get(DOCS, headers=HTML)) >= OF_ACCOUNTS

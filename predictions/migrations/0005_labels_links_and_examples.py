@@ -65,6 +65,9 @@ class Migration(migrations.Migration):
                 ),
                 ("breaches", models.PositiveIntegerField()),
                 ("seconds", models.FloatField()),
+                ("accounts", models.PositiveBigIntegerField()),
+                ("balance", models.BigIntegerField()),
+                ("held", models.BigIntegerField()),
             ],
             options={
                 "indexes": [models.Index(fields=["-ended_at"], name="audit_run_newest")],

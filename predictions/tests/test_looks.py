@@ -20,7 +20,7 @@ MOST = (6, 60_000, 0.02)  # requests, bytes as they are sent, layout shift
 NAMES = [
     "home", "catalogue", "report", "sign-in", "sign-up", "visitor", "shared", "not-found",
     "estimate", "draft", "result", "what-if", "delete", "history", "compare", "wallet",
-    "statement", "account", "api",
+    "statement", "account", "api", "docs",
 ]  # fmt: skip
 MOST_ACTIONS = 8
 WAYS = [  # each of two of them together
@@ -117,7 +117,7 @@ def test_every_page_fits_its_window_and_speaks_the_language(
         for name in world.pages:
             page = look(name)
             found = (page.evaluate(BEYOND), page.locator("html").get_attribute("lang"))
-            if found != (False, "en" if name == "api" else way["language"]):
+            if found != (False, "en" if name in ("api", "docs") else way["language"]):
                 wrong[name] = found
 
     assert wrong == {}
