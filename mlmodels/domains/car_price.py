@@ -190,7 +190,9 @@ FEATURES = (
     FeatureSpec("wheelbase", "Wheelbase", "number", "in", 20, 300, other_units=units.CAR_LENGTHS),
     FeatureSpec("carlength", "Length", "number", "in", 40, 500, other_units=units.CAR_LENGTHS),
     FeatureSpec("carwidth", "Width", "number", "in", 20, 150, other_units=units.CAR_LENGTHS),
-    FeatureSpec("carheight", "Height", "number", "in", 20, 150, other_units=units.CAR_LENGTHS),
+    FeatureSpec(
+        "carheight", "Body height", "number", "in", 20, 150, other_units=units.CAR_LENGTHS
+    ),
     FeatureSpec(
         "enginelocation", "Engine location", "category", choice_names={"rear": ("back",)}
     ),
