@@ -139,10 +139,12 @@ def test_without_the_fence_it_is_seen_that_predictions_are_charged_twice(trained
     with started("redis", trained) as stack:
         drop_what_else_keeps_a_hold_from_being_resolved_twice(stack)
         with stack.ordered(FENCE_OFF, *stack.workers):
-            verdict = verdict_after(stack, "pool_process_frozen", commands={})
+            doubled = any(  # a process may be frozen while it has nothing to settle
+                verdict_after(stack, "pool_process_frozen", commands={}).doubled for _ in range(3)
+            )
         stack.service.may_be_unsound = True
 
-    assert verdict.doubled != []
+    assert doubled
 
 
 def drop_what_else_keeps_a_hold_from_being_resolved_twice(stack: Stack) -> None:
