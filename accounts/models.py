@@ -100,6 +100,11 @@ class User(AbstractBaseUser, PermissionsMixin):
         return self.get_full_name()
 
 
+def password_digests(user: User) -> list[str]:
+    """What a session that began with the user's password of now has kept of it, by any secret."""
+    return [user.get_session_auth_hash(), *user.get_session_auth_fallback_hash()]
+
+
 class TokenSessionQuerySet(models.QuerySet["TokenSession"]):
     def open_of(self, user: User) -> Self:
         """Those whose tokens are good, newest first."""
@@ -107,7 +112,7 @@ class TokenSessionQuerySet(models.QuerySet["TokenSession"]):
             user=user,
             ended_at=None,
             expires_at__gt=Now(),
-            password_digest=user.get_session_auth_hash(),
+            password_digest__in=password_digests(user),
         ).order_by("-created_at", "-id")
 
 
@@ -132,5 +137,8 @@ class TokenSession(models.Model):
         return (
             self.ended_at is None
             and self.user.is_active
-            and constant_time_compare(self.password_digest, self.user.get_session_auth_hash())
+            and any(
+                constant_time_compare(self.password_digest, digest)
+                for digest in password_digests(self.user)
+            )
         )

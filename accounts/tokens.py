@@ -1,12 +1,16 @@
 """JWTs that name the session they belong to: access tokens, and one refresh token at a time."""
 
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
-from typing import ClassVar, Self
+from functools import cache
+from typing import Any, ClassVar, Self
 from uuid import UUID, uuid4
 
+from django.conf import settings
 from django.db.models.functions import Now
-from rest_framework_simplejwt.exceptions import TokenError
+from rest_framework_simplejwt.backends import TokenBackend
+from rest_framework_simplejwt.exceptions import TokenBackendError, TokenError
 from rest_framework_simplejwt.settings import api_settings
 from rest_framework_simplejwt.tokens import AccessToken, Token
 
@@ -16,7 +20,38 @@ from carprice.db.cursors import fetch_one, instance
 SESSION_CLAIM = "sid"
 
 
+class RotatedKeysBackend(TokenBackend):
+    """Signs with the key of now, and verifies with that or a former one."""
+
+    def decode(self, token: Any, verify: bool = True) -> dict[str, Any]:
+        try:
+            return super().decode(token, verify)
+        except TokenBackendError:
+            for former in _former_backends():
+                with suppress(TokenBackendError):
+                    return former.decode(token, verify)
+            raise
+
+
+def _backend(key: str, kind: type[TokenBackend]) -> TokenBackend:
+    jwt = api_settings
+    return kind(jwt.ALGORITHM, signing_key=key, audience=jwt.AUDIENCE, issuer=jwt.ISSUER)
+
+
+@cache
+def _current_backend() -> TokenBackend:
+    return _backend(settings.JWT_SIGNING_KEY, RotatedKeysBackend)
+
+
+@cache
+def _former_backends() -> list[TokenBackend]:
+    return [_backend(key, TokenBackend) for key in settings.JWT_SIGNING_KEY_FALLBACKS]
+
+
 class SessionToken(Token):
+    def get_token_backend(self) -> TokenBackend:
+        return _current_backend()
+
     @classmethod
     def for_session(cls, session: TokenSession) -> Self:
         token = cls.for_user(session.user)

@@ -197,6 +197,12 @@ def secret(name: str, directory: Path, *, characters: int = 64) -> str:
     return value
 
 
+def former_secrets(name: str) -> list[str]:
+    """Those that were used before, which still verify what they have signed."""
+    allowed = "a comma-separated list of secrets, each of at least 32 characters"
+    return read(name, [], _split, allowed, lambda each: all(len(one) >= 32 for one in each))
+
+
 def _read_or_create(path: Path, characters: int) -> str:
     try:
         return path.read_text(errors="replace")

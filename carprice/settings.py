@@ -22,6 +22,8 @@ BIND_HOST = env.listen_host("BIND_HOST", "127.0.0.1")
 
 SECRET_KEY = env.secret("SECRET_KEY", VAR_DIR / "secrets")
 JWT_SIGNING_KEY = env.secret("JWT_SIGNING_KEY", VAR_DIR / "secrets")
+SECRET_KEY_FALLBACKS = env.former_secrets("SECRET_KEY_FALLBACKS")
+JWT_SIGNING_KEY_FALLBACKS = env.former_secrets("JWT_SIGNING_KEY_FALLBACKS")
 DEBUG = flag("DEBUG", default=False)
 ALLOWED_HOSTS = env.hosts("ALLOWED_HOSTS", ["localhost", "127.0.0.1", "[::1]"])
 CSRF_TRUSTED_ORIGINS = words("CSRF_TRUSTED_ORIGINS", [])
