@@ -121,6 +121,7 @@ def _quick_hashes() -> Iterator[None]:
 @pytest.fixture(autouse=True)
 def _reset_limits() -> None:
     throttling.reset()
+    throttling._limit.cache_clear()  # a test may have set others
 
 
 # Fewer folds than for sale, but enough to tell a good predictor from a bad one.

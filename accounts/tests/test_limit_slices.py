@@ -135,3 +135,18 @@ def test_a_slow_exchange_takes_nothing_of_a_window_into_the_next(
 
     assert spend(second, limit, 300) == 300
     assert spend(first, limit, 1) == 0
+
+
+@pytest.mark.parametrize("limit", [TEN, THOUSAND])
+def test_a_process_knows_how_many_are_left_at_most(
+    process: Callable[[], Slices], limit: RateLimitItem
+) -> None:
+    first, second = process(), process()
+    spend(first, limit, 5)
+    spend(second, limit, 3)
+
+    left, seconds = second.remaining("one")
+
+    others = max(5, limit.amount // SLICES_OF_A_LIMIT)  # a slice is gone when it is taken
+    assert left == limit.amount - others - 3
+    assert 0 < seconds <= 60

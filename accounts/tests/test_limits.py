@@ -1,5 +1,6 @@
 """How often one may sign up or try a password, and whom a limit hits."""
 
+import re
 from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
@@ -187,3 +188,28 @@ def test_a_customer_is_refused_by_the_admin_and_not_sent_round(client: Client, u
     client.force_login(user)
 
     assert client.get("/admin/", follow=True).status_code == 403
+
+
+# --- What is told of a limit ---------------------------------------------------------------------
+
+
+def quota_of(response: Any) -> tuple[str, int]:
+    """The policy that an answer tells, and how many requests are left."""
+    left = re.fullmatch(r'"other";r=(\d+);t=\d{1,2}', response["RateLimit"])
+    assert left
+    return response["RateLimit-Policy"], int(left[1])
+
+
+def test_an_answer_tells_how_many_requests_are_left(api: APIClient, settings: Any) -> None:
+    settings.THROTTLES = {**settings.THROTTLES, "other": "3/minute"}
+    throttling._limit.cache_clear()
+
+    answers = [api.get("/api/wallet") for _ in range(4)]
+
+    assert [answer.status_code for answer in answers] == [200, 200, 200, 429]
+    policy = '"other";q=3;w=60'
+    assert [quota_of(each) for each in answers] == [(policy, left) for left in (2, 1, 0, 0)]
+
+
+def test_who_is_refused_before_counting_is_told_of_no_quota() -> None:
+    assert "RateLimit" not in APIClient().get("/api/wallet")

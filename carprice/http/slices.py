@@ -38,7 +38,7 @@ return answer
 @dataclass
 class Slice:
     left: int
-    is_last: bool  # the limit has nothing more in this window
+    beyond: int  # what the limit had for other slices in this window, when this one was taken
     ends_at: float  # by this process's monotonic clock
 
 
@@ -67,6 +67,13 @@ class Slices:
                     return self._spend([part for part in slices.values() if part], now)
             self._take(limit, missing)
 
+    def remaining(self, counter: str) -> tuple[int, float]:
+        """How many requests a counter has left, at most, and for how many seconds it goes on."""
+        with self._lock:
+            now = time.monotonic()
+            part = self._slices.get(counter)
+            return (part.left + part.beyond, part.ends_at - now) if part else (0, 0.0)
+
     def reset(self) -> None:
         with self._lock:
             self._slices.clear()
@@ -74,7 +81,7 @@ class Slices:
     def _current(self, counter: str, now: float) -> Slice | None:
         """A slice of this window that is not used up, or after which there are none."""
         part = self._slices.get(counter)
-        if part is None or part.ends_at <= now or not (part.left or part.is_last):
+        if part is None or part.ends_at <= now or (not part.left and part.beyond):
             return None
         return part
 
@@ -97,8 +104,10 @@ class Slices:
         now = time.monotonic()
         with self._lock:
             for name, count, left in zip(counters, answer[::2], answer[1::2], strict=True):
-                over = max(0, count - limit.amount)
-                part = Slice(max(0, size - over), over > 0, asked + left / 1000)
+                left_over = limit.amount - count
+                part = Slice(
+                    max(0, size + min(0, left_over)), max(0, left_over), asked + left / 1000
+                )
                 if (before := self._current(name, now)) is not None:  # another thread's
                     part.left += before.left
                 self._slices[name] = part

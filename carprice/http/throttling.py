@@ -10,6 +10,7 @@ import logging
 import re
 import threading
 import time
+from dataclasses import dataclass
 from functools import cache
 from ipaddress import IPv4Address, ip_address, ip_network
 from typing import Any, NoReturn, cast
@@ -43,8 +44,29 @@ class TooManyRequests(RetryLater):
         super().__init__(sentence % {"seconds": retry_after}, retry_after)
 
 
-def count(scope: str, *keys: str) -> None:
-    """Count one request of `scope` for each key. Raises TooManyRequests past the limit."""
+@dataclass(frozen=True)
+class Quota:
+    """What a client may still send: `remaining` requests of `scope`, at most, for some seconds."""
+
+    scope: str
+    limit: int
+    window: int  # seconds
+    remaining: int
+    seconds: int
+
+    def headers(self) -> dict[str, str]:
+        """As draft-ietf-httpapi-ratelimit-headers has them."""
+        return {
+            "RateLimit-Policy": f'"{self.scope}";q={self.limit};w={self.window}',
+            "RateLimit": f'"{self.scope}";r={self.remaining};t={self.seconds}',
+        }
+
+
+def count(scope: str, *keys: str) -> Quota:
+    """Count one request of `scope` for each key. Raises TooManyRequests past the limit.
+
+    Returns what the key with least has left.
+    """
     limit = _limit(scope)
     for key in keys:
         _refuse_what_an_outage_used_up(limit, scope, key)
@@ -57,19 +79,33 @@ def count(scope: str, *keys: str) -> None:
         else:
             if wait:
                 raise TooManyRequests(max(1, round(wait)))
-            return
+            left = [slices.remaining(limit.key_for(scope, key)) for key in keys]
+            return _quota(scope, limit, left)
     limiter = _own_limiter()
     for key in keys:
         if not limiter.hit(limit, scope, key):
             _refuse(limiter, limit, scope, key)
+    stats = [limiter.get_window_stats(limit, scope, key) for key in keys]
+    return _quota(scope, limit, [(each.remaining, each.reset_time - time.time()) for each in stats])
 
 
-def count_request(request: HttpRequest, scope: str) -> None:
+def _quota(scope: str, limit: RateLimitItem, left: list[tuple[int, float]]) -> Quota:
+    remaining, seconds = min(left)
+    return Quota(scope, limit.amount, limit.get_expiry(), remaining, max(0, round(seconds)))
+
+
+def spent_quota(scope: str, retry_after: int) -> Quota:
+    """That of a client which was refused."""
+    limit = _limit(scope)
+    return Quota(scope, limit.amount, limit.get_expiry(), 0, retry_after)
+
+
+def count_request(request: HttpRequest, scope: str) -> Quota:
     """Count a request by its address and its account. Raises TooManyRequests past the limit."""
     keys = [f"address:{address(request)}"]
     if request.user.is_authenticated:
         keys.append(f"account:{request.user.pk}")
-    count(scope, *keys)
+    return count(scope, *keys)
 
 
 def check(scope: str, key: str) -> None:

@@ -22,6 +22,7 @@ class ApiView(APIView):
     """Refuses in the contract's order: 401, 405, 413, 415, 429, and what the handler refuses."""
 
     throttle_scopes: ClassVar[dict[str, str]] = {}  # by method; all others count as "other"
+    quota: throttling.Quota | None = None  # what the client has left; None if it was refused before
     example_body: ClassVar[dict[str, Any] | None] = None  # of a request, for the route's page
 
     def check_throttles(self, request: Request) -> None:
@@ -33,9 +34,17 @@ class ApiView(APIView):
             self.http_method_not_allowed(request)
         length = request.META.get("CONTENT_LENGTH") or "0"
         self._check_body(request, int(length) if length.isdecimal() else 0)
-        throttling.count_request(request, self.throttle_scopes.get(request.method or "", "other"))
+        self._count(request)
         if not length.isdecimal():
             raise InvalidInput({BODY: ["The length of the body is unknown."]})
+
+    def _count(self, request: Request) -> None:
+        scope = self.throttle_scopes.get(request.method or "", "other")
+        try:
+            self.quota = throttling.count_request(request, scope)
+        except throttling.TooManyRequests as error:
+            self.quota = throttling.spent_quota(scope, error.retry_after)
+            raise
 
     def _check_body(self, request: Request, length: int) -> None:
         parser = self.get_content_negotiator().select_parser(request, self.get_parsers())
@@ -52,6 +61,9 @@ class ApiView(APIView):
         # Django logs 4xx and 5xx answers that are not marked as logged. Those of this method were
         # made on purpose, or have been logged where they failed.
         response._has_been_logged = True  # type: ignore[attr-defined]  # noqa: SLF001
+        if self.quota is not None:
+            for name, value in self.quota.headers().items():
+                response.headers[name] = value
         if request.accepted_renderer.format != "api":
             response.headers[CSP_HEADER] = DATA_POLICY
         return response
