@@ -4,11 +4,12 @@ No query grows with the tables: what happened lately is read from the newest led
 ids are in the order of time, and the queue from its own index.
 """
 
-from collections import Counter, defaultdict
+from collections import defaultdict
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from django.db.models import Count, Min
+from django.db.models import Count, Max, Min, QuerySet, Sum
+from django.db.models.functions import TruncHour
 from django.utils import timezone
 
 from billing.models import LedgerEntry
@@ -16,7 +17,7 @@ from mlmodels.models import Predictor
 from predictions.models import AuditRun, Heartbeat, Prediction
 
 SINCE = timedelta(hours=24)
-MOST_ENTRIES = 50_000  # newer ones alone are counted on a day with more
+MOST_ENTRIES = 20_000  # newer ones alone are counted on a day with more
 MOST_NAMED = 5000  # holds in one query
 ALIVE_SECONDS = 90
 Kind = LedgerEntry.Kind
@@ -56,16 +57,19 @@ class Dashboard:
 
 def read() -> Dashboard:
     now = timezone.now()
-    columns = ("kind", "balance_change", "created_at", "resolves_id")
-    newest = LedgerEntry.objects.order_by("-id").values_list(*columns)[:MOST_ENTRIES]
-    entries = [entry for entry in newest if entry[2] > now - SINCE]
+    recent, is_cut = _recent_entries(now - SINCE)
+    by_hour = list(
+        recent.annotate(hour=TruncHour("created_at"))
+        .values_list("hour", "kind")
+        .annotate(count=Count("*"), change=Sum("balance_change"))
+    )
     oldest = Prediction.objects.filter(status="queued").aggregate(at=Min("queued_at"))["at"]
     return Dashboard(
-        hours=_hours(entries),
-        is_cut=len(entries) == MOST_ENTRIES,
-        sold=sum(change for kind, change, *_ in entries if kind == Kind.TOP_UP),
-        captured=-sum(change for kind, change, *_ in entries if kind == Kind.CAPTURE),
-        failures=_failures([hold for kind, _, _, hold in entries if kind == Kind.RELEASE]),
+        hours=_hours(by_hour),
+        is_cut=is_cut,
+        sold=sum(change for _, kind, _, change in by_hour if kind == Kind.TOP_UP),
+        captured=-sum(change for _, kind, _, change in by_hour if kind == Kind.CAPTURE),
+        failures=_failures(recent),
         waiting=Prediction.objects.filter(status="queued").count(),
         oldest_seconds=(now - oldest).total_seconds() if oldest else None,
         workers=Heartbeat.objects.filter(
@@ -76,11 +80,19 @@ def read() -> Dashboard:
     )
 
 
-def _hours(entries: list[tuple[str, int, datetime, int | None]]) -> list[Hour]:
+def _recent_entries(since: datetime) -> tuple[QuerySet[LedgerEntry], bool]:
+    """Those since then, of the newest `MOST_ENTRIES`; and whether there were more."""
+    newest = LedgerEntry.objects.aggregate(id=Max("id"))["id"] or 0
+    last_left_out = newest - MOST_ENTRIES
+    entries = LedgerEntry.objects.filter(id__gt=last_left_out, created_at__gt=since)
+    return entries, LedgerEntry.objects.filter(id=last_left_out, created_at__gt=since).exists()
+
+
+def _hours(by_hour: list[tuple[datetime, str, int, int]]) -> list[Hour]:
     """The newest first."""
-    counts: dict[datetime, Counter[str]] = defaultdict(Counter)
-    for kind, _, at, _ in entries:
-        counts[at.replace(minute=0, second=0, microsecond=0)][kind] += 1
+    counts: dict[datetime, dict[str, int]] = defaultdict(lambda: defaultdict(int))
+    for hour, kind, count, _ in by_hour:
+        counts[hour][kind] = count
     return [
         Hour(start, kinds[Kind.HOLD], kinds[Kind.CAPTURE], kinds[Kind.RELEASE])
         for start, kinds in sorted(counts.items(), reverse=True)
@@ -88,9 +100,11 @@ def _hours(entries: list[tuple[str, int, datetime, int | None]]) -> list[Hour]:
     ]
 
 
-def _failures(holds: list[int | None]) -> list[tuple[str, int]]:
+def _failures(entries: QuerySet[LedgerEntry]) -> list[tuple[str, int]]:
     """Codes by how often they ended a prediction, the most frequent first."""
-    rows = Prediction.objects.filter(hold_id__in=holds[:MOST_NAMED], status="failed")
+    released = entries.filter(kind=Kind.RELEASE).order_by("-id")
+    holds = list(released.values_list("resolves_id", flat=True)[:MOST_NAMED])
+    rows = Prediction.objects.filter(hold_id__in=holds, status="failed")
     counted = rows.values_list("failure").annotate(count=Count("*")).order_by("-count")
     return list(counted)
 
