@@ -4,29 +4,15 @@ from django import forms
 from django.contrib import admin
 from django.db import models
 from django.http import HttpRequest
+from django.template.loader import render_to_string
 
 from carprice.pages.admin import ReadOnlyAdmin
 from carprice.pages.forms import IntegerField
 from mlmodels.catalogue import pricing
-from mlmodels.models import Predictor, PredictorQuerySet, PredictorVersion, PriceChange
+from mlmodels.models import Predictor, PredictorQuerySet, PredictorVersion
 
 LARGEST_FACTOR = 3  # by which a price changes without a question
-
-
-class PriceChangeInline(admin.TabularInline):  # type: ignore[type-arg]  # generic only in the stubs
-    """Who set which price, and when."""
-
-    model = PriceChange
-    fields = ["created_at", "previous", "price", "actor"]
-    readonly_fields = ["created_at", "previous", "price", "actor"]
-    can_delete = False
-    extra = 0
-
-    def has_add_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return False
-
-    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return False
+SHOWN_CHANGES = 50
 
 
 class PredictorForm(forms.ModelForm):  # type: ignore[type-arg]  # generic only in the stubs
@@ -63,10 +49,11 @@ class PredictorAdmin(admin.ModelAdmin):  # type: ignore[type-arg]  # generic onl
     form = PredictorForm
     fields = [
         "name", "domain", "title", "algorithm", "price", "confirm", "pinned", "enabled",
-        "current_version", "fault",
+        "current_version", "fault", "price_history",
     ]  # fmt: skip
-    readonly_fields = ["name", "domain", "title", "algorithm", "current_version", "fault"]
-    inlines = [PriceChangeInline]
+    readonly_fields = [
+        "name", "domain", "title", "algorithm", "current_version", "fault", "price_history",
+    ]  # fmt: skip
     formfield_overrides = {
         models.PositiveIntegerField: {
             "form_class": IntegerField,
@@ -85,6 +72,11 @@ class PredictorAdmin(admin.ModelAdmin):  # type: ignore[type-arg]  # generic onl
     @admin.display(description="why it cannot be sold")
     def fault(self, predictor: Predictor) -> str:
         return predictor.current_version.fault if predictor.current_version else "not trained"
+
+    def price_history(self, predictor: Predictor) -> str:
+        """Who set which price, and when."""
+        changes = list(predictor.price_changes.select_related("actor")[:SHOWN_CHANGES])
+        return render_to_string("admin/price_history.html", {"changes": changes})
 
     def save_model(self, request: HttpRequest, obj: Predictor, form: Any, change: bool) -> None:
         Predictor.objects.filter(pk=obj.pk).update(enabled=obj.enabled)

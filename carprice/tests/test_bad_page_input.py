@@ -169,8 +169,6 @@ FORMS = [
         {
             "price": "7",
             "enabled": "on",
-            "price_changes-TOTAL_FORMS": "0",
-            "price_changes-INITIAL_FORMS": "0",
         },
         status=200,
     ),

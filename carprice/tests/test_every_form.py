@@ -181,8 +181,6 @@ class Twice:
 PRICE = {
     "price": "7",
     "enabled": "on",
-    "price_changes-TOTAL_FORMS": "0",
-    "price_changes-INITIAL_FORMS": "0",
 }
 NEW_PASSWORD = {"password1": "another battery horse", "password2": "another battery horse"}
 TWICE = [

@@ -24,11 +24,12 @@ from predictions.services import request_prediction
 FOLDER = Path(settings.BASE_DIR) / "templates"
 NAMES = sorted(str(path.relative_to(FOLDER)) for path in FOLDER.rglob("*.html"))
 LONGEST_LINE = 120
-# They extend pages that read the log of changes, or what a form chooses from.
+# They extend, or stand in, pages that read the log of changes, or what a form chooses from.
 DJANGOS_OWN_QUERIES = {
     "admin/index.html",
     "admin/change_form.html",
     "admin/long_list.html",
+    "admin/price_history.html",
     "admin/auth/user/change_password.html",
 }
 

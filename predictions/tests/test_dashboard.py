@@ -36,8 +36,6 @@ def form_of(predictor: Predictor, **changes: str) -> dict[str, str]:
     return {
         "price": str(predictor.price),
         "enabled": "on",
-        "price_changes-TOTAL_FORMS": "0",
-        "price_changes-INITIAL_FORMS": "0",
         **changes,
     }
 

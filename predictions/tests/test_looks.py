@@ -22,7 +22,15 @@ NAMES = [
     "estimate", "draft", "result", "what-if", "delete", "history", "compare", "wallet",
     "statement", "account", "api", "docs",
 ]  # fmt: skip
+OF_ADMIN = [
+    "", "audit/", "accounts/user/", "billing/ledgerentry/", "predictions/prediction/",
+    "mlmodels/predictor/", "mlmodels/predictor/1/change/",
+]  # fmt: skip
 MOST_ACTIONS = 8
+OPERATOR = (
+    "manage.py", "shell", "--no-imports", "-c",
+    "from accounts.models import User; User.objects.update(is_staff=True, is_superuser=True)",
+)  # fmt: skip
 WAYS = [  # each of two of them together
     {"is_phone": is_phone, "is_dark": is_dark, "language": language}
     for is_phone, is_dark, language in (
@@ -45,7 +53,7 @@ BEYOND = "document.documentElement.scrollWidth > window.innerWidth"
 
 @dataclass(frozen=True)
 class World:
-    """A service with somebody who has used it: pages by name, and the cookies of that person."""
+    """A service that somebody has used, an operator now: pages by name, and their cookies."""
 
     browser: Browser
     address: str
@@ -68,6 +76,7 @@ def world(trained: Trained) -> Iterator[World]:
         pages = {shown.name: shown for shown in lived_in(page)}
         cookies: list[Any] = list(context.cookies())
         context.close()
+        service.run(*OPERATOR)
         yield World(browser, address, pages, cookies)
         browser.close()
 
@@ -106,6 +115,22 @@ def test_axe_finds_nothing_on_any_page(world: World, is_dark: bool) -> None:
             found[name] = [(rule["id"], rule["nodes"][0]["html"]) for rule in answer["violations"]]
 
     assert {name: rules for name, rules in found.items() if rules} == {}
+
+
+@pytest.mark.parametrize("is_dark", [False, True], ids=["light", "dark"])
+def test_axe_finds_nothing_in_the_admin(world: World, is_dark: bool) -> None:
+    found = {}
+    with visitor(world.browser, world.address, cookies=world.cookies, is_dark=is_dark) as context:
+        page = context.new_page()
+        for path in OF_ADMIN:
+            page.goto(f"/admin/{path}")
+            expect(page.locator("#user-tools")).to_be_visible()
+            found[path] = [
+                (rule["id"], rule["nodes"][0]["html"])
+                for rule in Axe().run(page).response["violations"]
+            ]
+
+    assert {path: rules for path, rules in found.items() if rules} == {}
 
 
 @pytest.mark.parametrize("way", WAYS, ids=lambda way: "-".join(str(part) for part in way.values()))
