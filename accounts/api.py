@@ -6,7 +6,7 @@ from rest_framework.request import Request, is_form_media_type
 from rest_framework.response import Response
 
 from accounts import services
-from accounts.authentication import AuthenticatedRequest
+from accounts.authentication import AuthenticatedRequest, IsSignedIn
 from accounts.models import TokenSession
 from accounts.serializers import (
     AccessGrant,
@@ -104,6 +104,8 @@ class RefreshView(PublicApiView):
 
 @extend_schema(tags=["auth"])
 class LogoutView(ApiView):
+    permission_classes = [IsSignedIn]
+
     @extend_schema(request=None, responses={204: None, **errors(401, 403)})
     def post(self, request: AuthenticatedRequest) -> Response:
         """End this session: its access and refresh tokens are worthless from now on."""

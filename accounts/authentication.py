@@ -1,13 +1,16 @@
 from copy import copy
+from typing import Any
 
 from django.http import HttpRequest, QueryDict
 from rest_framework.authentication import SessionAuthentication
+from rest_framework.permissions import IsAuthenticated
 from rest_framework.request import Request
 from rest_framework_simplejwt.authentication import JWTAuthentication
 from rest_framework_simplejwt.exceptions import InvalidToken
 
 from accounts.models import TokenSession, User
 from accounts.tokens import SessionAccessToken, find_session
+from carprice.http.errors import ServiceError
 
 
 class AuthenticatedRequest(Request):
@@ -54,3 +57,20 @@ class SignedInSession(SessionAuthentication):
         without_form = copy(request._request)  # noqa: SLF001  # Django checks its own request
         without_form.POST = QueryDict()
         super().enforce_csrf(without_form)  # type: ignore[arg-type]  # it takes what Django takes
+
+
+class NotForKeys(ServiceError):
+    code = "permission_denied"
+    status = 403
+
+
+class IsSignedIn(IsAuthenticated):
+    """For routes that manage an account or its credentials: somebody who has signed in.
+
+    An API key that leaked must not be able to make others, or to lock its owner out.
+    """
+
+    def has_permission(self, request: Request, view: Any) -> bool:
+        if not isinstance(request.auth, SessionAccessToken | None):
+            raise NotForKeys("An API key cannot be used here; sign in and send an access token.")
+        return super().has_permission(request, view)

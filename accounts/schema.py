@@ -23,6 +23,12 @@ class BearerScheme(OpenApiAuthenticationExtension):  # type: ignore[no-untyped-c
     def get_security_definition(self, auto_schema: AutoSchema) -> list[dict[str, Any]]:
         password = {"tokenUrl": "/api/auth/login", "scopes": {}}
         return [
-            {"type": "http", "scheme": "bearer", "bearerFormat": "JWT"},
+            {
+                "type": "http",
+                "scheme": "bearer",
+                "bearerFormat": "JWT",
+                "description": "An access token, or in its place an API key (`cp_…`): a read-only "
+                "one for GET, HEAD and OPTIONS alone; none manages keys or signs out.",
+            },
             {"type": "oauth2", "flows": {"password": password}},
         ]

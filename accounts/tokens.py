@@ -119,7 +119,7 @@ class Grant:
 
 # Finding the session is on the path of every API request, so it is one statement that fetches only
 # what is needed of the session and its user (docs/decisions/0004-sql-on-the-hot-path.md).
-_USER_FIELDS = ["id", "email", "name", "password", "is_active", "is_staff", "is_superuser"]
+USER_FIELDS = ["id", "email", "name", "password", "is_active", "is_staff", "is_superuser"]
 _FIND_SESSION = """
     SELECT s.password_digest, s.ended_at,
         u.id, u.email, u.name, u.password, u.is_active, u.is_staff, u.is_superuser
@@ -133,7 +133,7 @@ def find_session(session_id: UUID) -> TokenSession:
     row = fetch_one(_FIND_SESSION, session_id)
     if row is None:
         raise TokenSession.DoesNotExist
-    user = instance(User, _USER_FIELDS, row[2:])
+    user = instance(User, USER_FIELDS, row[2:])
     return TokenSession(pk=session_id, user=user, password_digest=row[0], ended_at=row[1])
 
 

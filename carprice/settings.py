@@ -93,6 +93,7 @@ INSTALLED_APPS = [
     "carprice",
     "carprice.idempotency",
     "accounts",
+    "accounts.keys",
     "billing",
     "mlmodels",
     "predictions",
@@ -349,10 +350,14 @@ THROTTLES = {
 
 REST_FRAMEWORK = {
     "DEFAULT_AUTHENTICATION_CLASSES": [
+        "accounts.keys.authentication.KeyAuthentication",
         "accounts.authentication.BearerAuthentication",
         "accounts.authentication.SignedInSession",
     ],
-    "DEFAULT_PERMISSION_CLASSES": ["rest_framework.permissions.IsAuthenticated"],
+    "DEFAULT_PERMISSION_CLASSES": [
+        "rest_framework.permissions.IsAuthenticated",
+        "accounts.keys.authentication.KeyAllowsMethod",
+    ],
     "DEFAULT_PARSER_CLASSES": ["carprice.http.parsers.StrictJSONParser"],
     "DEFAULT_RENDERER_CLASSES": [
         "rest_framework.renderers.JSONRenderer",

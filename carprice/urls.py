@@ -12,6 +12,7 @@ urlpatterns = [
     path("", include("mlmodels.urls")),
     path("", include("billing.urls")),
     path("", include("accounts.urls")),
+    path("", include("accounts.keys.urls")),
     path("api/schema", SpectacularAPIView.as_view(), name="api-schema"),
     path("api/docs", ApiDocsView.as_view(url_name="api-schema"), name="api-docs"),
     path("preferences", preferences.prefer, name="preferences"),

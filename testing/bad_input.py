@@ -11,6 +11,8 @@ from django.contrib.sessions.models import Session
 from django.db import connection, models, transaction
 from django.test import Client
 
+from accounts.keys.models import ApiKey
+from accounts.keys.services import make_key
 from accounts.models import TokenSession, User
 from accounts.services import end_session
 from accounts.tokens import SessionAccessToken, SessionRefreshToken, open_session
@@ -32,6 +34,7 @@ KEPT: list[type[models.Model]] = [
     User,
     Session,
     TokenSession,
+    ApiKey,
     IdempotencyKey,
     CreditAccount,
     LedgerEntry,
@@ -137,6 +140,8 @@ class World:
             "erased": self._erased(),
             "theirs": self._draft(self.stranger),
             "their_queued": self._queued(self.stranger),
+            "key": self._key(self.user),
+            "their_key": self._key(self.stranger),
         }
         self.entry = LedgerEntry.objects.filter(account=self.user.pk).latest("pk").pk
         self.predictor = Predictor.objects.get(name=MODEL)
@@ -160,6 +165,9 @@ class World:
     def _queued(self, user: User) -> str:
         predictor = queries.find_on_sale(MODEL)
         return str(services.request_prediction(user=user, predictor=predictor, data=CAR).pk)
+
+    def _key(self, user: User) -> str:
+        return str(make_key(user=user, name="A program", access="write").pk)
 
     def _finished(self) -> str:
         key = self._queued(self.user)

@@ -61,6 +61,10 @@ def lived_in(page: Page) -> list[Shown]:
     page.get_by_label("Height", exact=True).fill("180")
     page.get_by_role("button", name="Save as draft").click()
     draft = re.sub("^https?://[^/]+", "", page.url)
+    page.goto("/account/keys")
+    page.get_by_label("Name").fill("Nightly batch")
+    page.get_by_role("button", name="Make a key").click()
+    expect(page.get_by_label("Key", exact=True)).to_have_value(re.compile("cp_"))
     ids = "&".join(f"id={path.rpartition('/')[2]}" for path in (first, second))
     return [
         Shown("home", "/", is_signed_in=False),
@@ -81,6 +85,7 @@ def lived_in(page: Page) -> list[Shown]:
         Shown("wallet", "/wallet"),
         Shown("statement", f"/wallet/statements/{datetime.now(UTC):%Y-%m}"),
         Shown("account", "/account"),
+        Shown("keys", "/account/keys"),
         Shown("api", "/api/tasks/predict"),
         Shown("docs", "/api/docs", is_signed_in=False),
     ]

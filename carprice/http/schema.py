@@ -36,7 +36,7 @@ REASONS = {
     400: "Not valid; each field is named.",
     401: "No valid credential.",
     402: "Too few credits.",
-    403: "Not allowed; from a signed-in browser, the CSRF token is missing.",
+    403: "Not allowed: an API key that is read-only, or a browser without its CSRF token.",
     404: "Nothing here, or not yours.",
     405: "The route has no such method; Allow names those it has.",
     409: "Already exists, or in another state.",

@@ -111,6 +111,8 @@ BAD: dict[str, list[bytes]] = {
         *[b"0", b"-1", b"-5", b"1000001", b"9223372036854775808"],
         *[b"1" + b"0" * 20, b"-1" + b"0" * 20, b"9" * 4_000, b"9" * 5_000, LONG],
     ],
+    "access": [*TEXT, b'"Read"', b'"admin"', b'"read "'],
+    "expires_in_days": [*NO_INTEGER, b"0", b"-1", b"3651", b"1" + b"0" * 20, b"9" * 4_000, LONG],
     "model_name": [*TEXT, b'"%s"' % (b"x" * 61)],
     "explain": [*NO_TRUTH, LONG],
     "data": [*HUGE, *ODD_TEXT[1:], b'{"a": "\\u0000"}', b'{"\\ud800": 1}', b'{"a": NaN}', LONG],
@@ -358,7 +360,7 @@ ODD_IDS += ["' OR 1=1 --", NO_ID + "0", NO_ID[:-1], "{" + NO_ID]
 
 @each(WITH_ID)
 def test_what_is_not_mine_is_404_like_what_is_not_there(world: World, route: Route) -> None:
-    ids = {name: world.ids[name] for name in ("theirs", "their_queued", "erased")}
+    ids = {name: world.ids[name] for name in ("theirs", "their_queued", "their_key", "erased")}
     ids |= {name[:30]: name for name in [NO_ID, *ODD_IDS]}
     paths = {name: at(route, value) for name, value in ids.items()}
     missing = Attempt(path=at(route, NO_ID)).to(route, world)

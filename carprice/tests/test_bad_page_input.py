@@ -115,6 +115,17 @@ FORMS = [
         {"current_password": PASSWORD, "password": "an unusual sentence"},
     ),
     Form(
+        "keys",
+        "/account/keys",
+        "user",
+        {
+            "name": [*TEXT, "x" * 151],
+            "access": [*TEXT, "admin"],
+            "expires_in_days": [*TEXT, "7", "0", "-1", "30.0", "9" * 5_000],
+        },
+        {"name": "A program", "access": "read", "expires_in_days": "never"},
+    ),
+    Form(
         "wallet",
         "/wallet",
         "user",
@@ -189,6 +200,7 @@ PAGES = [
 ]
 BUTTONS = [
     "/account/sign-out",
+    f"/account/keys/{NO_ID}/revoke",
     f"/account/sessions/{NO_ID}/end",
     "/predictions/{queued}/cancel",
     "/predictions/{finished}/name",

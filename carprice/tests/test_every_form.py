@@ -36,6 +36,8 @@ ONCE_BY_NATURE = {
     "account-name": "the name is the same the second time",
     "account-password": "the old password is none any more the second time",
     "account-session-end": "what has ended stays so",
+    "key-revoke": "what is revoked stays so",
+    "admin:keys_apikey_changelist": "what is revoked stays so",
     "prediction-name": "the name is the same the second time",
     "prediction-share": "a prediction has one link",
     "prediction-revoke": "what is revoked stays so",
@@ -89,6 +91,7 @@ def pages_of_people(world: World) -> Iterator[tuple[Client, str]]:
             "prediction_id": [world.ids[name] for name in ("draft", "queued", "finished", "ended")],
             "model_name": [world.predictor.name],
             "session_id": [world.session.pk],
+            "key_id": [world.ids["key"]],
             "month": [f"{datetime.now(UTC):%Y-%m}"],
             "token": ["unknown"],
         }
@@ -184,6 +187,12 @@ PRICE = {
 }
 NEW_PASSWORD = {"password1": "another battery horse", "password2": "another battery horse"}
 TWICE = [
+    Twice(
+        "keys",
+        "/account/keys",
+        "user",
+        {"name": "A program", "access": "read", "expires_in_days": "90"},
+    ),
     Twice("wallet", "/wallet", "user", {"amount": "5"}),
     Twice("estimate", "/estimate/random_forest", "user"),
     Twice("estimate", "/estimate/random_forest", "user", {"save": "1"}, "save"),

@@ -131,7 +131,7 @@ def test_what_is_sent_is_described(path: str, method: str) -> None:
     operation = DOCUMENT["paths"][path][method]
     parameters = {(item["in"], item["name"]) for item in operation.get("parameters", ())}
 
-    in_path = {name for name in ("task_id", "model_name") if f"{{{name}}}" in path}
+    in_path = {name for name in ("task_id", "model_name", "key_id") if f"{{{name}}}" in path}
     assert {("path", name) for name in in_path} <= parameters
     takes_key = ("header", "Idempotency-Key") in parameters
     assert takes_key == (method == "post" and path in IDEMPOTENT)

@@ -149,6 +149,7 @@ def visits(
         "/predictions",
         "/predictions?status=finished",
         "/account",
+        "/account/keys",
         "/wallet/statements",
         f"/wallet/statements/{datetime.now(UTC):%Y-%m}",
         f"/predictions/chosen?id={rows['finished'].pk}&id={rows['person'].pk}&do=compare",

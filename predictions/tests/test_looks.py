@@ -20,7 +20,7 @@ MOST = (6, 60_000, 0.02)  # requests, bytes as they are sent, layout shift
 NAMES = [
     "home", "catalogue", "report", "sign-in", "sign-up", "visitor", "shared", "not-found",
     "estimate", "draft", "result", "what-if", "delete", "history", "compare", "wallet",
-    "statement", "account", "api", "docs",
+    "statement", "account", "keys", "api", "docs",
 ]  # fmt: skip
 OF_ADMIN = [
     "", "audit/", "accounts/user/", "billing/ledgerentry/", "predictions/prediction/",
