@@ -101,7 +101,7 @@ def test_a_refusal_of_a_read_only_key_has_the_codes_of_the_contract(make_key: Ma
 def test_no_key_manages_credentials(make_key: MakeKey, method: str, path: str) -> None:
     key = make_key()
 
-    response = client_with(key.text).generic(method, path.format(key.pk), b"{}", "application/json")
+    response = client_with(key.text).generic(method, path.format(key.pk), "{}", "application/json")
 
     assert (response.status_code, response.json()["code"]) == (403, "permission_denied")
     assert "sign in" in response.json()["detail"]
@@ -245,7 +245,8 @@ def test_a_use_is_noted_about_once_a_minute(make_key: MakeKey) -> None:
 
 def test_keys_are_asked_for_before_tokens() -> None:
     """A key that came to the token's class would be refused there."""
-    first, second, *_ = settings.REST_FRAMEWORK["DEFAULT_AUTHENTICATION_CLASSES"]
+    names: Any = settings.REST_FRAMEWORK["DEFAULT_AUTHENTICATION_CLASSES"]
+    first, second, *_ = names
 
     assert (first.rpartition(".")[2], second.rpartition(".")[2]) == (
         "KeyAuthentication",
