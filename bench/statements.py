@@ -85,6 +85,9 @@ def pairs() -> Iterator[Pair]:  # noqa: C901  # one after the other, on the same
     from django.db.models.functions import Now, RowNumber
 
     from accounts import tokens
+    from accounts.keys import lookup
+    from accounts.keys.models import ApiKey
+    from accounts.keys.services import make_key
     from accounts.models import TokenSession, User
     from billing import services as billing
     from billing.models import CreditAccount, LedgerEntry
@@ -107,6 +110,15 @@ def pairs() -> Iterator[Pair]:  # noqa: C901  # one after the other, on the same
 
     yield Pair("find the session of a token", lambda: tokens.find_session(session.pk),
                find_session_orm)  # fmt: skip
+
+    text = make_key(user=user, name="A program", access="write").text
+    lookup.find_key(text)  # notes the use
+
+    def find_key_orm() -> Any:
+        keys = ApiKey.objects.live().select_related("user").filter(user__is_active=True)
+        return keys.get(digest=lookup.digest(text))
+
+    yield Pair("find the user of an API key", lambda: lookup.find_key(text), find_key_orm)
     yield Pair("find a predictor on sale", lambda: queries.find_on_sale(predictor.name),
                lambda: Predictor.objects.on_sale().get(name=predictor.name))  # fmt: skip
 

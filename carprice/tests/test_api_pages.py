@@ -4,6 +4,7 @@ import json
 import re
 from html import unescape
 from typing import Any
+from uuid import uuid4
 
 import pytest
 from django.test import Client
@@ -57,7 +58,7 @@ def links_of(response: Any) -> set[str]:
 def test_every_route_has_a_page_of_this_site(
     browser: Client, finished: Prediction, route: URLPattern
 ) -> None:
-    names = {"task_id": finished.pk, "model_name": finished.predictor.name}
+    names = {"task_id": finished.pk, "model_name": finished.predictor.name, "key_id": uuid4()}
     arguments = {name: names[name] for name in route.pattern.converters}
 
     page = browser.get(reverse(str(route.name), kwargs=arguments), headers=HTML)

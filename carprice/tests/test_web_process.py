@@ -21,7 +21,8 @@ from rest_framework.authentication import SessionAuthentication
 from rest_framework.permissions import IsAuthenticated
 from rest_framework.test import APIClient
 
-from accounts.authentication import BearerAuthentication
+from accounts.authentication import BearerAuthentication, IsSignedIn
+from accounts.keys.authentication import KeyAllowsMethod, KeyAuthentication
 from mlmodels.models import Predictor
 
 HEAVY = {"sklearn", "numpy", "pandas", "joblib", "scipy", "threadpoolctl", "shap"}
@@ -155,8 +156,9 @@ def test_the_walk_over_the_urls_finds_the_api() -> None:
 def test_an_api_view_asks_for_a_credential_unless_it_is_listed_as_public(name: str) -> None:
     view = api_views()[name]
 
-    assert IsAuthenticated in view.permission_classes
-    assert view.authentication_classes[0] is BearerAuthentication
+    # Either what a read-only key must not do is refused, or every key is.
+    assert view.permission_classes in ([IsAuthenticated, KeyAllowsMethod], [IsSignedIn])
+    assert list(view.authentication_classes[:2]) == [KeyAuthentication, BearerAuthentication]
 
 
 @pytest.mark.parametrize("name", sorted(PUBLIC))
@@ -174,6 +176,7 @@ def test_a_public_view_exists_and_looks_at_no_token(name: str) -> None:
         "wallet",
         "wallet/statements",
         "account",
+        "account/keys",
         "predictions",
         "predictions.csv",
         "predictions/1",
