@@ -146,7 +146,7 @@ def test_the_page_says_what_has_become_of_a_key(browser: Client, user: User) -> 
 
     page = browser.get("/account/keys")
 
-    assert "Never" in fresh
+    assert "Never used" in fresh
     assert "Expired" in words(page)
     assert page.context["keys"][0].last_used_at
 
