@@ -10,7 +10,7 @@ import tempfile
 from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import Any, TypeVar
-from urllib.parse import unquote, urlsplit
+from urllib.parse import quote, unquote, urlsplit
 
 import environ
 from django.core.exceptions import ImproperlyConfigured
@@ -38,9 +38,33 @@ def read_file(path: Path) -> None:
     except FileNotFoundError:
         return
     except (OSError, UnicodeDecodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8"
-        raise ImproperlyConfigured(f"{path} cannot be read: {reason}.") from error
+        raise ImproperlyConfigured(f"{path} cannot be read: {_reason(error)}.") from error
     environ.Env.read_env(io.StringIO(text))
+
+
+def _reason(error: OSError | UnicodeDecodeError) -> str:
+    return str(error.strerror) if isinstance(error, OSError) else "it is not UTF-8"
+
+
+def given(name: str) -> str:
+    """The environment's value of `name`, or what the file at NAME_FILE holds; "" if it has neither.
+
+    The file may end with a newline, which is no part of the value.
+    """
+    value, path = os.environ.get(name, ""), os.environ.get(f"{name}_FILE", "")
+    if not path:
+        return value
+    if value:
+        raise ImproperlyConfigured(f"{name} and {name}_FILE are both given: leave one of them out.")
+    try:
+        content = Path(path).read_text(encoding="utf-8").removesuffix("\n").removesuffix("\r")
+    except (OSError, UnicodeDecodeError) as error:
+        raise ImproperlyConfigured(
+            f"{name}_FILE: {path} cannot be read: {_reason(error)}."
+        ) from error
+    if not content:
+        raise ImproperlyConfigured(f"{name}_FILE: {path} is empty.")
+    return content
 
 
 # --- Plain values --------------------------------------------------------------------------------
@@ -57,7 +81,7 @@ def read(
 
     `allowed` completes "NAME must be ..." for a value that does not convert or is not allowed.
     """
-    text = os.environ.get(name)
+    text = given(name)
     if not text:
         return default
     try:
@@ -67,7 +91,9 @@ def read(
     else:
         if is_allowed(value):
             return value
-    raise ImproperlyConfigured(f"{name} must be {allowed}, not {text!r}.")
+    # What a file holds is a secret, so the message does not repeat it.
+    shown = f"not {text!r}" if os.environ.get(name) else f"which {name}_FILE does not hold"
+    raise ImproperlyConfigured(f"{name} must be {allowed}, {shown}.")
 
 
 def flag(name: str, *, default: bool) -> bool:
@@ -132,7 +158,8 @@ def listen_host(name: str, default: str) -> str:
 
 
 def throttle_storage(name: str, default: str) -> str:
-    return matching(name, default, "(redis|rediss|memory)://.*", "a redis:// URL or memory://")
+    pattern, allowed = "(redis|rediss|memory)://.*", "a redis:// URL or memory://"
+    return _with_password(name, matching(name, "", pattern, allowed)) or default
 
 
 def rate(name: str, default: str) -> str:
@@ -177,7 +204,7 @@ def cure(name: str, error: OSError) -> str:
 
 def secret(name: str, directory: Path, *, characters: int = 64) -> str:
     """`name` from the environment, else a random one, made once and kept in `directory`."""
-    value = os.environ.get(name)
+    value = given(name)
     if value:
         if len(value) < characters // 2:
             raise ImproperlyConfigured(f"{name} must have at least {characters // 2} characters.")
@@ -225,9 +252,29 @@ def _create_once(path: Path, text: str) -> None:
         Path(temporary).unlink()
 
 
+def _with_password(name: str, url: str) -> str:
+    """The URL with the password of the setting beside it: DATABASE_PASSWORD for DATABASE_URL.
+
+    There it may have any characters, which a URL has percent-encoded.
+    """
+    password_name = name.removesuffix("_URL") + "_PASSWORD"
+    password = given(password_name)
+    if not password:
+        return url
+    scheme, _, rest = url.partition("://")
+    if not rest or rest.startswith("/"):
+        raise ImproperlyConfigured(f"{password_name} is given, and {name} names no server.")
+    authority = re.split("[/?#]", rest, maxsplit=1)[0]
+    user, at, _ = authority.rpartition("@")
+    if ":" in user:
+        raise ImproperlyConfigured(f"{password_name} is given, and {name} has a password as well.")
+    place = rest[len(user + at) :]
+    return f"{scheme}://{user}:{quote(password, safe='')}@{place}"
+
+
 def database(name: str, default: Path) -> dict[str, Any]:
     """Django's settings for the database at the URL `name`, or for SQLite in the file `default`."""
-    url = os.environ.get(name)
+    url = _with_password(name, given(name))
     if not url:
         return {"ENGINE": environ.Env.DB_SCHEMES["sqlite"], "NAME": str(default), "HOST": ""}
     scheme = url.partition(":")[0]
@@ -256,7 +303,7 @@ def _sqlite_path(url: str) -> str:
 
 def broker(name: str) -> str:
     """The broker's URL, or "" for the embedded one."""
-    url = os.environ.get(name, "")
+    url = _with_password(name, given(name))
     scheme = url.partition(":")[0]
     if scheme not in BROKER_KINDS or (url and not scheme):
         raise ImproperlyConfigured(f"{name} must start with redis:// or amqp://, not {scheme!r}.")

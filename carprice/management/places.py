@@ -13,6 +13,7 @@ from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
 from django.db import OperationalError
 
+from carprice import env
 from carprice.env import cure
 
 R = TypeVar("R")
@@ -93,7 +94,7 @@ def explain_disk_faults(function: Callable[..., R]) -> Callable[..., R]:
 def sqlite_fault(error: Exception) -> str:
     """The sentence about an error that the disk is the cause of, or "" if it is not."""
     text = str(error)
-    name = "DATABASE_URL" if os.environ.get("DATABASE_URL") else "VAR_DIR"
+    name = "DATABASE_URL" if env.given("DATABASE_URL") else "VAR_DIR"
     file = settings.DATABASES["default"]["NAME"]
     if FULL in text:
         return f"{name}: the disk of {file} is full: free some space, or set {name} to another."
