@@ -1,8 +1,11 @@
 """Settings that a file holds, as orchestrators hand secrets to a process."""
 
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
+from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
 
 from carprice import env
@@ -153,3 +156,28 @@ def test_a_password_for_no_server_is_refused(monkeypatch: pytest.MonkeyPatch, ur
 
     with pytest.raises(ImproperlyConfigured, match="DATABASE_URL names no server"):
         env.database("DATABASE_URL", Path("unused"))
+
+
+def test_celery_is_given_the_password_too(tmp_path: Path) -> None:
+    """It reads CELERY_BROKER_URL from the environment itself, where the URL has none."""
+    program = (
+        "from carprice.celery import app;"
+        "print(app.connection_for_read().password, app.connection_for_write().password)"
+    )
+    environment = {
+        "CELERY_BROKER_URL": "redis://127.0.0.1:1/0",
+        "CELERY_BROKER_PASSWORD": ANY_CHARACTERS,
+        "VAR_DIR": str(tmp_path),
+        "PYTHONUTF8": "1",
+    }
+
+    printed = subprocess.run(
+        [sys.executable, "-c", program],
+        cwd=settings.BASE_DIR,
+        env=environment,
+        check=True,
+        capture_output=True,
+        encoding="utf-8",
+    ).stdout
+
+    assert printed.strip() == f"{ANY_CHARACTERS} {ANY_CHARACTERS}"
