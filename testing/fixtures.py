@@ -36,7 +36,7 @@ from mlmodels.serving.artefacts import write_atomically
 from mlmodels.training import measured, train
 from mlmodels.training.cross_validation import Plan
 from mlmodels.training.measured import OutdatedCard
-from testing import servers
+from testing import compose, servers
 from testing.chaos import faults
 
 PASSWORD = "correct horse battery"
@@ -55,6 +55,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         "own_servers": servers.missing(),
         "pgbouncer": None if servers.PgBouncer.is_installed() else "pgbouncer is not installed",
         "rabbitmq": None if os.environ.get("RABBITMQ_URL") else "set RABBITMQ_URL to a RabbitMQ",
+        "nginx": compose.nginx_missing(),
         "faketime": faults.faketime_missing() or None,
         "browser": None if shutil.which("chromium") else "chromium is not installed",
     }

@@ -202,11 +202,24 @@ class SlowClientWorker(ThreadWorker):
 
     def _cap_keepalive(self, deadline: float) -> None:
         """Called when the process is told to stop."""
+        self._stop_listening()
         with self._lock:
             super()._cap_keepalive(deadline)  # type: ignore[misc]  # newer than its types
         for conn in self._unfinished:
             if conn.request is not None:
                 conn.deadline = min(conn.deadline, deadline)
+
+    def _stop_listening(self) -> None:
+        """Take who has connected already, and refuse who comes later: a proxy then asks elsewhere.
+
+        Gunicorn listens until the process ends, and who connected meanwhile is reset, unanswered.
+        """
+        for listener in self.sockets:
+            before = -1
+            while before != self.nr_conns:
+                before = self.nr_conns
+                self.accept(listener)
+            listener.close()
 
     # A request comes in.
 

@@ -45,7 +45,7 @@ CONTAINERS = dict(containers())
 
 
 def selects(selector: Manifest, pod: Manifest) -> bool:
-    return selector.items() <= pod["metadata"]["labels"].items()
+    return bool(selector.items() <= pod["metadata"]["labels"].items())
 
 
 def test_every_manifest_is_in_the_kustomization() -> None:
