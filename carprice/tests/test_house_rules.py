@@ -7,7 +7,7 @@ from pathlib import Path
 from django.conf import settings
 
 LONGEST = 600  # lines of a file
-APPS = ["carprice", "accounts", "billing", "mlmodels", "predictions"]
+APPS = ["carprice", "accounts", "billing", "mlmodels", "predictions", "clients/python"]
 
 
 def files_of_tests() -> list[Path]:

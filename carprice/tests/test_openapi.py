@@ -271,12 +271,12 @@ def client_package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[
         document_source=tmp_path / "document.json",
         file_encoding="utf-8",
         overwrite=False,
-        output_path=tmp_path / "carprice_client",
+        output_path=tmp_path / "generated_client",
     )
     assert list(generate(config=config)) == []
     monkeypatch.syspath_prepend(str(tmp_path))
-    yield "carprice_client"
-    for name in [name for name in sys.modules if name.partition(".")[0] == "carprice_client"]:
+    yield "generated_client"
+    for name in [name for name in sys.modules if name.partition(".")[0] == "generated_client"]:
         del sys.modules[name]
 
 
