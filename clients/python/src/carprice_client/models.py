@@ -204,10 +204,10 @@ class Outcome:
         return self.task.value
 
 
-def parse(kind: type[T], body: object) -> T:
+def parse(kind: type[T], body: Any) -> T:
     """An instance of a dataclass from JSON. Raises UnexpectedAnswer if it does not fit."""
     try:
-        return cast("T", _convert(kind, body))
+        return cast("T", _build(kind, body))
     except (TypeError, ValueError, KeyError, AttributeError) as error:
         raise UnexpectedAnswer(f"An answer that is no {kind.__name__}: {error!r}") from error
 
