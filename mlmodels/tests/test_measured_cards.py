@@ -247,3 +247,17 @@ def test_a_card_that_breaks_off_while_it_is_written_leaves_the_old_one(
         measured.write(DOMAIN, SPEC, measurement)
 
     assert measured.path_of(SPEC.name).read_text() == before
+
+
+def test_the_command_reports_as_json(
+    folder: Path, measured_names: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    change(folder, recipe_sha256="0" * 64)
+
+    call_command("measure", json=True)
+
+    rows = {row["model_name"]: row for row in json.loads(capsys.readouterr().out)["predictors"]}
+    assert list(rows) == [spec.name for _, spec in predictor_specs()]
+    assert rows["random_forest"]["result"] == "up to date"
+    assert rows["linear_regression"]["result"] in ("the same figures", "card written")
+    assert "its recipe is not" in rows["linear_regression"]["reason"]

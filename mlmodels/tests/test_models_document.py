@@ -1,5 +1,6 @@
 """docs/models.md: the figures of the last training, written atomically and only if they changed."""
 
+import json
 import re
 from pathlib import Path
 from typing import Any
@@ -160,3 +161,15 @@ def test_the_committed_document_describes_every_predictor() -> None:
     document = (settings.BASE_DIR / "docs" / "models.md").read_text()
 
     assert re.findall(r'^### <a id="(\w+)">', document, re.MULTILINE) == NAMES
+
+
+def test_the_check_reports_as_json(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    change_metrics("random_forest", mae=1.0)
+    capsys.readouterr()
+
+    with pytest.raises(CommandError, match="Outdated"):
+        call_command("write_models_doc", folder=folder, check=True, json=True)
+
+    report = json.loads(capsys.readouterr().out)
+    assert (report["folder"], report["written"]) == (str(folder), False)
+    assert "models.md" in report["outdated"]

@@ -513,3 +513,21 @@ def test_a_predictor_that_cannot_be_trained_keeps_no_other_one_off_sale(
     assert [next(trained)[0], next(trained)[0]] == ["one", "other"]
     with pytest.raises(ValueError, match="it does not learn"):
         next(trained)
+
+
+def test_the_command_reports_as_json(
+    version: PredictorVersion, train: Train, capsys: pytest.CaptureFixture[str]
+) -> None:
+    kept = json.loads(train(missing=True, json=True))["predictors"]
+    planned = json.loads(train(dry_run=True, missing=True, json=True))["steps"]
+    remove(version)
+
+    [row] = json.loads(train(missing=True, json=True))["predictors"]
+
+    assert [(old["version"], old["published"], old["on_sale"]) for old in kept] == [
+        (version.label, False, True)
+    ]
+    assert planned == [{"model_name": NAME, "action": "nothing to do", "reason": None}]
+    assert (row["model_name"], row["version"][:2], row["published"]) == (NAME, "2-", True)
+    assert (row["on_sale"], row["fault"]) == (True, None)
+    assert row["metrics"]["mae"] > 0

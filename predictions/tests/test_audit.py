@@ -1,5 +1,6 @@
 """The audit: what it names, what it leaves in peace, and that it sees one moment only."""
 
+import json
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -7,6 +8,7 @@ from typing import Any
 from uuid import UUID, uuid4
 
 import pytest
+from django.core.management import call_command
 from django.db import connection, connections
 from django.db.models import F
 from django.db.models.functions import Now
@@ -437,6 +439,28 @@ def test_a_running_service_shows_no_breach(
         thread.join()
 
     assert (sentences, failures) == ([], [])
+
+
+# --- The command ---------------------------------------------------------------------------------
+
+
+def test_the_command_reports_as_json(
+    finished: Prediction, capsys: pytest.CaptureFixture[str]
+) -> None:
+    call_command("audit", json=True)
+    sound = json.loads(capsys.readouterr().out)
+    with unguarded():
+        change_latest("capture", balance_change=-1)
+        with pytest.raises(SystemExit) as ended:
+            call_command("audit", json=True)
+
+    output = capsys.readouterr()
+    unsound = json.loads(output.out)
+    named = [breach for row in unsound["invariants"] for breach in row["breaches"]]
+    assert (sound["sound"], unsound["sound"], ended.value.code) == (True, False, 1)
+    assert [row["invariant"] for row in sound["invariants"]] == [row.name for row in INVARIANTS]
+    assert named
+    assert output.err.splitlines() == [*named, f"{len(named)} breaches found."]
 
 
 # --- The page ------------------------------------------------------------------------------------

@@ -1,5 +1,6 @@
 """Stored predictions come out of their own version again, to the last bit."""
 
+import json
 import math
 from collections.abc import Callable, Iterator
 from dataclasses import replace as changed
@@ -362,3 +363,36 @@ def test_the_command_takes_a_name_a_day_and_a_number(
 def test_the_command_says_what_it_does_not_understand(option: str, reason: str) -> None:
     with pytest.raises(CommandError, match=reason):
         call_command("replay", option)
+
+
+def test_the_command_reports_as_json(
+    buy: Buy, predictor: Predictor, capsys: pytest.CaptureFixture[str]
+) -> None:
+    [row] = buy()
+    assert row.value
+    assert predictor.current_version
+    Prediction.objects.update(value=row.value * 2)
+
+    with pytest.raises(SystemExit) as ended:
+        call_command("replay", json=True)
+
+    output = capsys.readouterr()
+    assert ended.value.code == 1
+    assert json.loads(output.out) == {
+        "replayed": 1,
+        "differing": 1,
+        "versions": [
+            {
+                "model_name": predictor.name,
+                "version": predictor.current_version.label,
+                "rows": 1,
+                "differing": 1,
+                "largest": 0.5,
+                "differences": [
+                    f"prediction {row.pk}: value stored {row.value * 2!r}, now {row.value!r}"
+                ],
+                "fault": None,
+            }
+        ],
+    }
+    assert "1 predictions replayed, 1 differ." in output.err

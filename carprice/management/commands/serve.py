@@ -25,7 +25,10 @@ STILL_STARTING_SECONDS = 30
 
 
 class Command(BaseCommand):
-    help = "Set up, then run web and worker together until Ctrl-C."
+    help = (
+        "Set up, then run web and worker together until Ctrl-C. Exit status: 0, it was told to "
+        "end; another one, it could not be set up, or a process kept dying."
+    )
 
     @explain_disk_faults
     def handle(self, *args: Any, **options: Any) -> None:

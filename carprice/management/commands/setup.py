@@ -4,17 +4,18 @@ from typing import Any
 from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
 from django.core.management import call_command
-from django.core.management.base import BaseCommand
 from django.db import DatabaseError, connection, transaction
 
 from accounts.demo import make_demo_users
 from carprice import static_files
 from carprice.db.snapshots import lift_statement_timeout
 from carprice.management.places import check_places, explain_disk_faults, sqlite_fault
+from carprice.management.reports import ReportCommand
 
 
-class Command(BaseCommand):
+class Command(ReportCommand):
     help = "Make everything ready to serve: tables, predictors, static files. Safe to repeat."
+    exit_statuses = "0, it is ready to serve; 1, it is not, for a reason that is named;"
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("--demo", action="store_true", help="make demo users as well")
@@ -30,7 +31,13 @@ class Command(BaseCommand):
         check_database()
         lift_statement_timeout()
         call_command("migrate", verbosity=0)
-        call_command("train", missing=True, first=options["first"], stdout=self.stdout)
+        call_command(  # whose report is all there is to report
+            "train",
+            missing=True,
+            first=options["first"],
+            json=options["json"],
+            stdout=self.stdout,
+        )
         static_files.collect()
         if options["demo"]:
             make_demo_users()

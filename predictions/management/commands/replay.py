@@ -1,21 +1,27 @@
+import math
 import sys
 from argparse import ArgumentParser, ArgumentTypeError
 from datetime import UTC, datetime
 from typing import Any
 
-from django.core.management.base import BaseCommand, CommandError
+from django.core.management.base import CommandError
 
 from carprice.db.snapshots import lift_statement_timeout
+from carprice.management.reports import ReportCommand
 from mlmodels.catalogue import queries
 from mlmodels.catalogue.queries import PredictorNotFound
 from mlmodels.models import Predictor
 from predictions.replay import Replay, replay
 
 
-class Command(BaseCommand):
+class Command(ReportCommand):
     help = (
         "Score stored predictions again, each by its own version, and name those that come out "
-        "otherwise. Exits with 1 if any does, or if a version cannot be loaded."
+        "otherwise."
+    )
+    exit_statuses = (
+        "0, all come out the same; 1, one does not, or a version cannot be loaded, or there is no "
+        "such predictor;"
     )
 
     def add_arguments(self, parser: ArgumentParser) -> None:
@@ -31,18 +37,21 @@ class Command(BaseCommand):
         name = options["predictor"]
         lift_statement_timeout()
         rows = differing = faults = 0
+        versions = []
         for replayed in replay(
             predictor=_find(name) if name else None,
             since=options["since"],
             limit=options["limit"],
         ):
             self._show(replayed)
+            versions.append(_describe(replayed))
             differing += replayed.differing
             if replayed.fault:
                 faults += 1
             else:
                 rows += replayed.rows
-        self.stdout.write(f"{rows:,} predictions replayed, {differing:,} differ.")
+        self.say(f"{rows:,} predictions replayed, {differing:,} differ.")
+        self.report({"replayed": rows, "differing": differing, "versions": versions})
         if differing or faults:
             sys.exit(1)
 
@@ -53,12 +62,24 @@ class Command(BaseCommand):
             )
             return
         apart = f", values by {replayed.largest:.1e} of them at most" if replayed.differing else ""
-        self.stdout.write(
+        self.say(
             f"{replayed.version}: {replayed.rows:,} replayed, {replayed.differing:,} differ{apart}"
         )
         for difference in replayed.differences:
             self.stderr.write(f"  {difference}")
-        self.stdout.flush()
+
+
+def _describe(replayed: Replay) -> dict[str, Any]:
+    """`rows` are those that a faulty version was not asked for, too."""
+    return {
+        "model_name": replayed.version.predictor.name,
+        "version": replayed.version.label,
+        "rows": replayed.rows,
+        "differing": replayed.differing,
+        "largest": replayed.largest if math.isfinite(replayed.largest) else None,
+        "differences": [str(difference) for difference in replayed.differences],
+        "fault": replayed.fault or None,
+    }
 
 
 def _find(name: str) -> Predictor:

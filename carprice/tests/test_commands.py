@@ -1,0 +1,49 @@
+"""What all commands of `manage.py` that are ours say of themselves."""
+
+import json
+from pathlib import Path
+
+import pytest
+from django.conf import settings
+from django.core.management import CommandError, call_command, load_command_class
+
+from carprice.management.reports import ReportCommand
+
+FILES = sorted(settings.BASE_DIR.glob("*/management/commands/[a-z]*.py"))
+NO_REPORT = {"serve"}  # it runs until it is ended
+
+
+@pytest.mark.parametrize("file", FILES, ids=lambda file: file.stem)
+def test_its_help_names_its_exit_statuses_and_its_json(file: Path) -> None:
+    command = load_command_class(file.parts[-4], file.stem)
+
+    text = " ".join(command.create_parser("manage.py", file.stem).format_help().split())
+
+    assert command.help
+    assert "Exit status: 0, " in text
+    assert ("--json" in text) == (file.stem not in NO_REPORT)
+
+
+def test_what_is_said_goes_to_standard_error_beside_json(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    class Command(ReportCommand):
+        exit_statuses = "0, always;"
+
+        def handle(self, *args: object, **options: object) -> None:
+            self.say("working")
+            self.report({"done": 1})
+
+    call_command(Command())
+    plain = capsys.readouterr()
+    call_command(Command(), json=True)
+    as_json = capsys.readouterr()
+
+    assert (plain.out, plain.err) == ("working\n", "")
+    assert (json.loads(as_json.out), as_json.err) == ({"done": 1}, "working\n")
+
+
+def test_there_are_commands() -> None:
+    assert {file.stem for file in FILES} >= {"audit", "replay", "serve", "setup", "train"}
+    with pytest.raises(CommandError):
+        call_command("audit", "--no-such-option")
