@@ -4,7 +4,12 @@ import pytest
 
 # Each of these starts whole services and waits more than it works. So they come first, each in a
 # process of its own, and the other processes have enough to do meanwhile.
-SERVICES = ("predictions/tests/test_faults.py", "predictions/tests/test_processes.py")
+SERVICES = (
+    "predictions/tests/test_faults.py",
+    "predictions/tests/test_processes.py",
+    "clients/python/tests/test_flows.py",
+    "clients/python/tests/test_troubles.py",
+)
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

@@ -1,6 +1,9 @@
 """What all commands of `manage.py` that are ours say of themselves."""
 
 import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -41,6 +44,23 @@ def test_what_is_said_goes_to_standard_error_beside_json(
 
     assert (plain.out, plain.err) == ("working\n", "")
     assert (json.loads(as_json.out), as_json.err) == ({"done": 1}, "working\n")
+
+
+@pytest.mark.processes
+def test_a_set_up_reports_what_is_on_sale(tmp_path: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "manage.py", "setup", "--first", "--json"],
+        cwd=settings.BASE_DIR,
+        env={**os.environ, "VAR_DIR": str(tmp_path), "DATABASE_URL": "", "CELERY_BROKER_URL": ""},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+    assert done.returncode == 0, done.stderr
+    [row] = json.loads(done.stdout)["predictors"]
+    assert (row["published"], row["on_sale"]) == (True, True)
+    assert f"{row['model_name']}: train; it has never been trained" in done.stderr
 
 
 def test_there_are_commands() -> None:

@@ -2,15 +2,16 @@
 
 import ast
 import sys
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 from pathlib import Path
+from typing import assert_type
 
 import carprice_client
 import httpx
 import pytest
-from carprice_client import ApiError, Task, Throttled, UnexpectedAnswer, Wallet
+from carprice_client import ApiError, Outcome, Task, Throttled, UnexpectedAnswer, Wallet
 from carprice_client.errors import error_of
 from carprice_client.models import parse
 
@@ -38,6 +39,19 @@ def test_both_clients_have_the_same_methods() -> None:
     names = [{name for name in vars(kind) if not name.startswith("_")} for kind in kinds]
 
     assert names[0] == names[1]
+
+
+async def types_of_what_both_answer(
+    client: carprice_client.Client, other: carprice_client.AsyncClient
+) -> None:
+    """Not run, but checked by mypy."""
+    assert_type(client.wallet(), Wallet)
+    assert_type(client.predict("model", {}, explain=True), Task)
+    assert_type(client.history(status="finished"), Iterator[Task])
+    assert_type(client.predict_many("model", []), Iterator[Outcome])
+    assert_type(await other.wallet(), Wallet)
+    assert_type(other.history(), AsyncIterator[Task])
+    client.wallet(5)  # type: ignore[call-arg]  # an error, as it should be
 
 
 def test_members_that_are_not_known_are_left_out() -> None:

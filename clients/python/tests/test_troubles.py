@@ -122,6 +122,15 @@ def test_a_deadline_ends_retries_and_names_the_key(connect: Any) -> None:
     assert raised.value.__cause__ is not None
 
 
+def test_an_address_that_is_none_is_given_up_at_once(connect: Any) -> None:
+    started = time.monotonic()
+
+    with pytest.raises(Unreachable, match="UnsupportedProtocol"):
+        connect("localhost:8000", token="t").wallet()
+
+    assert time.monotonic() - started < 1
+
+
 def test_a_service_that_says_nothing_is_given_up_at_the_deadline(connect: Any) -> None:
     with socket.create_server(("127.0.0.1", 0)) as silent:
         client = connect(f"http://127.0.0.1:{silent.getsockname()[1]}", token="t", timeout=1.2)

@@ -37,6 +37,12 @@ EXPIRY_MARGIN_SECONDS = 30.0
 
 RETRIED = frozenset({429, 502, 503, 504})
 REPEATABLE_METHODS = frozenset({"GET", "DELETE"})
+TRANSIENT = (
+    httpx.TimeoutException,
+    httpx.NetworkError,
+    httpx.RemoteProtocolError,
+    httpx.ProxyError,
+)
 # What was refused or never sent has changed nothing.
 NEVER_SENT = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout)
 
@@ -172,7 +178,8 @@ class Core:
         if isinstance(answer, httpx.Response) and (seconds := retry_after(answer)) is not None:
             self._resume_at[route] = time.monotonic() + seconds
             return seconds + spread * SPREAD_SECONDS
-        self._resume_at.pop(route, None)
+        if self._resume_at.get(route, 0) < time.monotonic():
+            self._resume_at.pop(route, None)
         longest = min(LONGEST_DELAY_SECONDS, FIRST_DELAY_SECONDS * 2.0 ** min(attempt, 10))
         return spread * longest
 
@@ -242,9 +249,11 @@ def _changed_nothing(answer: Answer) -> bool:
 
 
 def _is_retried(request: Request, answer: Answer) -> bool:
-    if isinstance(answer, httpx.Response) and answer.status_code not in RETRIED:
-        return False
-    return request.may_repeat or _changed_nothing(answer)
+    if isinstance(answer, httpx.Response):
+        passing = answer.status_code in RETRIED
+    else:
+        passing = isinstance(answer, TRANSIENT)
+    return passing and (request.may_repeat or _changed_nothing(answer))
 
 
 def _json_of(response: httpx.Response) -> Any:
