@@ -83,9 +83,12 @@ def test_a_key_buys_once(client: Any) -> None:
 def test_who_waits_too_short_gets_the_task_and_can_go_on(client: Any, service: Service) -> None:
     with service.closed_gate():
         with pytest.raises(NotEnded) as raised:
-            client.predict(fakes.NAME, {"horsepower": fakes.GATED}, timeout=0.5)
+            client.predict(
+                fakes.NAME, {"horsepower": fakes.GATED}, timeout=0.5, idempotency_key="mine"
+            )
         running = list(client.running())
 
+    assert raised.value.idempotency_key == "mine"
     assert [row.task_id for row in running] == [raised.value.task.task_id]
     assert client.wait(raised.value.task.task_id).status == "finished"
 

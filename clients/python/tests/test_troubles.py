@@ -138,7 +138,7 @@ def test_a_service_that_says_nothing_is_given_up_at_the_deadline(connect: Any) -
         with pytest.raises(Unreachable):
             client.wallet()
 
-    assert 1 < time.monotonic() - started < 2.5
+    assert 1 < time.monotonic() - started < 4
 
 
 def test_the_servers_wait_does_not_count_as_the_clients(
@@ -206,7 +206,13 @@ def test_wrong_credentials_are_refused_at_once(
 
 @pytest.mark.parametrize(
     "credentials",
-    [{}, {"email": "a@b.c"}, {"password": "p"}, {"token": "t", "email": "a@b.c", "password": "p"}],
+    [
+        {},
+        {"token": ""},
+        {"email": "a@b.c"},
+        {"password": "p"},
+        {"token": "t", "email": "a@b.c", "password": "p"},
+    ],
 )
 def test_half_a_credential_is_refused_before_anything_is_sent(
     connect: Any, credentials: dict[str, str]

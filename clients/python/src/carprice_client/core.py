@@ -28,7 +28,7 @@ from carprice_client.errors import (
 T = TypeVar("T")
 
 ATTEMPT_SECONDS = 15.0  # after which a request that got no answer is lost
-LEAST_ATTEMPT_SECONDS = 1.0  # so that the last one before a deadline has a chance
+LEAST_ATTEMPT_SECONDS = 2.0  # so that the last one before a deadline has a chance
 FIRST_DELAY_SECONDS = 0.25
 LONGEST_DELAY_SECONDS = 8.0
 SPREAD_SECONDS = 0.5  # clients that were told the same time do not come back at once
@@ -122,7 +122,7 @@ class Core:
     def __init__(
         self, *, token: str | None, email: str | None, password: str | None, timeout: float
     ) -> None:
-        if (token is None) == (email is None) or (email is None) != (password is None):
+        if bool(token) == bool(email) or bool(email) != bool(password):
             raise ValueError("Give a token, or an email and a password.")
         self.timeout = timeout
         self._token = token or ""

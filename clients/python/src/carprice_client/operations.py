@@ -11,7 +11,7 @@ from typing import Any, Generic, TypeVar
 from urllib.parse import parse_qsl, quote, urlsplit
 
 from carprice_client.core import Core, Deadline, Operation, Request
-from carprice_client.errors import InvalidInput, NotEnded, UnexpectedAnswer
+from carprice_client.errors import CarpriceError, InvalidInput, NotEnded, UnexpectedAnswer
 from carprice_client.models import (
     Outcome,
     Predictor,
@@ -110,10 +110,8 @@ class Operations(Core):
 
         Raises NotEnded after `timeout` seconds; the task goes on.
         """
-        deadline = Deadline(timeout)
         request = _submission(model, data, explain, idempotency_key or new_key())
-        task = parse(Task, (yield from self.exchange(request, deadline)))
-        return (yield from self._wait(task.task_id, deadline))
+        return (yield from self._buy(request, Deadline(timeout)))
 
     def many(
         self,
@@ -210,15 +208,24 @@ class Operations(Core):
             if not deadline.remaining():
                 raise NotEnded(task)
 
+    def _buy(
+        self, request: Request, deadline: Deadline, longest: float = LONGEST_WAIT_SECONDS
+    ) -> Operation[Task]:
+        """Submit and wait. Whatever is raised, with its key one can go on."""
+        try:
+            task = parse(Task, (yield from self.exchange(request, deadline)))
+            return (yield from self._wait(task.task_id, deadline, longest))
+        except CarpriceError as error:
+            error.idempotency_key = request.key
+            raise
+
     def _row(
         self, index: int, request: Request, timeout: float, stopped: threading.Event | None
     ) -> Operation[Outcome]:
-        deadline = Deadline(timeout, stopped)
         try:
-            task = parse(Task, (yield from self.exchange(request, deadline)))
+            task = yield from self._buy(request, Deadline(timeout, stopped), ROW_WAIT_SECONDS)
         except InvalidInput as refusal:
             return Outcome(index=index, refusal=refusal)
-        task = yield from self._wait(task.task_id, deadline, ROW_WAIT_SECONDS)
         return Outcome(index=index, task=task)
 
 
