@@ -125,6 +125,16 @@ def hosts(name: str, default: list[str]) -> list[str]:
     return read(name, default, _split, allowed, lambda names: all(map(host.fullmatch, names)))
 
 
+def networks(name: str, default: list[str]) -> list[ipaddress.IPv4Network | ipaddress.IPv6Network]:
+    """Addresses, or networks such as 10.0.0.0/8."""
+    allowed = "a comma-separated list of addresses or networks such as 10.0.0.0/8"
+    return read(name, _networks(default), lambda text: _networks(_split(text)), allowed)
+
+
+def _networks(words: list[str]) -> list[ipaddress.IPv4Network | ipaddress.IPv6Network]:
+    return [ipaddress.ip_network(word) for word in words]
+
+
 def one_of(name: str, default: str, choices: Collection[str]) -> str:
     allowed = f"one of {', '.join(choices)}"
     return read(name, default, str.upper, allowed, lambda word: word in choices)

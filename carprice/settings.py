@@ -28,7 +28,11 @@ DEBUG = flag("DEBUG", default=False)
 ALLOWED_HOSTS = env.hosts("ALLOWED_HOSTS", ["localhost", "127.0.0.1", "[::1]"])
 CSRF_TRUSTED_ORIGINS = words("CSRF_TRUSTED_ORIGINS", [])
 
-PROBE_PATHS = ["/healthz", "/readyz"]  # answered whatever host is asked for
+# Answered whatever host is asked for.
+PROBE_PATHS = ["/healthz", "/readyz", "/metrics"]
+# Who may read /metrics: peers in these networks, without a proxy between.
+METRICS_ALLOWED = env.networks("METRICS_ALLOWED", ["127.0.0.0/8", "::1"])
+METRICS_DIR = RUN_DIR / "metrics"
 
 # With HTTPS the site redirects http to https; without, it is meant for localhost.
 HTTPS = flag("HTTPS", default=False)
@@ -111,7 +115,8 @@ INSTALLED_APPS = [
     "django.contrib.staticfiles",
 ]
 MIDDLEWARE = [
-    "carprice.pages.security_headers.PrivateAnswers",  # first, for answers of the others as well
+    "carprice.metrics.requests.CountedRequests",
+    "carprice.pages.security_headers.PrivateAnswers",  # for answers of the others as well
     "carprice.http.head.HeadWithoutBody",
     "carprice.http.hosts.ProbesOfAnyHost",
     "carprice.pages.preferences.PageLanguage",  # before any other that answers in words

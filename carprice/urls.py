@@ -4,6 +4,7 @@ from django.urls import include, path
 from drf_spectacular.views import SpectacularAPIView
 
 from carprice.http.docs import ApiDocsView
+from carprice.metrics.views import MetricsView
 from carprice.pages import preferences
 
 urlpatterns = [
@@ -15,6 +16,7 @@ urlpatterns = [
     path("", include("accounts.keys.urls")),
     path("api/schema", SpectacularAPIView.as_view(), name="api-schema"),
     path("api/docs", ApiDocsView.as_view(url_name="api-schema"), name="api-docs"),
+    path("metrics", MetricsView.as_view(), name="metrics"),
     path("preferences", preferences.prefer, name="preferences"),
     path(f"{settings.ADMIN_PATH}/", admin.site.urls),
 ]

@@ -27,7 +27,7 @@ from mlmodels.catalogue.queries import (
     recall_on_sale,
 )
 from mlmodels.models import Predictor, PredictorVersion
-from predictions import positions, queue
+from predictions import metrics, positions, queue
 from predictions.models import Prediction, ShareLink
 from predictions.notifications import notify_workers
 
@@ -229,6 +229,7 @@ def cancel(*, user: User, prediction_id: UUID) -> None:
     if row.status not in (Status.DRAFT, Status.QUEUED):
         raise WrongState(f"It cannot be canceled, because it is {row.status}.")
     Prediction.objects.filter(pk=row.pk).update(status=Status.CANCELED, finished_at=Now())
+    metrics.count_ended(Prediction, row.version_id, Status.CANCELED, 1)
     if row.hold_id is not None:
         resolve_holds(released=[row.hold_id])
 

@@ -23,6 +23,13 @@ def now(offset: timedelta = timedelta()) -> str:
     return f"STRFTIME('%%Y-%%m-%%d %%H:%%M:%%f', 'NOW', '{milliseconds / 1000:+} seconds')"
 
 
+def seconds_between(earlier: str, later: str) -> str:
+    """An expression for the seconds from one time to another, as a float."""
+    if connection.vendor == "postgresql":
+        return f"CAST(EXTRACT(EPOCH FROM {later} - {earlier}) AS float8)"
+    return f"(JULIANDAY({later}) - JULIANDAY({earlier})) * 86400.0"
+
+
 def as_json(expression: str) -> str:
     """A text expression as the value of a JSON column."""
     return f"CAST({expression} AS jsonb)" if connection.vendor == "postgresql" else expression

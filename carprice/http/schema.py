@@ -53,7 +53,7 @@ HEADERS: dict[str, dict[str, Any]] = {
     "429": {"Retry-After": {"type": "integer", "minimum": 1, "description": "Seconds."}},
     "503": {"Retry-After": {"type": "integer", "minimum": 1, "description": "Seconds."}},
 }
-OPERATIONS = {"healthz", "readyz"}
+OPERATIONS = {"healthz", "readyz", "metrics"}
 ALWAYS = {400, 405, 413, 415, 429, 503}  # `ApiView` refuses with these before any handler runs
 
 

@@ -41,7 +41,7 @@ DOCUMENT: Document = SchemaGenerator().get_schema(public=True)  # type: ignore[n
 NOT_DESCRIBED = {"api-schema", "api-docs"}  # the document itself, and the page that shows it
 ROUTES = [route for route in api_routes() if route.name not in NOT_DESCRIBED]
 PUBLIC = {"/sign_up", "/sign_in", "/api/auth/register", "/api/auth/login", "/api/auth/refresh"}
-UNWATCHED = {"/healthz", "/readyz"}
+UNWATCHED = {"/healthz", "/readyz", "/metrics"}
 IDEMPOTENT = {
     "/predict",
     "/api/tasks/predict",

@@ -36,6 +36,7 @@ PUBLIC = {
     "api-refresh": "the refresh token in its body is the credential",
     "healthz": "asked by what runs the process",
     "readyz": "asked by what sends it traffic",
+    "metrics": "asked by Prometheus, from inside alone",
     "api-schema": "the contract is no secret",
     "api-docs": "the contract is no secret",
 }
@@ -230,7 +231,7 @@ def test_the_document_lists_every_route_of_the_root_contract(document: dict[str,
     assert operations(document) >= ROOT_CONTRACT
 
 
-@pytest.mark.parametrize("path", ["/healthz", "/readyz"])
+@pytest.mark.parametrize("path", ["/healthz", "/readyz", "/metrics"])
 def test_the_document_lists_the_routes_for_operators(document: dict[str, Any], path: str) -> None:
     assert ("get", path) in operations(document)
 

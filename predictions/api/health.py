@@ -1,27 +1,23 @@
 """GET /healthz: this process is up. GET /readyz: the whole service can do its work."""
 
-import logging
 from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
 
-from django.conf import settings
 from django.db import DatabaseError, InterfaceError, connection
 from django.db.models.functions import Now
 from drf_spectacular.utils import OpenApiResponse, extend_schema
-from kombu import Connection
 from rest_framework import serializers
 from rest_framework.request import Request
 from rest_framework.response import Response
 
+from carprice.broker.reachability import broker_fault
 from carprice.http.exceptions import RETRY_AFTER_OUTAGE_SECONDS
 from carprice.http.schema import errors
 from carprice.http.views import PublicApiView
 from mlmodels.models import Predictor
 from mlmodels.serving.artefacts import ArtefactError, read_verified
 from predictions.models import Heartbeat
-
-logger = logging.getLogger(__name__)
 
 OK = "ok"
 ALIVE_WITHIN = timedelta(seconds=30)
@@ -89,16 +85,7 @@ def _database() -> str:
 
 
 def _broker() -> str:
-    options = settings.PUBLISH_TRANSPORT_OPTIONS[settings.BROKER_KIND]
-    try:
-        with Connection(
-            settings.CELERY_BROKER_URL, connect_timeout=1, transport_options=options
-        ) as broker:
-            broker.default_channel  # noqa: B018  # opening it is the check
-    except Exception as error:  # whatever the broker's client raises
-        logger.warning("The broker is unreachable: %s", error)
-        return "the broker is unreachable"
-    return OK
+    return broker_fault() or OK
 
 
 def _artefacts() -> str:

@@ -8,7 +8,7 @@ from uuid import UUID, uuid4
 from django.db import connection
 
 from carprice.db import cursors, dialect
-from predictions import queue
+from predictions import metrics, queue
 from predictions.models import ScoringRequest, ScoringRequestQuerySet
 
 
@@ -44,7 +44,7 @@ _CLAIM = """
     SET status = 'running', claim = %s, attempts = attempts + 1, retry_at = NULL,
         started_at = COALESCE(started_at, {now}), lease_expires_at = {lease_end}
     WHERE id IN (SELECT id FROM picked)
-    RETURNING id, data, explain
+    RETURNING id, data, explain, CASE WHEN attempts = 1 THEN {waited} END
 """
 
 
@@ -70,12 +70,17 @@ def _claim(
         skip_locked="FOR UPDATE SKIP LOCKED" if connection.vendor == "postgresql" else "",
         now=dialect.now(),
         lease_end=dialect.now(model.policy().lease),
+        waited=dialect.seconds_between("queued_at", "started_at"),
     )
     token = uuid4()
     claimed = cursors.fetch_all(statement, version_id, limit, token)
     if not claimed:
         return None
-    rows = [Row(UUID(str(key)), json.loads(data), bool(explain)) for key, data, explain in claimed]
+    rows = []
+    for key, data, explain, waited in claimed:
+        rows.append(Row(UUID(str(key)), json.loads(data), bool(explain)))
+        if waited is not None:
+            metrics.observe_stage(model, "waiting", waited)
     return Claim(model, token, version_id, rows)
 
 

@@ -5,6 +5,7 @@ Any number of sweeps may run at once: rows that another one has locked are passe
 
 import logging
 from datetime import datetime, timedelta
+from functools import partial
 from uuid import UUID
 
 from django.db import transaction
@@ -12,6 +13,7 @@ from django.db.models import Min
 from django.db.models.functions import Now
 
 from billing.services import resolve_holds
+from predictions import metrics
 from predictions.execution import settlement
 from predictions.execution.claims import lock_unlocked
 from predictions.models import Prediction, ScoringRequest, WhatIf
@@ -45,6 +47,7 @@ def _requeue_expired_leases(model: type[ScoringRequest]) -> None:
     expired = model.objects.filter(status=Status.RUNNING, lease_expires_at__lt=Now())
     if rows := list(lock_unlocked(expired).order_by("pk")[:ROWS_PER_TRANSACTION]):
         logger.warning("%s rows of %s lost their worker.", len(rows), model.__name__)
+        transaction.on_commit(partial(metrics.count_lost_leases, model, len(rows)), robust=True)
         exhausted = settlement.retry_or_fail(rows, Failure.WORKER_LOST, timedelta())
         resolve_holds(released=settlement.holds_of(exhausted))
 

@@ -1,10 +1,12 @@
 """One pass of a worker: claim rows, score them as one array, settle them."""
 
 import logging
+import time
 from uuid import UUID
 
 from django.db import OperationalError, close_old_connections
 
+from predictions import metrics
 from predictions.execution import claims, compatibility, scoring, settlement
 from predictions.execution.claims import Claim
 from predictions.models import ScoringRequest
@@ -42,6 +44,7 @@ def run_retry(model: type[ScoringRequest], version_id: UUID) -> int:
 def _run(claim: Claim | None) -> int:
     if claim is None:
         return 0
+    began = time.perf_counter()
     try:
         outcomes = scoring.score(claim)
     except Exception as error:  # out of time, memory or files, of which the rows may be the cause
@@ -50,6 +53,7 @@ def _run(claim: Claim | None) -> int:
     except BaseException:  # told to stop: nobody else need wait for the lease
         settlement.give_back(claim)
         raise
+    metrics.observe_stage(claim.model, "scoring", time.perf_counter() - began)
     try:
         settlement.settle(claim, outcomes)
     except OperationalError as error:

@@ -7,6 +7,8 @@ the shortest time, so that submissions of the same users hardly wait.
 
 import json
 import logging
+import time
+from collections import Counter
 from collections.abc import Sequence
 from datetime import timedelta
 from itertools import chain
@@ -18,7 +20,7 @@ from django.db.models.functions import Now
 
 from billing.services import CAPTURE_PARTS, resolve_holds
 from carprice.db import cursors, dialect
-from predictions import notifications
+from predictions import metrics, notifications
 from predictions.execution.claims import Claim, held_by, lock_unlocked
 from predictions.execution.scoring import Outcome
 from predictions.models import Prediction, ScoringRequest
@@ -38,7 +40,9 @@ def settle(claim: Claim, outcomes: Sequence[Outcome]) -> None:
     """
     is_one_statement = connection.vendor == "postgresql" and all(o.has_value for o in outcomes)
     final = [outcome for outcome in outcomes if not outcome.is_transient]
+    began = time.perf_counter()
     ended = _charge_at_once(claim, final) if is_one_statement else _settle_in_steps(claim, outcomes)
+    metrics.observe_stage(claim.model, "settlement", time.perf_counter() - began)
     if (lost := len(final) - ended) > 0:
         logger.warning("%s rows were no longer ours to settle.", lost)
 
@@ -49,7 +53,9 @@ def _charge_at_once(claim: Claim, outcomes: Sequence[Outcome]) -> int:
     if claim.model.HOLDS_CREDITS:
         charge = CAPTURE_PARTS.format(holds="finished")
         statement = _CHARGE.format(finish=statement, charge=charge)
-    return len(cursors.fetch_all(statement, *parameters))
+    finished = len(cursors.fetch_all(statement, *parameters))
+    metrics.count_ended(claim.model, claim.version_id, Status.FINISHED, finished)
+    return finished
 
 
 @transaction.atomic
@@ -60,6 +66,7 @@ def _settle_in_steps(claim: Claim, outcomes: Sequence[Outcome]) -> int:
     failed = _fail(claim, [outcome for outcome in final if outcome.failure])
     finished = _finish(claim, [outcome for outcome in final if outcome.has_value])
     exhausted = _retry(claim, transient)
+    metrics.count_ended(claim.model, claim.version_id, Status.FINISHED, len(finished))
     resolve_holds(captured=_known(finished), released=_known([*failed, *exhausted]))
     return len(failed) + len(finished)
 
@@ -199,13 +206,16 @@ def retry_or_fail(
 
 def _mark_failed(rows: Sequence[ScoringRequest], failure: str) -> None:
     if rows:
-        type(rows[0]).objects.filter(pk__in=[row.pk for row in rows]).update(
+        model = type(rows[0])
+        model.objects.filter(pk__in=[row.pk for row in rows]).update(
             status=Status.FAILED,
             failure=failure,
             finished_at=Now(),
             claim=None,
             lease_expires_at=None,
         )
+        for version_id, number in Counter(row.version_id for row in rows).items():
+            metrics.count_ended(model, version_id, failure, number)
 
 
 def holds_of(rows: Sequence[ScoringRequest]) -> list[int]:

@@ -11,6 +11,7 @@ from carprice import static_files
 from carprice.db.snapshots import lift_statement_timeout
 from carprice.management.places import check_places, explain_disk_faults, sqlite_fault
 from carprice.management.reports import ReportCommand
+from carprice.metrics import slots
 
 
 class Command(ReportCommand):
@@ -39,6 +40,7 @@ class Command(ReportCommand):
             stdout=self.stdout,
         )
         static_files.collect()
+        slots.remove_unused()
         if options["demo"]:
             make_demo_users()
 
