@@ -1,11 +1,21 @@
 """The Celery application: it notifies workers and runs their pools. It has no result backend."""
 
+import logging
 import os
 from typing import Any
 
 from celery import Celery
-from celery.signals import task_postrun, task_prerun, worker_init, worker_process_init, worker_ready
+from celery.signals import (
+    after_setup_logger,
+    after_setup_task_logger,
+    task_postrun,
+    task_prerun,
+    worker_init,
+    worker_process_init,
+    worker_ready,
+)
 from celery.states import SUCCESS
+from celery.utils.log import get_multiprocessing_logger
 
 from carprice.broker import register_transports
 from carprice.broker.reconnecting import PauseBeforeConnecting
@@ -19,6 +29,18 @@ app = Celery("carprice")
 app.config_from_object("django.conf:settings", namespace="CELERY")
 app.autodiscover_tasks()
 app.steps["consumer"].add(PauseBeforeConnecting)
+
+
+@after_setup_logger.connect
+@after_setup_task_logger.connect
+def write_alike(logger: logging.Logger, **_: Any) -> None:
+    from django.conf import settings
+
+    from carprice.logs.formats import write_json
+
+    if settings.LOG_FORMAT == "json":
+        for each in filter(None, (logger, get_multiprocessing_logger())):
+            write_json(each)
 
 
 @worker_init.connect

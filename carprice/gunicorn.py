@@ -10,6 +10,7 @@ os.environ.setdefault("DATABASE_POOL", "true")
 from carprice.readiness import report_ready
 from carprice.settings import (
     BIND_HOST,
+    LOG_FORMAT,
     PORT,
     WEB_CONNECTIONS,
     WEB_PROCESSES,
@@ -33,6 +34,8 @@ limit_request_line = 4094
 limit_request_fields = 50
 limit_request_field_size = 8190
 control_socket_disable = True
+if LOG_FORMAT == "json":
+    logger_class = "carprice.logs.gunicorn_logger.JsonLogger"
 
 M_MMAP_THRESHOLD = -3  # from malloc.h
 

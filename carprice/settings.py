@@ -1,5 +1,6 @@
 """All settings, from the environment or `.env`. With none set, everything runs embedded in var/."""
 
+import logging
 import tomllib
 from datetime import timedelta
 from pathlib import Path
@@ -116,6 +117,7 @@ INSTALLED_APPS = [
 ]
 MIDDLEWARE = [
     "carprice.metrics.requests.CountedRequests",
+    "carprice.logs.requests.RequestIds",
     "carprice.pages.security_headers.PrivateAnswers",  # for answers of the others as well
     "carprice.http.head.HeadWithoutBody",
     "carprice.http.hosts.ProbesOfAnyHost",
@@ -408,12 +410,27 @@ SPECTACULAR_SETTINGS = {
 }
 
 LOG_LEVEL = env.one_of("LOG_LEVEL", "INFO", ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"))
+LOG_FORMAT = env.one_of("LOG_FORMAT", "LINE", ("LINE", "JSON")).lower()
+if LOG_FORMAT == "json":
+    logging.captureWarnings(True)  # they are lines of the log as well
 LOGGING = {
     "version": 1,
     "disable_existing_loggers": False,
-    "formatters": {"line": {"format": "%(asctime)s %(levelname)s %(name)s %(message)s"}},
-    "filters": {"refused_hosts": {"()": "carprice.http.hosts.RefusedHosts"}},
-    "handlers": {"console": {"class": "logging.StreamHandler", "formatter": "line"}},
+    "formatters": {
+        "line": {"format": "%(asctime)s %(levelname)s %(name)s %(message)s"},
+        "json": {"()": "carprice.logs.formats.JsonFormatter"},
+    },
+    "filters": {
+        "refused_hosts": {"()": "carprice.http.hosts.RefusedHosts"},
+        "context": {"()": "carprice.logs.context.Context"},
+    },
+    "handlers": {
+        "console": {
+            "class": "logging.StreamHandler",
+            "formatter": LOG_FORMAT,
+            "filters": ["context"],
+        }
+    },
     "root": {"handlers": ["console"], "level": "WARNING"},
     "loggers": {
         **{

@@ -19,6 +19,7 @@ from billing.services import insufficient_credits, place_hold, resolve_holds
 from carprice.db.cursors import fetch_one, instance
 from carprice.http.errors import InvalidInput, NotFound, ServiceError, WrongState
 from carprice.idempotency import keys
+from carprice.logs.context import note_prediction
 from carprice.pages.formatting import credits_text
 from mlmodels.catalogue.queries import (
     check_inputs,
@@ -68,6 +69,7 @@ def request_prediction(
         inputs = check_inputs(predictor, data)
         row = queue.enqueue(user, predictor, inputs, explain)
         if row is not None:
+            note_prediction(row.pk)
             notify = partial(notify_workers, Prediction, row.version_id)
             transaction.on_commit(notify, robust=True)
             return row
@@ -101,6 +103,7 @@ def check_price(predictor: Predictor, agreed: int | None) -> None:
 
 def find(user: User, prediction_id: UUID) -> Prediction:
     """The user's own prediction, with its position in the queue. Raises NotFound."""
+    note_prediction(prediction_id)
     rows = Prediction.objects.of(user).for_display()
     row = rows.annotate(own_position=positions.own_position()).filter(pk=prediction_id).first()
     if row is None:
@@ -121,6 +124,7 @@ _FIND_STATUS = """
 
 def find_status(user: User, prediction_id: UUID) -> Prediction:
     """The user's own prediction, all but its status and result deferred. Raises NotFound."""
+    note_prediction(prediction_id)
     columns = fetch_one(_FIND_STATUS, prediction_id, user.pk)
     if columns is None:
         raise _no_such_prediction()
@@ -262,6 +266,7 @@ def erase(*, user: User, prediction_id: UUID) -> None:
 
 def lock_own(user: User, prediction_id: UUID) -> Prediction:
     """Lock the user's prediction until the transaction ends. Raises NotFound."""
+    note_prediction(prediction_id)
     rows = Prediction.objects.of(user).select_related("predictor")
     row = rows.select_for_update(no_key=True, of=("self",)).filter(pk=prediction_id).first()
     if row is None:

@@ -6,6 +6,7 @@ from uuid import UUID
 
 from django.db import OperationalError, close_old_connections
 
+from carprice.logs.context import about_prediction
 from predictions import metrics
 from predictions.execution import claims, compatibility, scoring, settlement
 from predictions.execution.claims import Claim
@@ -44,6 +45,11 @@ def run_retry(model: type[ScoringRequest], version_id: UUID) -> int:
 def _run(claim: Claim | None) -> int:
     if claim is None:
         return 0
+    with about_prediction(claim.rows[0].id if len(claim.rows) == 1 else ""):
+        return _score_and_settle(claim)
+
+
+def _score_and_settle(claim: Claim) -> int:
     began = time.perf_counter()
     try:
         outcomes = scoring.score(claim)

@@ -7,6 +7,7 @@ from typing import Any
 
 from celery.exceptions import SoftTimeLimitExceeded
 
+from carprice.logs.context import about_prediction
 from mlmodels.catalogue import availability
 from mlmodels.serving import inference
 from mlmodels.serving.artefacts import ArtefactError
@@ -72,6 +73,11 @@ def _score_together(scorer: inference.Scorer, rows: Sequence[Row]) -> list[Outco
 
 
 def _score_alone(scorer: inference.Scorer, row: Row) -> Outcome:
+    with about_prediction(row.id):
+        return _score_logged(scorer, row)
+
+
+def _score_logged(scorer: inference.Scorer, row: Row) -> Outcome:
     try:
         return _score_together(scorer, [row])[0]
     except SoftTimeLimitExceeded:
