@@ -17,6 +17,7 @@ from celery.signals import (
 from celery.states import SUCCESS
 from celery.utils.log import get_multiprocessing_logger
 
+from carprice import telemetry
 from carprice.broker import register_transports
 from carprice.broker.reconnecting import PauseBeforeConnecting
 from carprice.readiness import report_ready
@@ -54,6 +55,7 @@ def prepare_pool(**_: Any) -> None:
 def start_pool_process(**_: Any) -> None:
     from predictions import worker
 
+    telemetry.start("worker")
     worker.start_process()
 
 

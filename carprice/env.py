@@ -172,6 +172,14 @@ def throttle_storage(name: str, default: str) -> str:
     return _with_password(name, matching(name, "", pattern, allowed)) or default
 
 
+def report_url(name: str) -> str:
+    """Where to send reports; "" for nowhere. It may hold a key, so no message repeats it."""
+    url = os.environ.get(name, "")
+    if url and not re.fullmatch(r"https?://[^\s/]+\S*", url):
+        raise ImproperlyConfigured(f"{name} must be an http:// or https:// URL.")
+    return url
+
+
 def rate(name: str, default: str) -> str:
     """A throttle such as "300/minute"."""
     pattern = r"0*[1-9]\d*/(second|minute|hour|day)"

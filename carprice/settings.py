@@ -441,3 +441,8 @@ LOGGING = {
         "django.request": {"level": "ERROR"},  # without a warning for every 4xx
     },
 }
+
+# --- Reports to other services; `carprice.telemetry` --------------------------------------------
+
+OTEL_EXPORTER_OTLP_ENDPOINT = env.report_url("OTEL_EXPORTER_OTLP_ENDPOINT")
+SENTRY_DSN = env.report_url("SENTRY_DSN")

@@ -31,8 +31,15 @@ def about_prediction(prediction_id: object) -> Iterator[None]:
 
 
 def note_prediction(prediction_id: object) -> None:
-    """Until the request ends, what is logged is about this prediction."""
-    _prediction_id.set(str(prediction_id))
+    """Until the request ends, what is logged is about this prediction; nothing outside of one."""
+    if _request_id.get():
+        _prediction_id.set(str(prediction_id))
+
+
+def current() -> dict[str, str]:
+    """What is logged now is about these; without those that there are not."""
+    ids = {"request_id": _request_id.get(), "prediction_id": _prediction_id.get()}
+    return {name: value for name, value in ids.items() if value}
 
 
 class Context(logging.Filter):
