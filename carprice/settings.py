@@ -439,6 +439,16 @@ LOGGING = {
         },
         "django.security.DisallowedHost": {"filters": ["refused_hosts"]},
         "django.request": {"level": "ERROR"},  # without a warning for every 4xx
+        # Nor an error with its traceback for a form that is too large, which is answered 4xx too.
+        **{
+            f"django.security.{name}": {"level": "CRITICAL"}
+            for name in (
+                "RequestDataTooBig",
+                "SuspiciousMultipartForm",
+                "TooManyFieldsSent",
+                "TooManyFilesSent",
+            )
+        },
     },
 }
 
