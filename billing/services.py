@@ -101,6 +101,18 @@ def correct_balance(*, user_id: UUID, change: int, reason: str, actor: User) -> 
     )
 
 
+@transaction.atomic
+def forfeit(*, user_id: UUID, reason: str) -> LedgerEntry | None:
+    """Take all credits that are not held from an account whose owner has left; None without any.
+
+    Nothing can be bought from it afterwards, not even by a request that is already under way.
+    """
+    account = _lock(user_id)
+    if not account.available:
+        return None
+    return _write(account, Kind.ADJUSTMENT, balance_change=-account.available, reason=reason)
+
+
 def refund_refusal(entry: LedgerEntry) -> str:
     """Why an entry cannot be given back; empty if it can."""
     if entry.kind != Kind.CAPTURE:

@@ -102,6 +102,7 @@ INSTALLED_APPS = [
     "billing",
     "mlmodels",
     "predictions",
+    "predictions.personal_data",
     "rest_framework",
     "drf_spectacular",
     "drf_spectacular_sidecar",
@@ -351,6 +352,7 @@ THROTTLES = {
     "wrong_sign_in": rate("THROTTLE_WRONG_SIGN_IN", "10/minute"),
     "submit": rate("THROTTLE_SUBMIT", "6000/minute"),
     "top_up": rate("THROTTLE_TOP_UP", "600/minute"),
+    "export": rate("THROTTLE_EXPORT", "6/hour"),
     "trial": rate("THROTTLE_TRIAL", "20/hour"),
     "other": rate("THROTTLE_OTHER", "12000/minute"),
 }

@@ -162,6 +162,15 @@ class PredictionQuerySet(ScoringRequestQuerySet["Prediction"]):
     def newest_first(self) -> Self:
         return self.order_by("-created_at", "-id")
 
+    def newest_batches(self, size: int) -> Iterator[list["Prediction"]]:
+        """The newest first, each batch by an index from where the last one ended."""
+        left = self
+        while batch := list(left.newest_first()[:size]):
+            yield batch
+            last, moment = batch[-1], Moment(batch[-1].created_at)
+            is_older = Q(created_at__lt=moment) | Q(id__lt=last.pk)
+            left = self.filter(is_older, created_at__lte=moment)
+
 
 class Prediction(ScoringRequest):
     """One row of features to be scored by one version of a predictor for one price."""

@@ -4,6 +4,7 @@ Rows are locked before accounts. Each change of a status names the one it starts
 two at the same moment one wins and the other is refused.
 """
 
+from collections.abc import Collection
 from datetime import timedelta
 from functools import partial
 from typing import Any
@@ -30,6 +31,8 @@ from mlmodels.catalogue.queries import (
 from mlmodels.models import Predictor, PredictorVersion
 from predictions import metrics, positions, queue
 from predictions.models import Prediction, ShareLink
+from predictions import positions, queue
+from predictions.models import Prediction, ShareLink, WhatIf
 from predictions.notifications import notify_workers
 
 Status = Prediction.Status
@@ -248,20 +251,28 @@ def erase(*, user: User, prediction_id: UUID) -> None:
     if row.status == Status.DRAFT:
         row.delete()
     elif row.has_ended:
-        Prediction.objects.filter(pk=row.pk).update(
-            data={},
-            defaulted=[],
-            entered=None,
-            value=None,
-            explanation=None,
-            label="",
-            erased_at=Now(),
-        )
-        row.what_ifs.all().delete()
-        ShareLink.objects.filter(prediction=row).delete()
+        erase_ended([row.pk])
         keys.redact(row.pk, REDACTED)
     else:
         raise WrongState(f"It cannot be deleted while it is {row.status}; cancel it first.")
+
+
+def erase_ended(prediction_ids: Collection[UUID]) -> None:
+    """Erase inputs and results of ended predictions, which the caller has locked.
+
+    Stored answers to their submissions are left to the caller.
+    """
+    Prediction.objects.filter(pk__in=prediction_ids).update(
+        data={},
+        defaulted=[],
+        entered=None,
+        value=None,
+        explanation=None,
+        label="",
+        erased_at=Now(),
+    )
+    WhatIf.objects.filter(prediction__in=prediction_ids).delete()
+    ShareLink.objects.filter(prediction__in=prediction_ids).delete()
 
 
 def lock_own(user: User, prediction_id: UUID) -> Prediction:

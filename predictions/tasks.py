@@ -13,6 +13,7 @@ from django.db.models.functions import Now
 from predictions.execution import examples, recovery, runner
 from predictions.models import Heartbeat, Prediction, WhatIf
 from predictions.notifications import notify_workers
+from predictions.personal_data import deletion
 
 MAX_TASK_SECONDS = 2.0  # after which other versions are served
 BATCHES_FOR_A_RETRY = 8  # a stream of first attempts must not starve the retries
@@ -62,3 +63,4 @@ def beat(self: Any) -> None:
     Heartbeat.objects.update_or_create(worker=self.request.hostname, defaults={"beat_at": Now()})
     Heartbeat.objects.filter(beat_at__lt=Now() - HEARTBEAT_KEPT_FOR).delete()
     examples.make_missing()
+    deletion.resume(seconds=MAX_TASK_SECONDS)

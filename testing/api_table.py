@@ -68,6 +68,8 @@ ROUTES = [
         optional=frozenset({"expires_in_days"}),
     ),
     Route("DELETE", "/api/keys/{key}", 204),
+    Route("DELETE", "/api/account", 204, {"password": PASSWORD}, scope="sign_in"),
+    Route("GET", "/api/account/export", scope="export"),
     Route("GET", "/api/wallet"),
     Route("POST", "/api/wallet/topup", 201, {"amount": 5}, keyed=True, scope="top_up"),
     Route("GET", "/api/wallet/transactions"),

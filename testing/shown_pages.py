@@ -86,6 +86,7 @@ def lived_in(page: Page) -> list[Shown]:
         Shown("statement", f"/wallet/statements/{datetime.now(UTC):%Y-%m}"),
         Shown("account", "/account"),
         Shown("keys", "/account/keys"),
+        Shown("account-delete", "/account/delete"),
         Shown("api", "/api/tasks/predict"),
         Shown("docs", "/api/docs", is_signed_in=False),
     ]

@@ -124,6 +124,11 @@ FORMS = [
             "expires_in_days": [*TEXT, "7", "0", "-1", "30.0", "9" * 5_000],
         },
         {"name": "A program", "access": "read", "expires_in_days": "never"},
+        "account-delete",
+        "/account/delete",
+        "user",
+        {"password": ["", "wrong", "x" * 129, *BROKEN_TEXT]},
+        {"password": PASSWORD},
     ),
     Form(
         "wallet",
@@ -188,6 +193,7 @@ OURS = [form for form in FORMS if form.status == 422]
 PAGES = [
     "/",
     "/account",
+    "/account/export",
     "/catalogue",
     f"/catalogue/{MODEL}",
     "/predictions",

@@ -35,6 +35,7 @@ ONCE_BY_NATURE = {
     "preferences": "the same language or theme is chosen again",
     "account-name": "the name is the same the second time",
     "account-password": "the old password is none any more the second time",
+    "account-delete": "an account that is gone has nobody who could send it again",
     "account-session-end": "what has ended stays so",
     "key-revoke": "what is revoked stays so",
     "admin:keys_apikey_changelist": "what is revoked stays so",

@@ -150,6 +150,7 @@ def visits(
         "/predictions?status=finished",
         "/account",
         "/account/keys",
+        "/account/delete",
         "/wallet/statements",
         f"/wallet/statements/{datetime.now(UTC):%Y-%m}",
         f"/predictions/chosen?id={rows['finished'].pk}&id={rows['person'].pk}&do=compare",

@@ -2,13 +2,13 @@
 
 from collections.abc import Iterator
 from contextlib import suppress
+from itertools import chain
 from typing import Any
 from uuid import UUID, uuid4
 
 from django.contrib import messages
 from django.contrib.auth.decorators import login_required
 from django.db import transaction
-from django.db.models import Q
 from django.http import HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
 from django.shortcuts import redirect, render
@@ -21,7 +21,6 @@ from django.views.decorators.http import require_http_methods, require_safe
 from accounts.authentication import signed_in
 from accounts.models import User
 from billing.models import CreditAccount
-from carprice.db.dialect import Moment
 from carprice.http import throttling
 from carprice.http.converters import parse_id
 from carprice.http.errors import NotFound
@@ -189,7 +188,7 @@ def _chart(rows: PredictionQuerySet, context: dict[str, Any]) -> Any:
 
 
 def _cells(rows: PredictionQuerySet) -> Iterator[tuple[Any, ...]]:
-    for row in _in_batches(rows):
+    for row in chain.from_iterable(rows.newest_batches(BATCH)):
         interval, scale = results.interval_of(row), scale_of(row)
         yield (
             row.pk,
@@ -207,13 +206,3 @@ def _cells(rows: PredictionQuerySet) -> Iterator[tuple[Any, ...]]:
             row.created_at.isoformat(),
             row.finished_at and row.finished_at.isoformat(),
         )
-
-
-def _in_batches(rows: PredictionQuerySet) -> Iterator[Prediction]:
-    """The newest first, each batch by an index from where the last one ended."""
-    left = rows
-    while batch := list(left.newest_first()[:BATCH]):
-        yield from batch
-        last, moment = batch[-1], Moment(batch[-1].created_at)
-        is_older = Q(created_at__lt=moment) | Q(id__lt=last.pk)
-        left = rows.filter(is_older, created_at__lte=moment)

@@ -25,6 +25,7 @@ NAMES = [
 OF_ADMIN = [
     "", "audit/", "accounts/user/", "billing/ledgerentry/", "predictions/prediction/",
     "mlmodels/predictor/", "mlmodels/predictor/1/change/",
+    "statement", "account", "account-delete", "api", "docs",
 ]  # fmt: skip
 MOST_ACTIONS = 8
 OPERATOR = (

@@ -21,6 +21,7 @@ MOST = 14  # of any page: session, user, wallet, what it shows, and little more
 PAGES = [
     "/",
     "/account",
+    "/account/delete",
     "/catalogue",
     "/catalogue/random_forest",
     "/estimate/random_forest",
