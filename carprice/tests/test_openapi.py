@@ -266,7 +266,9 @@ def client_package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[
     """The name of a package that openapi-python-client writes from the document."""
     (tmp_path / "document.json").write_text(json.dumps(DOCUMENT))
     config = Config.from_sources(
-        ConfigFile(post_hooks=[]),
+        ConfigFile(
+            post_hooks=[], content_type_overrides={"application/zip": "application/octet-stream"}
+        ),
         MetaType.NONE,
         document_source=tmp_path / "document.json",
         file_encoding="utf-8",

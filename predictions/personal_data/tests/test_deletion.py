@@ -14,7 +14,7 @@ from rest_framework.test import APIClient
 from accounts.models import TokenSession, User
 from accounts.services import sign_up
 from billing.models import CreditAccount, LedgerEntry
-from billing.services import top_up
+from billing.services import InsufficientCredits, top_up
 from carprice.idempotency.models import IdempotencyKey
 from mlmodels.models import Predictor
 from predictions import services, sharing, what_ifs
@@ -180,7 +180,7 @@ def test_nothing_can_be_bought_with_what_was_forfeited(
 ) -> None:
     delete(api)
 
-    with pytest.raises(services.ServiceError, match="needed"):
+    with pytest.raises(InsufficientCredits):
         request(user, predictor)
 
 

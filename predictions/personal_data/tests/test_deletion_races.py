@@ -7,6 +7,7 @@ import pytest
 from accounts.models import User
 from billing.models import CreditAccount
 from billing.services import InsufficientCredits, top_up
+from carprice.http.errors import NotFound, WrongState
 from mlmodels.models import Predictor
 from predictions import services
 from predictions.audit import breaches
@@ -45,8 +46,8 @@ def test_whatever_comes_first_nothing_personal_stays_and_money_adds_up(
     at_once(
         [delete, submit, submit, submit, *runs, save, give, drain],
         InsufficientCredits,
-        services.NotFound,
-        services.WrongState,
+        NotFound,
+        WrongState,
     )
     monkeypatch.setattr(deletion, "GRACE", -deletion.GRACE)
     while runner.run_queued(Prediction, version_id):
