@@ -339,6 +339,8 @@ QUEUE_LIMIT = integer("QUEUE_LIMIT", 50_000, low=1, high=10_000_000)
 QUEUE_LIMIT_PER_USER = integer("QUEUE_LIMIT_PER_USER", 20_000, low=1, high=10_000_000)
 
 SHARE_LINK_DAYS = integer("SHARE_LINK_DAYS", 30, low=1, high=3650)
+# After how many days inputs, results and drafts are erased; 0 keeps them until their user does.
+RETENTION_DAYS = integer("RETENTION_DAYS", 0, low=0, high=36_500)
 
 # --- Limits on what a stranger can send ----------------------------------------------------------
 

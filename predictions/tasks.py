@@ -13,7 +13,7 @@ from django.db.models.functions import Now
 from predictions.execution import examples, recovery, runner
 from predictions.models import Heartbeat, Prediction, WhatIf
 from predictions.notifications import notify_workers
-from predictions.personal_data import deletion
+from predictions.personal_data import deletion, retention
 
 MAX_TASK_SECONDS = 2.0  # after which other versions are served
 BATCHES_FOR_A_RETRY = 8  # a stream of first attempts must not starve the retries
@@ -64,3 +64,4 @@ def beat(self: Any) -> None:
     Heartbeat.objects.filter(beat_at__lt=Now() - HEARTBEAT_KEPT_FOR).delete()
     examples.make_missing()
     deletion.resume(seconds=MAX_TASK_SECONDS)
+    retention.prune_when_due(seconds=MAX_TASK_SECONDS)
