@@ -117,10 +117,10 @@ def write_atomically(path: Path, content: bytes) -> None:
         os.fsync(file.fileno())
     Path(temporary).chmod(0o644)
     Path(temporary).rename(path)
-    _sync_directory(path.parent)
+    sync_directory(path.parent)
 
 
-def _sync_directory(directory: Path) -> None:
+def sync_directory(directory: Path) -> None:
     """Make the names of its files survive a power failure."""
     descriptor = os.open(directory, os.O_RDONLY)
     try:
