@@ -6,7 +6,7 @@ from django.db import models
 from django.http import HttpRequest
 from django.template.loader import render_to_string
 
-from carprice.pages.admin import ReadOnlyAdmin
+from carprice.pages.admin import LoggedValues, ReadOnlyAdmin
 from carprice.pages.forms import IntegerField
 from mlmodels.catalogue import pricing
 from mlmodels.models import Predictor, PredictorQuerySet, PredictorVersion
@@ -41,7 +41,7 @@ class PredictorForm(forms.ModelForm):  # type: ignore[type-arg]  # generic only 
 
 
 @admin.register(Predictor)
-class PredictorAdmin(admin.ModelAdmin):  # type: ignore[type-arg]  # generic only in the stubs
+class PredictorAdmin(LoggedValues, admin.ModelAdmin):  # type: ignore[type-arg]  # generic only in the stubs
     """Prices and what is on sale; everything else comes from training."""
 
     list_display = ["name", "domain", "title", "price", "is_pinned", "enabled", "fault"]

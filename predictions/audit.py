@@ -36,7 +36,12 @@ def check(invariants: Sequence[Invariant] = ()) -> list[Finding]:
 def check_and_record() -> list[Finding]:
     """Look for breaches of all invariants, and remember how it went, for the operator's page."""
     findings = check()
-    AuditRun.objects.create(
+    record(findings)
+    return findings
+
+
+def record(findings: Sequence[Finding]) -> AuditRun:
+    return AuditRun.objects.create(
         breaches=sum(len(finding.breaches) for finding in findings),
         seconds=sum(finding.seconds for finding in findings),
         **CreditAccount.objects.aggregate(
@@ -45,7 +50,6 @@ def check_and_record() -> list[Finding]:
             held=Coalesce(Sum("held"), 0),
         ),
     )
-    return findings
 
 
 def breaches() -> list[str]:

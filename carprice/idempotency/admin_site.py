@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from functools import wraps
+from http import HTTPStatus
 from typing import Any, TypeVar, cast
 
 from django.contrib.admin import AdminSite
@@ -22,3 +23,17 @@ class OnceAdminSite(AdminSite):
             return respond_once(request, lambda: view(request, *args, **kwargs))
 
         return cast("V", super().admin_view(once, cacheable))
+
+    def password_change(
+        self, request: HttpRequest, extra_context: dict[str, Any] | None = None
+    ) -> Any:
+        """As Django's, which is the only page that changes something and leaves no log entry."""
+        from django.contrib.admin.models import CHANGE, LogEntry  # models are not there before
+
+        response = super().password_change(request, extra_context)
+        if response.status_code == HTTPStatus.FOUND:  # to the page that says that it is done
+            operator: Any = request.user
+            LogEntry.objects.log_actions(
+                operator.pk, [operator], CHANGE, "Changed their own password.", single_object=True
+            )
+        return response

@@ -12,6 +12,7 @@ from carprice.db.snapshots import lift_statement_timeout
 from carprice.management.places import check_places, explain_disk_faults, sqlite_fault
 from carprice.management.reports import ReportCommand
 from carprice.metrics import slots
+from carprice.management.roles import make_roles
 
 
 class Command(ReportCommand):
@@ -39,6 +40,8 @@ class Command(ReportCommand):
             json=options["json"],
             stdout=self.stdout,
         )
+        make_roles()
+        call_command("train", missing=True, first=options["first"], stdout=self.stdout)
         static_files.collect()
         slots.remove_unused()
         if options["demo"]:
