@@ -103,6 +103,7 @@ INSTALLED_APPS = [
     "mlmodels",
     "predictions",
     "predictions.personal_data",
+    "predictions.webhooks",
     "rest_framework",
     "drf_spectacular",
     "drf_spectacular_sidecar",
@@ -342,6 +343,9 @@ SHARE_LINK_DAYS = integer("SHARE_LINK_DAYS", 30, low=1, high=3650)
 # After how many days inputs, results and drafts are erased; 0 keeps them until their user does.
 RETENTION_DAYS = integer("RETENTION_DAYS", 0, low=0, high=36_500)
 
+# Whether webhooks may be called by http, at any port and at addresses that are not public.
+WEBHOOK_LOCAL = flag("WEBHOOK_LOCAL", default=False)
+
 # --- Limits on what a stranger can send ----------------------------------------------------------
 
 # The counters are in Redis if that is the broker, otherwise in the (single) web process.
@@ -356,6 +360,7 @@ THROTTLES = {
     "top_up": rate("THROTTLE_TOP_UP", "600/minute"),
     "export": rate("THROTTLE_EXPORT", "6/hour"),
     "trial": rate("THROTTLE_TRIAL", "20/hour"),
+    "webhook": rate("THROTTLE_WEBHOOK", "60/minute"),
     "other": rate("THROTTLE_OTHER", "12000/minute"),
 }
 

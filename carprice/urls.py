@@ -15,6 +15,7 @@ urlpatterns = [
     path("", include("accounts.urls")),
     path("", include("accounts.keys.urls")),
     path("", include("predictions.personal_data.urls")),
+    path("", include("predictions.webhooks.urls")),
     path("api/schema", SpectacularAPIView.as_view(), name="api-schema"),
     path("api/docs", ApiDocsView.as_view(url_name="api-schema"), name="api-docs"),
     path("metrics", MetricsView.as_view(), name="metrics"),

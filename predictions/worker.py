@@ -27,6 +27,8 @@ from predictions import what_ifs
 from predictions.execution import compatibility, recovery
 from predictions.models import Prediction, WhatIf
 from predictions.notifications import notify_workers, request_heartbeat
+from predictions.webhooks import delivery
+from predictions.webhooks import services as webhooks
 
 logger = logging.getLogger(__name__)
 
@@ -99,6 +101,8 @@ class Sweeper(threading.Thread):
             keys.purge_expired()
             purge_expired_sessions()
             what_ifs.purge_unanswered()
+            webhooks.purge_old()
+        delivery.start_due()
 
     def _repeat_notifications(self) -> None:
         """Notify workers of rows whose first message may have been lost."""
