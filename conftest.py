@@ -10,4 +10,5 @@ pytest_plugins = [
     "testing.idempotency",
     "testing.pages",
     "testing.tasks_api",
+    "testing.webhooks",
 ]

@@ -9,7 +9,7 @@ import re
 import socket
 import threading
 from dataclasses import dataclass
-from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
+from ipaddress import IPv6Address, ip_address, ip_network
 from typing import Any
 
 from django.conf import settings
@@ -27,11 +27,14 @@ _URL = re.compile(
 )
 _DEFAULT_PORTS = {"http": 80, "https": 443}
 
-# Of IPv6 only what is handed out (2000::/3) and leads to no IPv4 address or test network.
+# Of IPv6 only what is handed out (2000::/3) and leads to no IPv4 address or test network. Python's
+# `is_global` knows more networks of IPv4, but not the same in each release.
 _GLOBAL_IPV6 = ip_network("2000::/3")
 _NOT_PUBLIC = [
     ip_network(network)
     for network in (
+        "100.64.0.0/10",  # of carriers
+        "192.0.0.0/24",
         "192.88.99.0/24",  # to IPv6 over IPv4
         "2001::/23",  # Teredo and others
         "2001:db8::/32",
@@ -94,8 +97,6 @@ def is_public(text: str) -> bool:
     if isinstance(address, IPv6Address) and (address.scope_id or address not in _GLOBAL_IPV6):
         return False
     if address.is_multicast or address.is_reserved or not address.is_global:
-        return False
-    if isinstance(address, IPv4Address) and address in ip_network("100.64.0.0/10"):
         return False
     return not any(address in network for network in _NOT_PUBLIC)
 

@@ -188,6 +188,7 @@ def record(claim: Claim, delivery: Delivery, outcome: Outcome) -> bool:
     if outcome.failure == Disabled.SECRET_LOST:  # nor does this about the delivery
         rows.update(attempts=F("attempts") - 1, next_attempt_at=Now())
         _disable(endpoint, Disabled.SECRET_LOST)
+        _held(claim).update(busy_until=Now())
         return False
     is_last = delivery.attempts >= MAX_ATTEMPTS
     rows.update(
