@@ -19,6 +19,7 @@ from testing.bad_input import (
     leaks,
 )
 from testing.fixtures import PASSWORD
+from testing.webhooks import PUBLIC
 
 LIMIT = settings.BODY_LIMIT_BYTES
 
@@ -45,6 +46,7 @@ BOB = {"name": "Bob", "email": "bob@example.com", "password": "an unusual senten
 SIGN_IN = {"email": "ada@example.com", "password": PASSWORD}
 ORDER = {"model_name": MODEL, "data": CAR, "explain": True}
 SAVED = frozenset({"data", "explain"})
+MOVED = {"url": f"https://{PUBLIC}/moved", "enabled": True}
 ROUTES = [
     Route(
         "POST",
@@ -94,6 +96,15 @@ ROUTES = [
     Route("POST", "/api/tasks/{draft}/run", 202, {}, keyed=True, scope="submit"),
     Route("POST", "/api/tasks/{draft}/cancel", 200, {}),
     Route("POST", "/api/tasks/{finished}/what-if", 200, {"data": VARIED}, scope="submit"),
+    Route("POST", "/api/webhooks", 201, {"url": MOVED["url"]}, scope="webhook"),
+    Route("GET", "/api/webhooks"),
+    Route(
+        "PATCH", "/api/webhooks/{webhook}", 200, MOVED, scope="webhook", optional=frozenset(MOVED)
+    ),
+    Route("DELETE", "/api/webhooks/{webhook}", 204),
+    Route("POST", "/api/webhooks/{webhook}/secret", 200, {}, scope="webhook"),
+    Route("GET", "/api/webhooks/{webhook}/deliveries"),
+    Route("POST", "/api/webhooks/{webhook}/deliveries/{delivery}/resend", 202, {}, scope="webhook"),
 ]
 WITH_BODY = [route for route in ROUTES if route.body is not None]
 WITH_ID = [route for route in ROUTES if "{" in route.path]

@@ -24,7 +24,10 @@ from mlmodels.models import Predictor, PriceChange
 from predictions import services, what_ifs
 from predictions.execution import runner
 from predictions.models import Prediction, WhatIf
+from predictions.webhooks import services as webhooks
+from predictions.webhooks.models import Delivery, Endpoint
 from testing.fixtures import CREDITS, PASSWORD, Trained
+from testing.webhooks import PUBLIC
 
 MODEL = "random_forest"
 CAR = {"brand": "bmw", "horsepower": 110}
@@ -43,6 +46,8 @@ KEPT: list[type[models.Model]] = [
     Predictor,
     PriceChange,
     LogEntry,
+    Endpoint,
+    Delivery,
 ]
 # No answer to a stranger may contain any of these.
 SECRETS = [
@@ -142,6 +147,7 @@ class World:
             "their_queued": self._queued(self.stranger),
             "key": self._key(self.user),
             "their_key": self._key(self.stranger),
+            **self._webhook(),
         }
         self.entry = LedgerEntry.objects.filter(account=self.user.pk).latest("pk").pk
         self.predictor = Predictor.objects.get(name=MODEL)
@@ -182,6 +188,11 @@ class World:
         key = self._queued(user)
         services.cancel(user=user, prediction_id=UUID(key))
         return key
+
+    def _webhook(self) -> dict[str, str]:
+        endpoint = webhooks.create(user=self.user, url=f"https://{PUBLIC}/hook")
+        delivery = webhooks.send_test(user=self.user, endpoint_id=endpoint.pk)
+        return {"webhook": str(endpoint.pk), "delivery": str(delivery.pk)}
 
     def _erased(self) -> str:
         key = self._canceled(self.user)

@@ -29,6 +29,7 @@ from testing.bad_input import (
 )
 from testing.fixtures import PASSWORD
 from testing.routes import page_routes
+from testing.webhooks import PUBLIC
 
 pytestmark = pytest.mark.django_db
 
@@ -138,6 +139,24 @@ FORMS = [
         {"amount": "5"},
     ),
     Form(
+        "webhooks",
+        "/account/webhooks",
+        "user",
+        {
+            "url": [
+                *TEXT,
+                "example.com",
+                f"http://{PUBLIC}/",
+                f"https://{PUBLIC}:8443/",
+                f"https://me@{PUBLIC}/",
+                "https://127.0.0.1/",
+                "https://localhost/",
+                f"https://{PUBLIC}/{'x' * 500}",
+            ]
+        },
+        {"url": f"https://{PUBLIC}/second"},
+    ),
+    Form(
         "estimate",
         f"/estimate/{MODEL}",
         "user",
@@ -194,6 +213,7 @@ PAGES = [
     "/",
     "/account",
     "/account/export",
+    "/account/webhooks/{webhook}",
     "/catalogue",
     f"/catalogue/{MODEL}",
     "/predictions",
@@ -208,6 +228,7 @@ BUTTONS = [
     "/account/sign-out",
     f"/account/keys/{NO_ID}/revoke",
     f"/account/sessions/{NO_ID}/end",
+    "/account/webhooks/deliveries/{delivery}/resend",
     "/predictions/{queued}/cancel",
     "/predictions/{finished}/name",
     "/predictions/{finished}/revoke",

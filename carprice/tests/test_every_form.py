@@ -19,6 +19,7 @@ from testing.bad_input import World, changed, everything, signed_in
 from testing.fixtures import PASSWORD
 from testing.pages import form_key, words
 from testing.routes import page_routes
+from testing.webhooks import PUBLIC
 
 pytestmark = pytest.mark.django_db
 
@@ -95,6 +96,8 @@ def pages_of_people(world: World) -> Iterator[tuple[Client, str]]:
             "key_id": [world.ids["key"]],
             "month": [f"{datetime.now(UTC):%Y-%m}"],
             "token": ["unknown"],
+            "webhook_id": [world.ids["webhook"]],
+            "delivery_id": [world.ids["delivery"]],
         }
         names = list(pattern.pattern.converters)
         for client in (Client(), world.browser):
@@ -198,6 +201,11 @@ TWICE = [
     Twice("estimate", "/estimate/random_forest", "user"),
     Twice("estimate", "/estimate/random_forest", "user", {"save": "1"}, "save"),
     Twice("prediction", "/predictions/{draft}", "user"),
+    Twice("webhooks", "/account/webhooks", "user", {"url": f"https://{PUBLIC}/second"}),
+    *(
+        Twice("webhook", "/account/webhooks/{webhook}", "user", {"do": does}, does)
+        for does in ("test", "secret", "off")
+    ),
     Twice("prediction-delete", "/predictions/{ended}/delete", "user"),
     Twice(
         "predictions-chosen",

@@ -20,6 +20,8 @@ from predictions.execution import claims, examples, runner, settlement
 from predictions.execution.scoring import Outcome
 from predictions.models import Prediction, WhatIf
 from predictions.services import request_prediction
+from predictions.webhooks import services as webhooks
+from testing.webhooks import PUBLIC
 
 FOLDER = Path(settings.BASE_DIR) / "templates"
 NAMES = sorted(str(path.relative_to(FOLDER)) for path in FOLDER.rglob("*.html"))
@@ -158,6 +160,7 @@ def visits(
         f"/shared/{sharing.share(user=user, prediction_id=rows['finished'].pk).token}",
         "/no-such-page",
         "/predictors",
+        "/account/webhooks",
     ]:
         visits.visit(customer, path)
     visits.visit(customer, "/predictions", **HTMX)
@@ -171,6 +174,11 @@ def visits(
         for part in ["", "/status", "/what-if", "/delete"]:
             visits.visit(customer, f"/predictions/{row.pk}{part}")
         visits.visit(customer, f"/predictions/{row.pk}/status", **HTMX)
+    endpoint = webhooks.create(user=user, url=f"https://{PUBLIC}/hook")
+    for _ in range(2):
+        visits.visit(customer, "/account/webhooks")
+        visits.visit(customer, f"/account/webhooks/{endpoint.pk}")
+        webhooks.send_test(user=user, endpoint_id=endpoint.pk)
     visits.visit(operator, "/admin/audit/", form={})
     visits.visit(operator, "/admin/password_change/")
     stale = Client(enforce_csrf_checks=True)
