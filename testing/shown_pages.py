@@ -65,6 +65,11 @@ def lived_in(page: Page) -> list[Shown]:
     page.get_by_label("Name").fill("Nightly batch")
     page.get_by_role("button", name="Make a key").click()
     expect(page.get_by_label("Key", exact=True)).to_have_value(re.compile("cp_"))
+    page.goto("/account/webhooks")
+    page.get_by_label("Address").fill("https://93.184.215.14/carprice")
+    page.get_by_role("button", name="Add webhook").click()
+    page.get_by_role("button", name="Send a test event").click()
+    webhook = re.sub("^https?://[^/]+", "", page.url)
     ids = "&".join(f"id={path.rpartition('/')[2]}" for path in (first, second))
     return [
         Shown("home", "/", is_signed_in=False),
@@ -87,6 +92,8 @@ def lived_in(page: Page) -> list[Shown]:
         Shown("account", "/account"),
         Shown("keys", "/account/keys"),
         Shown("account-delete", "/account/delete"),
+        Shown("webhooks", "/account/webhooks"),
+        Shown("webhook", webhook),
         Shown("api", "/api/tasks/predict"),
         Shown("docs", "/api/docs", is_signed_in=False),
     ]

@@ -43,6 +43,7 @@ ONCE_BY_NATURE = {
     "prediction-name": "the name is the same the second time",
     "prediction-share": "a prediction has one link",
     "prediction-revoke": "what is revoked stays so",
+    "admin:webhooks_endpoint_changelist": "what is switched off stays so",
 }
 # Of pages and of the admin, those that are no pages with forms of their own.
 NOT_OPENED = {
@@ -134,6 +135,7 @@ def paths_of(world: World, name: str) -> list[str]:
     candidates: list[list[Any]] = [[], ["accounts"], ["billing"], [world.entry]]
     candidates += [[world.user.pk], [world.predictor.pk], [world.ids["finished"]]]
     candidates += [[world.predictor.current_version_id], [charge_of(world)]]
+    candidates += [[world.ids["webhook"]], [world.ids["delivery"]]]
     paths = []
     for arguments in candidates:
         try:

@@ -26,6 +26,7 @@ OF_ADMIN = [
     "", "audit/", "accounts/user/", "billing/ledgerentry/", "predictions/prediction/",
     "mlmodels/predictor/", "mlmodels/predictor/1/change/",
     "statement", "account", "account-delete", "api", "docs",
+    "statement", "account", "webhooks", "webhook", "api", "docs",
 ]  # fmt: skip
 MOST_ACTIONS = 8
 OPERATOR = (
