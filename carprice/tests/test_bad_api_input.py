@@ -115,6 +115,8 @@ BAD: dict[str, list[bytes]] = {
     "expires_in_days": [*NO_INTEGER, b"0", b"-1", b"3651", b"1" + b"0" * 20, b"9" * 4_000, LONG],
     "model_name": [*TEXT, b'"%s"' % (b"x" * 61)],
     "explain": [*NO_TRUTH, LONG],
+    "enabled": [*NO_TRUTH, LONG],
+    "url": [*TEXT, b'"x"', b'"http://93.184.215.14/"', b'"https://10.0.0.1/"'],
     "data": [*HUGE, *ODD_TEXT[1:], b'{"a": "\\u0000"}', b'{"\\ud800": 1}', b'{"a": NaN}', LONG],
 }
 

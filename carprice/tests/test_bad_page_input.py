@@ -228,14 +228,17 @@ BUTTONS = [
     "/account/sign-out",
     f"/account/keys/{NO_ID}/revoke",
     f"/account/sessions/{NO_ID}/end",
-    "/account/webhooks/deliveries/{delivery}/resend",
     "/predictions/{queued}/cancel",
     "/predictions/{finished}/name",
     "/predictions/{finished}/revoke",
     "/predictions/{finished}/share",
     "/preferences",
 ]
-CONFIRMED = ["/predictions/{ended}/delete", "/predictions/chosen"]  # with a button of their own
+CONFIRMED = [
+    "/account/webhooks/{webhook}",
+    "/predictions/{ended}/delete",
+    "/predictions/chosen",
+]  # with a button of their own
 WITH_ID = [("GET", path) for path in (*PAGES, *CONFIRMED) if "{" in path]
 WITH_ID += [("POST", path) for path in (*BUTTONS, *CONFIRMED) if "{" in path]
 WITH_ID += [("GET", "/predictions/{queued}"), ("POST", "/predictions/{draft}")]

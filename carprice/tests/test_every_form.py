@@ -98,7 +98,6 @@ def pages_of_people(world: World) -> Iterator[tuple[Client, str]]:
             "month": [f"{datetime.now(UTC):%Y-%m}"],
             "token": ["unknown"],
             "webhook_id": [world.ids["webhook"]],
-            "delivery_id": [world.ids["delivery"]],
         }
         names = list(pattern.pattern.converters)
         for client in (Client(), world.browser):
@@ -206,7 +205,14 @@ TWICE = [
     Twice("webhooks", "/account/webhooks", "user", {"url": f"https://{PUBLIC}/second"}),
     *(
         Twice("webhook", "/account/webhooks/{webhook}", "user", {"do": does}, does)
-        for does in ("test", "secret", "off")
+        for does in ("test", "secret", "off", "delete")
+    ),
+    Twice(
+        "webhook",
+        "/account/webhooks/{webhook}",
+        "user",
+        {"do": "resend", "delivery": "{delivery}"},
+        "resend",
     ),
     Twice("prediction-delete", "/predictions/{ended}/delete", "user"),
     Twice(

@@ -29,6 +29,8 @@ class EndpointAdmin(ReadOnlyAdmin):
 
     @admin.action(description="Switch off", permissions=["switch_off"])
     def switch_off(self, request: HttpRequest, queryset: QuerySet[Any]) -> None:
+        for endpoint in queryset:
+            self.log_change(request, endpoint, "Switched off.")
         count = services.switch_off(queryset)
         self.message_user(request, f"{count} switched off.", messages.SUCCESS)
 

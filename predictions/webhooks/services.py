@@ -141,13 +141,10 @@ def send_test(*, user: User, endpoint_id: UUID) -> Delivery:
 
 
 @transaction.atomic
-def resend(*, user: User, delivery_id: UUID, endpoint_id: UUID | None = None) -> Delivery:
+def resend(*, user: User, endpoint_id: UUID, delivery_id: UUID) -> Delivery:
     """Deliver it again, with the same id and all attempts. Raises NotFound, WrongState."""
-    own = Delivery.objects.filter(endpoint__user=user)
-    if endpoint_id:
-        own = own.filter(endpoint=endpoint_id)
-    delivery = _one(own, delivery_id)
-    _lock_enabled(user, delivery.endpoint_id)
+    endpoint = _lock_enabled(user, endpoint_id)
+    delivery = _one(deliveries_of(endpoint), delivery_id)
     Delivery.objects.filter(pk=delivery.pk).update(
         state=State.PENDING, attempts=0, next_attempt_at=Now()
     )

@@ -25,7 +25,4 @@ urlpatterns = [
     # Pages
     path("account/webhooks", views.WebhooksPage.as_view(), name="webhooks"),
     path("account/webhooks/<id:webhook_id>", views.webhook, name="webhook"),
-    path(
-        "account/webhooks/deliveries/<id:delivery_id>/resend", views.resend, name="webhook-resend"
-    ),
 ]

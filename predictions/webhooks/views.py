@@ -16,7 +16,7 @@ from django.http.response import HttpResponseBase
 from django.shortcuts import redirect, render
 from django.urls import reverse
 from django.utils.translation import gettext
-from django.views.decorators.http import require_http_methods, require_POST
+from django.views.decorators.http import require_http_methods
 
 from accounts.authentication import signed_in
 from carprice.http import throttling
@@ -87,6 +87,9 @@ def _do(request: HttpRequest, webhook_id: UUID) -> HttpResponse:
     elif what == "test":
         services.send_test(**own)
         messages.success(request, gettext("A test event is on its way."))
+    elif what == "resend":
+        services.resend(**own, delivery_id=_delivery_in(request))
+        messages.success(request, gettext("It is sent again."))
     elif what in ("on", "off"):
         services.change(**own, enabled=what == "on")
     else:
@@ -94,16 +97,8 @@ def _do(request: HttpRequest, webhook_id: UUID) -> HttpResponse:
     return redirect("webhook", webhook_id)
 
 
-@require_POST
-@login_required
-@missing_is_404
-def resend(request: HttpRequest, delivery_id: UUID) -> HttpResponseBase:
-    """Have a delivery made again."""
-    throttling.count_request(request, "webhook")
-
-    def work() -> HttpResponse:
-        delivery = services.resend(user=signed_in(request), delivery_id=delivery_id)
-        messages.success(request, gettext("It is sent again."))
-        return redirect("webhook", delivery.endpoint_id)
-
-    return respond_once(request, work)
+def _delivery_in(request: HttpRequest) -> UUID:
+    try:
+        return UUID(request.POST.get("delivery", ""))
+    except ValueError:
+        raise BadRequest("That is no delivery.") from None

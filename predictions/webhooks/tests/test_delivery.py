@@ -320,7 +320,7 @@ def test_what_is_resent_during_an_attempt_is_sent_again(
     assert claim
     begun = delivery.begin_attempt(claim)
     assert begun
-    services.resend(user=user, delivery_id=message.pk)
+    services.resend(user=user, endpoint_id=message.endpoint_id, delivery_id=message.pk)
     delivery.record(claim, begun, Outcome(200))
 
     delivery.serve(claim)
@@ -401,7 +401,7 @@ def test_for_a_day_both_secrets_sign(
     new = signing.secret_of(services.rotate_secret(user=user, endpoint_id=endpoint.pk).secret_seed)
     work()
     Endpoint.objects.update(previous_until=Now() - timedelta(seconds=1))
-    services.resend(user=user, delivery_id=message.pk)
+    services.resend(user=user, endpoint_id=message.endpoint_id, delivery_id=message.pk)
     work()
 
     first, second = receiver.received
