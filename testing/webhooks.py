@@ -64,7 +64,7 @@ def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
         pytest.skip("openssl is not installed")
     path = tmp_path_factory.mktemp("certificate") / "hook.pem"
     command = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2"]
-    command += ["-keyout", path, "-out", path.with_suffix(".crt"), "-subj", f"/CN={HOST}"]
+    command += ["-keyout", str(path), "-out", str(path.with_suffix(".crt")), "-subj", f"/CN={HOST}"]
     command += ["-addext", f"subjectAltName=DNS:{HOST}"]
     subprocess.run(command, check=True, capture_output=True)
     path.write_bytes(path.read_bytes() + path.with_suffix(".crt").read_bytes())

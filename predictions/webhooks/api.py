@@ -140,7 +140,7 @@ class DeliveriesView(ApiView):
     def get(self, request: AuthenticatedRequest, webhook_id: UUID) -> Response:
         """What was and what will be sent to a webhook, newest first, of the last 30 days."""
         query = PageQuery.check(request)
-        endpoint = services.find(request.user, webhook_id)
+        endpoint = services.find(user=request.user, endpoint_id=webhook_id)
         return PAGES.respond(
             request,
             services.deliveries_of(endpoint),

@@ -35,7 +35,7 @@ def endpoints_of(user: User) -> QuerySet[Endpoint]:
     return Endpoint.objects.filter(user=user).order_by("created_at", "id")
 
 
-def find(user: User, endpoint_id: UUID) -> Endpoint:
+def find(*, user: User, endpoint_id: UUID) -> Endpoint:
     """The user's own endpoint. Raises NotFound."""
     return _one(Endpoint.objects.filter(user=user), endpoint_id)
 
@@ -72,7 +72,7 @@ def change(
 
     What still waits is sent once it is on again.
     """
-    find(user, endpoint_id)
+    find(user=user, endpoint_id=endpoint_id)
     if url is not None:
         check_url(url)
     with transaction.atomic():

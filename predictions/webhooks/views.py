@@ -61,7 +61,7 @@ def webhook(request: HttpRequest, webhook_id: UUID) -> HttpResponseBase:
         throttling.count_request(request, "webhook")
         return respond_once(request, lambda: _do(request, webhook_id))
     user = signed_in(request)
-    endpoint = services.find(user, webhook_id)
+    endpoint = services.find(user=user, endpoint_id=webhook_id)
     page = PAGES.page_or_first(
         services.deliveries_of(endpoint), user.pk, request.GET.get("cursor"), PAGE_SIZE
     )
@@ -76,6 +76,7 @@ def webhook(request: HttpRequest, webhook_id: UUID) -> HttpResponseBase:
 def _do(request: HttpRequest, webhook_id: UUID) -> HttpResponse:
     """What the page's button says that was pressed."""
     own: dict[str, Any] = {"user": signed_in(request), "endpoint_id": webhook_id}
+    services.find(**own)
     what = request.POST.get("do")
     if what == "delete":
         services.delete(**own)

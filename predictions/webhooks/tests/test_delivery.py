@@ -64,6 +64,7 @@ def pass_time(**span: float) -> None:
         Delivery.objects.filter(pk=row.pk).update(next_attempt_at=row.next_attempt_at - back)
     for each in Endpoint.objects.exclude(busy_until=None):
         since = each.failing_since and each.failing_since - back
+        assert each.busy_until
         changes = {"busy_until": each.busy_until - back, "failing_since": since}
         Endpoint.objects.filter(pk=each.pk).update(**changes)
 

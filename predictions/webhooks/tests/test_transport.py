@@ -156,7 +156,10 @@ def test_a_handshake_that_never_ends_is_a_timeout(network: Network, quick: float
 
 @pytest.mark.parametrize("answer", [b"SSH-2.0-OpenSSH\r\n", b"HTTP/1.1 two hundred\r\n\r\n", b""])
 def test_what_is_no_http_is_a_failure(network: Network, receiver: Receiver, answer: bytes) -> None:
-    receiver.answers = [lambda handler: handler.wfile.write(answer) and None]
+    def respond(handler: BaseHTTPRequestHandler) -> None:
+        handler.wfile.write(answer)
+
+    receiver.answers = [respond]
 
     assert failure() in ("protocol", "connection")
 
