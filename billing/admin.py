@@ -111,11 +111,11 @@ class EntryWritingAdmin(ReadOnlyAdmin):
 
     def _redirect_after(self, request: HttpRequest, row: Any) -> HttpResponse:
         if self.has_view_permission(request, row):
-            return redirect(f"admin:billing_{self.opts.model_name}_change", row.pk)
+            return redirect(f"admin:{self.opts.app_label}_{self.opts.model_name}_change", row.pk)
         return redirect("admin:index")
 
     def _url_name(self) -> str:
-        return f"billing_{self.opts.model_name}_{self.page_name}"
+        return f"{self.opts.app_label}_{self.opts.model_name}_{self.page_name}"
 
 
 @admin.register(CreditAccount)

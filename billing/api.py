@@ -38,9 +38,13 @@ class BalanceView(ApiView):
         account = CreditAccount.objects.get(pk=request.user.pk)
         return Response(Amount(account).data)
 
-    @extend_schema(request=NewAmount, responses={200: Amount, **errors(400, 401, 429)})
+    @extend_schema(request=NewAmount, responses={200: Amount, **errors(400, 401, 403, 429)})
     def post(self, request: AuthenticatedRequest) -> Response:
-        """Set the credits that are free to spend; what is held stays held."""
+        """Set the credits that are free to spend; what is held stays held.
+
+        Where not everybody may add credits, 403 `top_ups_closed`.
+        """
+        services.check_top_ups_open()
         serializer = NewAmount(data=request.data)
         serializer.is_valid(raise_exception=True)
         account = services.set_available(user_id=request.user.pk, **serializer.validated_data)
@@ -64,10 +68,11 @@ class TopUpView(ApiView):
     @extend_schema(
         parameters=idempotency.PARAMETERS,
         request=TopUp,
-        responses={201: ToppedUp, **errors(400, 401, 422, 429)},
+        responses={201: ToppedUp, **errors(400, 401, 403, 422, 429)},
     )
     def post(self, request: AuthenticatedRequest) -> Response:
-        """Add credits. No payment is taken."""
+        """Add credits. No payment is taken. Where not everybody may, 403 `top_ups_closed`."""
+        services.check_top_ups_open()
         return idempotency.respond_once(request, lambda: self._top_up(request))
 
     def _top_up(self, request: AuthenticatedRequest) -> Response:

@@ -17,7 +17,11 @@ def wallet(request: HttpRequest) -> dict[str, Any]:
     if not hasattr(request, "user") or not _has_header(request) or request.user.is_anonymous:
         return {}
     account = CreditAccount.objects.get(pk=request.user.pk)
-    return {"wallet": account, "wallet_is_low": account.available < settings.LOW_BALANCE}
+    return {
+        "wallet": account,
+        "wallet_is_low": account.available < settings.LOW_BALANCE,
+        "top_ups": settings.TOP_UPS,
+    }
 
 
 def _has_header(request: HttpRequest) -> bool:

@@ -57,7 +57,7 @@ class Transaction(serializers.Serializer[Any]):
         source="subject_id", allow_null=True, help_text="The prediction it pays for."
     )
     batch_id = serializers.UUIDField(allow_null=True, default=None)  # entries have none yet
-    reason = serializers.CharField(help_text="An operator's; otherwise empty.")
+    reason = serializers.CharField(help_text="An operator's, or what paid for it; otherwise empty.")
     created_at = serializers.DateTimeField()
 
     def to_representation(self, instance: LedgerEntry) -> dict[str, Any]:

@@ -34,6 +34,11 @@ class OwnAccount(ServiceError):
     status = 403
 
 
+class TopUpsClosed(ServiceError):
+    code = "top_ups_closed"
+    status = 403
+
+
 class InsufficientCredits(ServiceError):
     code = "insufficient_credits"
     status = 402
@@ -52,16 +57,42 @@ class InsufficientCredits(ServiceError):
         )
 
 
+def check_top_ups_open() -> None:
+    """Raise TopUpsClosed, with the way that is open, where not everybody adds credits at will."""
+    ways = {
+        "voucher": _("Credits are added by vouchers here."),
+        "stripe": _("Credits are bought here."),
+        "operator": _("Credits are added by the operators here."),
+    }
+    if settings.TOP_UPS in ways:
+        raise TopUpsClosed(ways[settings.TOP_UPS])
+
+
 @transaction.atomic
-def top_up(*, user_id: UUID, amount: int) -> LedgerEntry:
-    """Add whole credits. Raises InvalidInput above the limit of one top-up or the ceiling."""
+def top_up(*, user_id: UUID, amount: int, reason: str = "") -> LedgerEntry:
+    """Add whole credits, whoever has decided so; `check_top_ups_open` is for users who do.
+
+    Raises InvalidInput above the limit of one top-up or the ceiling.
+    """
     if not 1 <= amount <= settings.TOP_UP_LIMIT:
         raise InvalidInput(
             {"amount": [_("Enter 1 to %(most)s credits.") % {"most": f"{settings.TOP_UP_LIMIT:,}"}]}
         )
     account = _lock(user_id)
     _refuse_above_ceiling(account.balance + amount, field="amount")
-    return _write(account, Kind.TOP_UP, balance_change=amount)
+    return _write(account, Kind.TOP_UP, balance_change=amount, reason=reason)
+
+
+@transaction.atomic
+def take_back(
+    *, user_id: UUID, most: int, reason: str, actor: User | None = None
+) -> LedgerEntry | None:
+    """Take credits away as far as they are available; None if none are. What is held stays so."""
+    account = _lock(user_id)
+    amount = min(most, account.available)
+    if amount <= 0:
+        return None
+    return _write(account, Kind.ADJUSTMENT, balance_change=-amount, reason=reason, actor=actor)
 
 
 @transaction.atomic

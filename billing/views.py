@@ -20,12 +20,17 @@ from accounts.models import User
 from billing import services, statements
 from billing.forms import TopUpForm
 from billing.models import LedgerEntry
+from billing.payments import checkout
+from billing.payments import services as vouchers
+from billing.payments.forms import PurchaseForm, VoucherCodeForm
+from billing.payments.models import Payment
 from billing.statements import Month
 from carprice.http import throttling
 from carprice.http.pagination import CursorPages
-from carprice.idempotency.forms import submit_once, use_up
+from carprice.idempotency.forms import SENT_TWICE, submit_once, use_up
 from carprice.pages.csv_files import csv_response
 from carprice.pages.formatting import credits_text
+from carprice.pages.forms import StrictForm
 from carprice.pages.views import ServiceFormView
 
 PAGE_SIZE = 25
@@ -40,8 +45,17 @@ KIND_WORDS = {
 STATEMENT_COLUMNS = ("at", "kind", "what_for", "reason", "credits", "balance_after", "id")
 
 
+FORMS: dict[str, type[StrictForm]] = {
+    "open": TopUpForm,
+    "voucher": VoucherCodeForm,
+    "stripe": PurchaseForm,
+    "operator": StrictForm,  # which is not shown
+}
+PAYMENTS_SHOWN = 5
+
+
 class WalletPage(LoginRequiredMixin, ServiceFormView):
-    """Balance, top-up and every posted movement, newest first."""
+    """Balance, the way to add credits, and every posted movement, newest first."""
 
     template_name = "billing/wallet.html"
     form_class = TopUpForm
@@ -53,9 +67,51 @@ class WalletPage(LoginRequiredMixin, ServiceFormView):
         page = PAGES.page_or_first(entries, user.pk, self.request.GET.get("cursor"), PAGE_SIZE)
         names = subject_names(user, [entry.subject_id for entry in page.rows])
         movements = [(entry, _what_for(entry, names)) for entry in page.rows]
-        return super().get_context_data(page=page, movements=movements, **kwargs)
+        return super().get_context_data(
+            page=page, movements=movements, payments=_latest_payments(user), **kwargs
+        )
 
-    def submit(self, form: TopUpForm) -> HttpResponse:
+    def get_form_class(self) -> type[StrictForm]:
+        return FORMS[settings.TOP_UPS]
+
+    def submit(self, form: StrictForm) -> HttpResponse:
+        if settings.TOP_UPS == "voucher":
+            return self._redeem(form)
+        if settings.TOP_UPS == "stripe":
+            return self._buy(form)
+        services.check_top_ups_open()
+        return self._top_up(form)
+
+    def _redeem(self, form: StrictForm) -> HttpResponse:
+        added: list[int] = []
+
+        def work() -> str:
+            voucher = vouchers.redeem(
+                user=signed_in(self.request),
+                code=form.cleaned_data["code"],
+                address=throttling.address(self.request),
+            )
+            added.append(voucher.credits)
+            return reverse("wallet")
+
+        address, is_first = submit_once(self.request, work)
+        if is_first:
+            sentence = ngettext("%(credits)s added.", "%(credits)s added.", added[0])
+            messages.success(self.request, sentence % {"credits": credits_text(added[0])})
+        else:
+            messages.info(self.request, SENT_TWICE)
+        return redirect(address)
+
+    def _buy(self, form: StrictForm) -> HttpResponse:
+        """Lead to the page of the payment service, for a form sent twice to the same one."""
+        user_id, amount = signed_in(self.request).pk, form.cleaned_data["amount"]
+        payment_id, _is_first = submit_once(
+            self.request, lambda: str(checkout.start(user_id=user_id, amount=amount).pk)
+        )
+        back = self.request.build_absolute_uri(reverse("wallet"))
+        return redirect(checkout.open_page(UUID(payment_id), back=back))
+
+    def _top_up(self, form: StrictForm) -> HttpResponse:
         amount = form.cleaned_data["amount"]
         added = ngettext("%(credits)s added.", "%(credits)s added.", amount)
         added %= {"credits": credits_text(amount)}
@@ -79,6 +135,14 @@ class WalletPage(LoginRequiredMixin, ServiceFormView):
             )
             messages.info(self.request, sentence % {"credits": credits_text(amount)})
         return redirect(address)
+
+
+def _latest_payments(user: User) -> list[tuple[Payment, str]]:
+    """With what each costs, as people write it; none where credits are not sold."""
+    if settings.TOP_UPS != "stripe":
+        return []
+    rows = Payment.objects.filter(account_id=user.pk).order_by("-created_at")[:PAYMENTS_SHOWN]
+    return [(row, checkout.money(row.amount, row.currency)) for row in rows]
 
 
 @require_safe

@@ -136,8 +136,42 @@ def _networks(words: list[str]) -> list[ipaddress.IPv4Network | ipaddress.IPv6Ne
 
 
 def one_of(name: str, default: str, choices: Collection[str]) -> str:
+    """One of some words, whatever its case."""
     allowed = f"one of {', '.join(choices)}"
-    return read(name, default, str.upper, allowed, lambda word: word in choices)
+    words_by_key = {word.lower(): word for word in choices}
+    return read(name, default, lambda text: words_by_key[text.lower()], allowed)
+
+
+def whole_numbers(name: str, default: list[int], *, low: int, high: int) -> list[int]:
+    allowed = f"a comma-separated list of whole numbers from {low} to {high}"
+    return read(
+        name,
+        default,
+        lambda text: [int(word) for word in _split(text)],
+        allowed,
+        lambda numbers: bool(numbers) and all(low <= number <= high for number in numbers),
+    )
+
+
+def require(*names: str, why: str) -> None:
+    """Refuse to go on while one of them is unset; `why` completes "NAME must be set ..."."""
+    for name in names:
+        if not os.environ.get(name):
+            raise ImproperlyConfigured(f"{name} must be set {why}.")
+
+
+def credential(name: str) -> str:
+    """A secret that somebody else has given, which no message repeats; empty if it is unset."""
+    value = os.environ.get(name, "")
+    if not re.fullmatch("[!-~]*", value):
+        raise ImproperlyConfigured(f"{name} must have no spaces and no letters beyond ASCII.")
+    return value
+
+
+def http_url(name: str, default: str) -> str:
+    """The address of a server, without a slash at its end."""
+    pattern = r"https?://[\w.-]+(:\d{1,5})?/?"
+    return matching(name, default, pattern, "an http:// or https:// URL without a path").rstrip("/")
 
 
 def matching(name: str, default: str, pattern: str, allowed: str) -> str:

@@ -55,13 +55,24 @@ TRUSTED_PROXIES = integer("TRUSTED_PROXIES", 0, low=0, high=10)
 if TRUSTED_PROXIES:
     SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
 
+# Who may add credits to an account: everybody at will, or by a voucher or by paying through Stripe,
+# or operators alone. What is open to the Internet must say so.
+TOP_UPS = env.one_of("TOP_UPS", "open", ("open", "voucher", "stripe", "operator"))
+if HTTPS:
+    env.require(
+        "TOP_UPS",
+        why="with HTTPS=true: to open (everybody adds credits), voucher, stripe or operator",
+    )
+# Where a form of ours leads on to.
+PAYMENT_PAGES = ["https://checkout.stripe.com"] if TOP_UPS == "stripe" else []
+
 CONTENT_SECURITY_POLICY = {
     "DIRECTIVES": {
         "default-src": ["'self'"],
         "img-src": ["'self'", "data:"],
         "object-src": ["'none'"],
         "base-uri": ["'none'"],
-        "form-action": ["'self'"],
+        "form-action": ["'self'", *PAYMENT_PAGES],
         "frame-ancestors": ["'none'"],
     }
 }
@@ -100,6 +111,7 @@ INSTALLED_APPS = [
     "accounts",
     "accounts.keys",
     "billing",
+    "billing.payments",
     "mlmodels",
     "predictions",
     "predictions.personal_data",
@@ -323,6 +335,25 @@ WELCOME_CREDITS = integer("WELCOME_CREDITS", 0, low=0, high=TOP_UP_LIMIT)
 LOW_BALANCE = integer("LOW_BALANCE", 20, low=0, high=TOP_UP_LIMIT)
 # How many credits one operator may correct in 24 hours, those given and those taken added up.
 LARGEST_CORRECTION = integer("LARGEST_CORRECTION", 100_000, low=0, high=CREDIT_CEILING)
+# The credits of all vouchers that one operator may make in 24 hours.
+LARGEST_VOUCHERS = integer("LARGEST_VOUCHERS", 1_000_000, low=0, high=CREDIT_CEILING)
+STRIPE_SECRET_KEY = env.credential("STRIPE_SECRET_KEY")
+STRIPE_WEBHOOK_SECRET = env.credential("STRIPE_WEBHOOK_SECRET")
+STRIPE_API_BASE = env.http_url("STRIPE_API_BASE", "https://api.stripe.com")
+# What a credit costs, in the currency's smallest unit, and how many are sold at once.
+CREDIT_PRICE = integer("CREDIT_PRICE", 1, low=1, high=1_000_000)
+CREDIT_CURRENCY = env.matching(
+    "CREDIT_CURRENCY", "usd", "[A-Za-z]{3}", "a currency's three letters"
+).lower()
+CREDIT_AMOUNTS = env.whole_numbers("CREDIT_AMOUNTS", [100, 500, 2000], low=1, high=TOP_UP_LIMIT)
+if TOP_UPS == "stripe":
+    env.require(
+        "STRIPE_SECRET_KEY",
+        "STRIPE_WEBHOOK_SECRET",
+        "CREDIT_PRICE",
+        "CREDIT_CURRENCY",
+        why="with TOP_UPS=stripe",
+    )
 LEDGER_SUBJECT_VIEW = "prediction"  # the URL name of the page about what a ledger entry pays for
 LEDGER_SUBJECT_NAMES = "predictions.pages.presentation.titles_by_id"  # and what those are called
 CLAIM_ROWS = integer("CLAIM_ROWS", 64, low=1, high=1000)
@@ -359,6 +390,7 @@ THROTTLES = {
     "submit": rate("THROTTLE_SUBMIT", "6000/minute"),
     "top_up": rate("THROTTLE_TOP_UP", "600/minute"),
     "export": rate("THROTTLE_EXPORT", "6/hour"),
+    "wrong_voucher": rate("THROTTLE_WRONG_VOUCHER", "10/minute"),
     "trial": rate("THROTTLE_TRIAL", "20/hour"),
     "webhook": rate("THROTTLE_WEBHOOK", "60/minute"),
     "other": rate("THROTTLE_OTHER", "12000/minute"),

@@ -12,6 +12,7 @@ urlpatterns = [
     path("", include("predictions.urls")),
     path("", include("mlmodels.urls")),
     path("", include("billing.urls")),
+    path("", include("billing.payments.urls")),
     path("", include("accounts.urls")),
     path("", include("accounts.keys.urls")),
     path("", include("predictions.personal_data.urls")),

@@ -11,6 +11,7 @@ from django.db.models.functions import Coalesce
 
 from billing.audit import ACCOUNTS_ADD_UP, ENTRIES_STAY, SHOWN, Invariant, missing_triggers, uuid
 from billing.models import CreditAccount
+from billing.payments.audit import PAID_ONCE, REFUNDS_TAKEN_BACK
 from carprice.db import cursors, dialect, snapshots
 from predictions import triggers
 from predictions.models import AuditRun, Prediction
@@ -143,6 +144,8 @@ INVARIANTS = (
         "Every queued or running prediction has one open hold, of its price, and no other has any",
         [_wrong_holds],
     ),
+    PAID_ONCE,
+    REFUNDS_TAKEN_BACK,
     Invariant(f"No prediction waits or runs for more than {OVERDUE.seconds:,} seconds", [_stuck]),
     Invariant(ENTRIES_STAY.name, [*ENTRIES_STAY.checks, lambda: missing_triggers(triggers.NAMES)]),
 )

@@ -271,7 +271,7 @@ def test_a_taken_port_is_named_before_anything_is_set_up(
 
 
 def test_with_https_the_deployment_check_finds_nothing(manage: Run) -> None:
-    ended = manage("check", "--deploy", "--fail-level", "WARNING", HTTPS="true")
+    ended = manage("check", "--deploy", "--fail-level", "WARNING", HTTPS="true", TOP_UPS="open")
 
     assert ended.returncode == 0, ended.stderr
     assert "no issues (0 silenced)" in ended.stdout

@@ -97,6 +97,7 @@ class SaleView(LoginRequiredMixin, ServiceFormView):
         amount = self.request.POST.get(TOP_UP, "")
         if not amount:
             return work
+        billing.check_top_ups_open()
 
         def add_and_work() -> str:
             missing = int(amount) if amount.isdecimal() and len(amount) < 10 else 0
