@@ -17,6 +17,9 @@ from accounts.models import TokenSession, User
 from accounts.services import end_session
 from accounts.tokens import SessionAccessToken, SessionRefreshToken, open_session
 from billing.models import CreditAccount, LedgerEntry
+from billing.payments import codes, events
+from billing.payments.models import Payment, StripeEvent, TakeBack, Voucher
+from billing.payments.services import make_vouchers
 from billing.services import set_available
 from carprice.idempotency.models import IdempotencyKey
 from mlmodels.catalogue import publishing, queries
@@ -28,10 +31,13 @@ from predictions.webhooks import services as webhooks
 from predictions.webhooks.models import Delivery, Endpoint
 from testing.fixtures import CREDITS, PASSWORD, Trained
 from testing.webhooks import PUBLIC
+from testing.stripe_server import checkout_event, refund_event
 
 MODEL = "random_forest"
 CAR = {"brand": "bmw", "horsepower": 110}
 VARIED = {"horsepower": 120}  # of what has finished; it has been answered
+VOUCHER_SEED = "00" * 32
+VOUCHER_CODE = codes.derive(VOUCHER_SEED, 1)[0]  # of the one voucher of the world
 NO_ID = "00000000-0000-4000-8000-000000000000"
 KEPT: list[type[models.Model]] = [
     User,
@@ -41,6 +47,10 @@ KEPT: list[type[models.Model]] = [
     IdempotencyKey,
     CreditAccount,
     LedgerEntry,
+    Voucher,
+    Payment,
+    TakeBack,
+    StripeEvent,
     Prediction,
     WhatIf,
     Predictor,
@@ -129,6 +139,8 @@ class World:
         self.user = User.objects.create_user("ada@example.com", PASSWORD, name="Ada")
         self.stranger = self._like("eve@example.com")
         self.operator = self._like("root@example.com", is_staff=True, is_superuser=True)
+        make_vouchers(seed=VOUCHER_SEED, count=1, credit=5, actor=self.operator)
+        self.payment = self._owed_payment()
         self.session = open_session(self.user, refreshable=True)
         self.token = str(SessionAccessToken.for_session(self.session))
         self.refresh_token = str(SessionRefreshToken.for_session(self.session))
@@ -151,6 +163,17 @@ class World:
         }
         self.entry = LedgerEntry.objects.filter(account=self.user.pk).latest("pk").pk
         self.predictor = Predictor.objects.get(name=MODEL)
+
+    def _owed_payment(self) -> Payment:
+        """One of the operator's, refunded after its credits were used."""
+        account = CreditAccount.objects.get(pk=self.operator.pk)
+        row = Payment.objects.create(account=account, credits=5, amount=5, currency="usd")
+        for told in (checkout_event(row), refund_event(row, 5)):
+            events.receive(events.Event(told["id"], told["type"], told["data"]["object"]))
+            set_available(user_id=self.operator.pk, new_amount=0)
+        set_available(user_id=self.operator.pk, new_amount=5)
+        row.refresh_from_db()
+        return row
 
     def token_of(self, user: User) -> str:
         return str(SessionAccessToken.for_session(open_session(user)))

@@ -113,6 +113,7 @@ BAD: dict[str, list[bytes]] = {
     ],
     "access": [*TEXT, b'"Read"', b'"admin"', b'"read "'],
     "expires_in_days": [*NO_INTEGER, b"0", b"-1", b"3651", b"1" + b"0" * 20, b"9" * 4_000, LONG],
+    "code": [*TEXT, b'"%s"' % (b"x" * 101), b'"0000"', b'"0000-0000-0000-0000-000U"'],
     "model_name": [*TEXT, b'"%s"' % (b"x" * 61)],
     "explain": [*NO_TRUTH, LONG],
     "enabled": [*NO_TRUTH, LONG],

@@ -197,6 +197,17 @@ FORMS = [
         status=200,
     ),
     Form(
+        "admin-vouchers",
+        "/admin/payments/voucher/add/",
+        "operator",
+        {
+            "count": [*WHOLE, "0", "-1", "1001"],
+            "credit": [*WHOLE, "0", "-1", "1000001"],
+        },
+        {"count": "2", "credit": "5", "expires_at": "2100-01-01", "note": "For the fair"},
+        status=200,
+    ),
+    Form(
         "admin-price",
         "/admin/mlmodels/predictor/{predictor}/change/",
         "operator",

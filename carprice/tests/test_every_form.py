@@ -33,6 +33,7 @@ ONCE_BY_NATURE = {
     "prediction-cancel": "what is canceled stays so, and its hold is released once",
     "what-if": "the same question is answered again and not counted",
     "admin-audit": "it reads",
+    "admin:payments_voucher_changelist": "what is revoked stays so",
     "preferences": "the same language or theme is chosen again",
     "account-name": "the name is the same the second time",
     "account-password": "the old password is none any more the second time",
@@ -135,6 +136,7 @@ def paths_of(world: World, name: str) -> list[str]:
     candidates += [[world.user.pk], [world.predictor.pk], [world.ids["finished"]]]
     candidates += [[world.predictor.current_version_id], [charge_of(world)]]
     candidates += [[world.ids["webhook"]], [world.ids["delivery"]]]
+    candidates += [[world.predictor.current_version_id], [charge_of(world)], [world.payment.pk]]
     paths = []
     for arguments in candidates:
         try:
@@ -234,6 +236,18 @@ TWICE = [
         {"reason": "Wrong"},
     ),
     Twice(
+        "admin:payments_voucher_add",
+        "/admin/payments/voucher/add/",
+        "operator",
+        {"count": "2", "credit": "5"},
+    ),
+    Twice(
+        "admin:payments_payment_collect",
+        "/admin/payments/payment/{payment}/collect/",
+        "operator",
+        {"reason": "Charged back"},
+    ),
+    Twice(
         "admin:mlmodels_predictor_change",
         "/admin/mlmodels/predictor/{predictor}/change/",
         "operator",
@@ -286,6 +300,7 @@ def changed_since(before: dict[str, list[tuple[Any, ...]]]) -> set[str]:
 @pytest.mark.parametrize("form", TWICE, ids=str)
 def test_a_form_sent_twice_does_its_work_once(world: World, form: Twice) -> None:
     ids = {"user": world.user.pk, "predictor": world.predictor.pk, "charge": charge_of(world)}
+    ids |= {"payment": world.payment.pk}
     path = form.path.format(**world.ids, **ids)
     browser = signed_in(getattr(world, form.who))
     fields = {name: text.format(**world.ids) for name, text in filled_in(world, form).items()}

@@ -25,7 +25,7 @@ from accounts.authentication import BearerAuthentication, IsSignedIn
 from accounts.keys.authentication import KeyAllowsMethod, KeyAuthentication
 from mlmodels.models import Predictor
 
-HEAVY = {"sklearn", "numpy", "pandas", "joblib", "scipy", "threadpoolctl", "shap"}
+HEAVY = {"sklearn", "numpy", "pandas", "joblib", "scipy", "threadpoolctl", "shap", "stripe"}
 
 # API views that answer without a credential, each for a reason of its own.
 PUBLIC = {
@@ -34,6 +34,7 @@ PUBLIC = {
     "api-register": "a stranger becomes a user here",
     "api-login": "a credential is got here",
     "api-refresh": "the refresh token in its body is the credential",
+    "stripe-webhook": "Stripe signs what it sends",
     "healthz": "asked by what runs the process",
     "readyz": "asked by what sends it traffic",
     "metrics": "asked by Prometheus, from inside alone",

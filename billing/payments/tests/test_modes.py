@@ -117,8 +117,9 @@ def test_a_malformed_setting_is_named(tmp_path: Path, name: str, value: str) -> 
 
 @pytest.fixture(params=CLOSED)
 def closed(request: pytest.FixtureRequest, settings: LazySettings) -> str:
-    settings.TOP_UPS = str(request.param)
-    return settings.TOP_UPS
+    mode = str(request.param)
+    settings.TOP_UPS = mode
+    return mode
 
 
 def state(user: User) -> tuple[int, int]:

@@ -386,6 +386,10 @@ def test_codes_are_shown_to_the_browser_that_made_them_alone(operator: User) -> 
         {"count": "1", "credit": "many"},
         {"count": "1", "credit": "1", "expires_at": "yesterday"},
         {"count": "1", "credit": "1", "expires_at": "2020-01-01"},
+        {"count": "1", "credit": "1", "expires_at": "2030-02-30"},
+        {"count": "1", "credit": "1", "expires_at": "9" * 5000},
+        {"count": "1", "credit": "1", "note": "x" * 201},
+        {"count": "1", "credit": "1", "note": "x\x00"},
         {},
     ],
 )
