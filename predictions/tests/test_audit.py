@@ -332,7 +332,8 @@ def test_every_invariant_is_reported_by_its_name(user: User) -> None:
     findings = check()
 
     assert [finding.invariant for finding in findings] == [item.name for item in INVARIANTS]
-    assert [bool(finding.breaches) for finding in findings] == [True, False, False, False, False]
+    others = [False] * (len(INVARIANTS) - 1)
+    assert [bool(finding.breaches) for finding in findings] == [True, *others]
     assert all(finding.seconds >= 0 for finding in findings)
 
 
@@ -502,8 +503,8 @@ def test_the_page_shows_every_invariant_and_the_time_it_took(
     content = staff(make_user, "view_ledgerentry").post(page).content.decode()
 
     assert "Checked in 0." in content
-    assert [item.name in content for item in INVARIANTS] == [True] * 5
-    assert content.count("<td>OK</td>") == 5
+    assert [item.name in content for item in INVARIANTS] == [True] * len(INVARIANTS)
+    assert content.count("<td>OK</td>") == len(INVARIANTS)
 
 
 def test_the_page_names_a_breach(make_user: Callable[..., User], user: User, page: str) -> None:
@@ -512,7 +513,7 @@ def test_the_page_names_a_breach(make_user: Callable[..., User], user: User, pag
     content = staff(make_user, "view_ledgerentry").post(page).content.decode()
 
     assert f"account {user.pk}: balance 1001" in content
-    assert content.count("<td>OK</td>") == 4
+    assert content.count("<td>OK</td>") == len(INVARIANTS) - 1
 
 
 @pytest.mark.parametrize("method", ["get", "post"])
