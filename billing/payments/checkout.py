@@ -72,13 +72,12 @@ def open_page(payment_id: UUID, *, back: str) -> str:
     """
     import stripe
 
-    payment = Payment.objects.select_related("account__user").get(pk=payment_id)
+    payment = Payment.objects.get(pk=payment_id)
     try:
         session = _client().v1.checkout.sessions.create(
             {
                 "mode": "payment",
                 "client_reference_id": str(payment.pk),
-                "customer_email": payment.account.user.email,
                 "metadata": {"payment": str(payment.pk)},
                 # Stripe copies these to the charge, so that a refund names the payment as well.
                 "payment_intent_data": {"metadata": {"payment": str(payment.pk)}},
