@@ -8,6 +8,7 @@ pytest_plugins = [
     "testing.auth_api",
     "testing.distribution",
     "testing.idempotency",
+    "testing.mail",
     "testing.pages",
     "testing.tasks_api",
     "testing.webhooks",

@@ -7,6 +7,8 @@ from rest_framework.response import Response
 
 from accounts import services
 from accounts.authentication import AuthenticatedRequest, IsSignedIn
+from accounts.authentication import AuthenticatedRequest
+from accounts.mail.queue import site_of
 from accounts.models import TokenSession
 from accounts.serializers import (
     AccessGrant,
@@ -37,7 +39,7 @@ class SignUpView(PublicApiView):
         """Create an account with no credits."""
         serializer = SignUpRequest(data=request.data)
         serializer.is_valid(raise_exception=True)
-        user = services.sign_up(**serializer.validated_data)
+        user = services.sign_up(**serializer.validated_data, site=site_of(request))
         return Response(Profile(user).data, 201)
 
 
@@ -67,7 +69,7 @@ class RegisterView(PublicApiView):
         """Create an account with no credits."""
         serializer = RegisterRequest(data=request.data)
         serializer.is_valid(raise_exception=True)
-        user = services.sign_up(**serializer.validated_data)
+        user = services.sign_up(**serializer.validated_data, site=site_of(request))
         return Response(UserProfile(user).data, 201)
 
 

@@ -35,6 +35,11 @@ class UserManager(BaseUserManager["User"]):
         """The user with this e-mail address, whatever its case and the form of its domain."""
         return self.alias(key=Lower("email")).get(key=self.normalize_email(username).lower())
 
+    def has_account(self, address: str) -> bool:
+        """Whether an address, whatever its case and the form of its domain, is somebody's."""
+        key = self.normalize_email(address).lower()
+        return self.alias(key=Lower("email")).filter(key=key).exists()
+
 
 class User(AbstractBaseUser, PermissionsMixin):
     """A person or a script, known by an e-mail address."""
@@ -44,6 +49,12 @@ class User(AbstractBaseUser, PermissionsMixin):
     name = models.CharField(max_length=NAME_LENGTH, blank=True, validators=[validate_name])
     is_staff = models.BooleanField("operator", default=False, help_text="May use the admin.")
     is_active = models.BooleanField("active", default=True, help_text="May sign in.")
+    is_verified = models.BooleanField(
+        "address verified",
+        default=True,
+        db_default=True,
+        help_text="Has followed a link that was sent to the address, where that is asked for.",
+    )
     date_joined = models.DateTimeField("signed up at", db_default=Now(), editable=False)
 
     USERNAME_FIELD = "email"

@@ -3,6 +3,7 @@
 from datetime import timedelta
 from uuid import UUID, uuid4
 
+from django.conf import settings
 from django.contrib.auth.password_validation import validate_password
 from django.core.exceptions import ValidationError
 from django.db import IntegrityError, transaction
@@ -10,12 +11,14 @@ from django.db.models.functions import Now
 from django.utils.translation import gettext
 from rest_framework_simplejwt.exceptions import TokenError
 
+from accounts.mail import queue
 from accounts.models import TokenSession, User
 from accounts.normalization import normalize_password, validate_address
 from accounts.tokens import SessionRefreshToken, find_session
 from carprice.http import throttling
 from carprice.http.errors import InvalidInput, ServiceError
 
+Kind = queue.Kind
 PURGED_AT_ONCE = 500
 # Tokens are dated by the clocks of web processes, sessions by that of the database.
 CLOCK_TOLERANCE = timedelta(hours=1)
@@ -41,22 +44,31 @@ def change_name(user: User, name: str) -> None:
     user.save(update_fields=["name"])
 
 
-def change_password(user: User, *, current_password: str, password: str, address: str) -> User:
-    """Give an account another password, which ends all its sessions and tokens.
+def change_password(
+    user: User, *, current_password: str, password: str, address: str, site: str
+) -> User:
+    """Give an account another password, which ends all its sessions and tokens, and tell by mail.
 
     Raises InvalidInput for a weak password or a wrong current one, or TooManyRequests.
     """
-    try:
-        owner = check_credentials(email=user.email, password=current_password, address=address)
-    except InvalidCredentials:
-        raise InvalidInput({"current_password": [gettext("This is not your password.")]}) from None
-    password = _checked_password(password, owner)
+    owner = check_own_password(user, current_password, address=address)
+    password = checked_password(password, owner)
     owner.set_password(password)
-    owner.save(update_fields=["password"])
+    with transaction.atomic():
+        owner.save(update_fields=["password"])
+        queue.put(Kind.PASSWORD_CHANGED, owner.email, site=site, user=owner)
     return owner
 
 
-def _checked_password(password: str, user: User) -> str:
+def check_own_password(user: User, password: str, *, address: str) -> User:
+    """The user, read again. Raises InvalidInput if it is not their password, or TooManyRequests."""
+    try:
+        return check_credentials(email=user.email, password=password, address=address)
+    except InvalidCredentials:
+        raise InvalidInput({"current_password": [gettext("This is not your password.")]}) from None
+
+
+def checked_password(password: str, user: User) -> str:
     """The password as it is stored. Raises InvalidInput if it is weak."""
     password = normalize_password(password)
     try:
@@ -66,17 +78,23 @@ def _checked_password(password: str, user: User) -> str:
     return password
 
 
-def sign_up(*, email: str, password: str, name: str = "") -> User:
-    """Create an account. Raises EmailTaken, or InvalidInput for a weak password or the address."""
-    user = User(email=User.objects.normalize_email(email), name=name)
+def sign_up(*, email: str, password: str, name: str = "", site: str = "") -> User:
+    """Create an account. Raises EmailTaken, or InvalidInput for a weak password or the address.
+
+    Where addresses are verified, a link to `site` is sent to it.
+    """
+    email = User.objects.normalize_email(email)
+    user = User(email=email, name=name, is_verified=not settings.VERIFY_EMAIL)
     try:
         validate_address(user.email)
     except ValidationError as error:
         raise InvalidInput({"email": error.messages}) from error
-    user.set_password(_checked_password(password, user))
+    user.set_password(checked_password(password, user))
     try:
         with transaction.atomic():
             user.save(force_insert=True)
+            if not user.is_verified:
+                queue.put(Kind.VERIFY, user.email, site=site, user=user)
     except IntegrityError as error:
         raise EmailTaken(gettext("An account with this e-mail address exists.")) from error
     return user
@@ -129,6 +147,11 @@ def refresh_session(*, refresh_token: str) -> TokenSession:
 def end_session(session_id: UUID) -> None:
     """Make all its tokens worthless; a session that has ended stays as it is."""
     TokenSession.objects.filter(pk=session_id, ended_at=None).update(ended_at=Now())
+
+
+def end_sessions(user: User, *, keep: str = "") -> None:
+    """End every session of programs and browsers, but for the browser's whose key is `keep`."""
+    user.token_sessions.filter(ended_at=None).update(ended_at=Now())
 
 
 def end_session_of(user: User, session_id: UUID) -> None:

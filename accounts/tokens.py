@@ -120,9 +120,13 @@ class Grant:
 # Finding the session is on the path of every API request, so it is one statement that fetches only
 # what is needed of the session and its user (docs/decisions/0004-sql-on-the-hot-path.md).
 USER_FIELDS = ["id", "email", "name", "password", "is_active", "is_staff", "is_superuser"]
+_USER_FIELDS = [
+    "id", "email", "name", "password", "is_active", "is_staff", "is_superuser", "is_verified",
+]  # fmt: skip
 _FIND_SESSION = """
     SELECT s.password_digest, s.ended_at,
-        u.id, u.email, u.name, u.password, u.is_active, u.is_staff, u.is_superuser
+        u.id, u.email, u.name, u.password, u.is_active, u.is_staff, u.is_superuser,
+        u.is_verified
     FROM accounts_tokensession AS s JOIN accounts_user AS u ON u.id = s.user_id
     WHERE s.id = %s
 """

@@ -18,6 +18,8 @@ from accounts import services
 from accounts.authentication import signed_in
 from accounts.forms import NameForm, PasswordForm, SignInForm, SignUpForm
 from accounts.hashers import TooManyHashes
+from accounts.mail.forms import AddressForm
+from accounts.mail.queue import site_of
 from accounts.models import TokenSession, User
 from carprice.http import throttling
 from carprice.pages import kept_forms
@@ -84,7 +86,7 @@ class SignUpPage(AccountFormView):
         Whoever has not the right one learns what they always did: that there is an account.
         """
         try:
-            return services.sign_up(**form.cleaned_data)
+            return services.sign_up(**form.cleaned_data, site=site_of(self.request))
         except services.EmailTaken as taken:
             email, password = form.cleaned_data["email"], form.cleaned_data["password"]
             address = throttling.address(self.request)
@@ -157,6 +159,8 @@ def _account_context(user: User) -> dict[str, Any]:
     return {
         "name_form": NameForm(initial={"name": user.name}),
         "password_form": PasswordForm(),
+        "address_form": AddressForm(),
+        "must_verify": settings.VERIFY_EMAIL and not user.is_verified,
         "sessions": sessions[:SESSIONS_SHOWN],
         "has_more_sessions": len(sessions) > SESSIONS_SHOWN,
     }
@@ -194,7 +198,10 @@ class PasswordPage(OwnFormPage):
 
     def submit(self, form: PasswordForm) -> HttpResponse:
         user = services.change_password(
-            signed_in(self.request), **form.cleaned_data, address=throttling.address(self.request)
+            signed_in(self.request),
+            **form.cleaned_data,
+            address=throttling.address(self.request),
+            site=site_of(self.request),
         )
         update_session_auth_hash(self.request, user)
         messages.success(

@@ -22,6 +22,8 @@ BOOLEANS = {
     **dict.fromkeys(("0", "false", "no", "off"), False),
 }
 DATABASE_SCHEMES = {"postgres", "postgresql", "sqlite"}
+MAIL_PORTS = {"smtp": 25, "smtp+tls": 587, "smtps": 587, "smtp+ssl": 465}
+MAIL_SCHEMES = {*MAIL_PORTS, "consolemail", "filemail"}
 BROKER_KINDS = {
     "": "embedded",
     "redis": "redis",
@@ -223,6 +225,18 @@ def rate(name: str, default: str) -> str:
 # --- Places and credentials ----------------------------------------------------------------------
 
 
+def origin(name: str) -> str:
+    """Scheme and host of a site, perhaps with a port; empty if it is not set."""
+    pattern = r"https?://(\[[0-9A-Fa-f:.]+\]|[\w.-]+)(:\d{1,5})?/?"
+    return matching(name, "", pattern, "such as https://example.com, without a path").rstrip("/")
+
+
+def mail_sender(name: str, default: str) -> str:
+    """An address, perhaps after a name."""
+    pattern = r"([^<>\r\n]*<[^\s<>@]+@[^\s<>@]+>|[^\s<>@]+@[^\s<>@]+)"
+    return matching(name, default, pattern, 'an address such as "Carprice <no-reply@example.com>"')
+
+
 def writable_directory(name: str, default: Path) -> Path:
     path = Path(os.environ.get(name) or default).expanduser().absolute()
     try:
@@ -367,3 +381,23 @@ def broker(name: str) -> str:
     except ValueError as error:
         raise ImproperlyConfigured(f"{name} is not a broker URL: {error}.") from error
     return url
+
+
+def mail(name: str) -> dict[str, Any]:
+    """Django's settings for the mail server at the URL `name`; the console if it is not set."""
+    url = os.environ.get(name) or "consolemail://"
+    scheme = url.partition(":")[0]
+    # The URL may hold a password, so no message repeats it.
+    if scheme not in MAIL_SCHEMES:
+        raise ImproperlyConfigured(
+            f"{name} must start with one of {', '.join(sorted(MAIL_SCHEMES))} and ://, "
+            f"not {scheme!r}."
+        )
+    try:
+        config: dict[str, Any] = environ.Env.email_url_config(url)
+    except ValueError as error:
+        raise ImproperlyConfigured(f"{name} is not the URL of a mail server.") from error
+    if scheme.startswith("smtp") and not config["EMAIL_HOST"]:
+        raise ImproperlyConfigured(f"{name} names no host.")
+    ports = {"EMAIL_PORT": config["EMAIL_PORT"] or MAIL_PORTS.get(scheme, 25)}
+    return {**config, **ports, "EMAIL_HOST": config["EMAIL_HOST"] or ""}

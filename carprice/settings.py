@@ -1,11 +1,14 @@
 """All settings, from the environment or `.env`. With none set, everything runs embedded in var/."""
 
 import logging
+import os
 import tomllib
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
 from uuid import UUID
+
+from django.core.exceptions import ImproperlyConfigured
 
 from carprice import env
 from carprice.env import flag, integer, rate, seconds, words
@@ -98,6 +101,8 @@ AUTH_PASSWORD_VALIDATORS = [
     {"NAME": f"{_VALIDATORS}.NumericPasswordValidator"},
     {"NAME": "accounts.normalization.NormalizedPasswordValidator"},
 ]
+# Whether whoever signs up must follow a link that is sent to their address before they buy.
+VERIFY_EMAIL = flag("VERIFY_EMAIL", default=False)
 LOGIN_URL = "sign-in"
 SIGN_IN_FIRST_VIEW = "accounts.views.sign_in_first"  # asks whoever sent a form to sign in
 LOGIN_REDIRECT_URL = "home"
@@ -110,6 +115,7 @@ INSTALLED_APPS = [
     "carprice.idempotency",
     "accounts",
     "accounts.keys",
+    "accounts.mail",
     "billing",
     "billing.payments",
     "mlmodels",
@@ -391,10 +397,28 @@ THROTTLES = {
     "top_up": rate("THROTTLE_TOP_UP", "600/minute"),
     "export": rate("THROTTLE_EXPORT", "6/hour"),
     "wrong_voucher": rate("THROTTLE_WRONG_VOUCHER", "10/minute"),
+    "mail": rate("THROTTLE_MAIL", "20/hour"),
     "trial": rate("THROTTLE_TRIAL", "20/hour"),
     "webhook": rate("THROTTLE_WEBHOOK", "60/minute"),
     "other": rate("THROTTLE_OTHER", "12000/minute"),
 }
+
+# --- Mail ----------------------------------------------------------------------------------------
+
+# A worker sends it: no request waits for a mail server.
+globals().update(env.mail("EMAIL_URL"))
+EMAIL_TIMEOUT = 10
+DEFAULT_FROM_EMAIL = SERVER_EMAIL = env.mail_sender(
+    "DEFAULT_FROM_EMAIL", "Carprice <no-reply@localhost>"
+)
+# Where links in mails lead to. Left out, to the host that was asked for, which anybody may name
+# where any host is answered to.
+SITE_URL = env.origin("SITE_URL")
+if os.environ.get("EMAIL_URL") and "*" in ALLOWED_HOSTS and not SITE_URL:
+    raise ImproperlyConfigured(
+        "SITE_URL must be set where mail is sent and ALLOWED_HOSTS is *: links would lead anywhere."
+    )
+PASSWORD_RESET_TIMEOUT = 3600  # of every link in a mail
 
 # --- API -----------------------------------------------------------------------------------------
 

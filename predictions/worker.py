@@ -17,6 +17,7 @@ from django.conf import settings
 from django.db import DatabaseError, close_old_connections, connections
 from threadpoolctl import threadpool_limits
 
+from accounts.mail.sending import start_if_due
 from accounts.services import purge_expired_sessions
 from carprice.idempotency import keys
 from mlmodels.catalogue import availability
@@ -92,6 +93,7 @@ class Sweeper(threading.Thread):
         recovery.recover()
         compatibility.fail_unserved(time.monotonic())
         self._repeat_notifications()
+        start_if_due()
         if time.monotonic() >= self._next_heartbeat:
             self._next_heartbeat = time.monotonic() + HEARTBEAT_SECONDS
             request_heartbeat()

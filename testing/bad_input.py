@@ -13,6 +13,9 @@ from django.test import Client
 
 from accounts.keys.models import ApiKey
 from accounts.keys.services import make_key
+from accounts.mail import links
+from accounts.mail.links import Purpose
+from accounts.mail.models import OutgoingMail
 from accounts.models import TokenSession, User
 from accounts.services import end_session
 from accounts.tokens import SessionAccessToken, SessionRefreshToken, open_session
@@ -44,6 +47,7 @@ KEPT: list[type[models.Model]] = [
     Session,
     TokenSession,
     ApiKey,
+    OutgoingMail,
     IdempotencyKey,
     CreditAccount,
     LedgerEntry,
@@ -174,6 +178,10 @@ class World:
         set_available(user_id=self.operator.pk, new_amount=5)
         row.refresh_from_db()
         return row
+    def link(self, purpose: Purpose, address: str = "") -> str:
+        """The path of a new link to the user's address, or to another."""
+        user = User.objects.get(pk=self.user.pk)
+        return links.path(purpose, user, address or user.email)
 
     def token_of(self, user: User) -> str:
         return str(SessionAccessToken.for_session(open_session(user)))

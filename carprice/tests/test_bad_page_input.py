@@ -14,6 +14,7 @@ from django.conf import settings
 from django.test import Client
 from django.urls import resolve
 
+from accounts.mail.links import Purpose
 from accounts.models import User
 from mlmodels.catalogue.queries import signature_of
 from testing.bad_input import (
@@ -97,6 +98,30 @@ FORMS = [
         "",
         {"email": [*TEXT, "ada", "x" * 255], "password": ["", "x" * 129, *BROKEN_TEXT]},
         {"email": "ada@example.com", "password": PASSWORD},
+    ),
+    Form(
+        "password-forgot",
+        "/account/forgot",
+        "",
+        {"email": [*TEXT, "ada", "ada@", "é@example.com", "x" * 255]},
+        {"email": "ada@example.com"},
+    ),
+    Form(
+        "password-reset",
+        "{reset}",
+        "",
+        {"password": ["", "seven-7", "password123", "12345678", "x9!" * 43, *BROKEN_TEXT]},
+        {"password": "an unusual sentence"},
+    ),
+    Form(
+        "account-address",
+        "/account/address",
+        "user",
+        {
+            "email": [*TEXT, "ada", "é@example.com", "x" * 255, "ada@example.com"],
+            "current_password": ["", "wrong", "x" * 129, *BROKEN_TEXT],
+        },
+        {"email": "countess@example.com", "current_password": PASSWORD},
     ),
     Form(
         "account-name",
@@ -239,6 +264,7 @@ BUTTONS = [
     "/account/sign-out",
     f"/account/keys/{NO_ID}/revoke",
     f"/account/sessions/{NO_ID}/end",
+    "/account/verify",
     "/predictions/{queued}/cancel",
     "/predictions/{finished}/name",
     "/predictions/{finished}/revoke",
@@ -250,6 +276,8 @@ CONFIRMED = [
     "/predictions/{ended}/delete",
     "/predictions/chosen",
 ]  # with a button of their own
+CONFIRMED = ["/predictions/{ended}/delete", "/predictions/chosen"]  # with a button of their own
+CONFIRMED += ["/account/verify/unknown", "/account/address/unknown"]
 WITH_ID = [("GET", path) for path in (*PAGES, *CONFIRMED) if "{" in path]
 WITH_ID += [("POST", path) for path in (*BUTTONS, *CONFIRMED) if "{" in path]
 WITH_ID += [("GET", "/predictions/{queued}"), ("POST", "/predictions/{draft}")]
@@ -261,6 +289,7 @@ def each(forms: list[Form]) -> pytest.MarkDecorator:
 
 def at(world: World, path: str) -> str:
     ids = {"user": world.user.pk, "predictor": world.predictor.pk}
+    ids |= {"reset": world.link(Purpose.RESET)}
     return path.format(**world.ids, **ids)
 
 

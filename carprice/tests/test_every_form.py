@@ -12,6 +12,7 @@ from django.contrib import admin
 from django.test import Client, RequestFactory
 from django.urls import NoReverseMatch, URLPattern, URLResolver, resolve, reverse
 
+from accounts.mail.links import Purpose
 from carprice.idempotency import forms
 from mlmodels.catalogue.queries import signature_of
 from predictions import sharing
@@ -36,6 +37,11 @@ ONCE_BY_NATURE = {
     "admin:payments_voucher_changelist": "what is revoked stays so",
     "preferences": "the same language or theme is chosen again",
     "account-name": "the name is the same the second time",
+    "password-forgot": "asking twice sends two links, of which one works",
+    "password-reset": "the link is good no longer the second time",
+    "account-address": "asking twice sends two links, of which one works",
+    "address-verify": "the link is good no longer the second time",
+    "address-confirm": "the link is good no longer the second time",
     "account-password": "the old password is none any more the second time",
     "account-delete": "an account that is gone has nobody who could send it again",
     "account-session-end": "what has ended stays so",
@@ -106,6 +112,9 @@ def pages_of_people(world: World) -> Iterator[tuple[Client, str]]:
                 kwargs = {names[0]: value} if names else {}
                 yield client, reverse(str(pattern.name), kwargs=kwargs)
     yield world.browser, f"/predictions/chosen?id={world.ids['ended']}&do=delete"
+    yield Client(), world.link(Purpose.RESET)
+    yield Client(), world.link(Purpose.VERIFY)
+    yield Client(), world.link(Purpose.CHANGE, "countess@example.com")
 
 
 def pages_of_the_admin(world: World) -> Iterator[tuple[Client, str]]:

@@ -12,6 +12,8 @@ from django.db import connection
 from django.template.base import Template
 from django.test import Client
 
+from accounts.mail import links
+from accounts.mail.links import Purpose
 from accounts.models import User
 from mlmodels.catalogue import training_status
 from mlmodels.models import Predictor
@@ -141,6 +143,14 @@ def visits(
     visits = Visits()
     training_status.write({"bioage_blend": training_status.TRAINING})
     for path in ["/", "/catalogue", "/account/sign-in", "/account/sign-up", "/api/docs"]:
+        visits.visit(Client(), path)
+    for path in [
+        "/account/forgot",
+        "/account/reset/unknown",
+        links.path(Purpose.RESET, user, user.email),
+        links.path(Purpose.VERIFY, user, user.email),
+        links.path(Purpose.CHANGE, user, "countess@example.com"),
+    ]:
         visits.visit(Client(), path)
     for path in [
         "/",
