@@ -11,6 +11,7 @@ from django.db.models.functions import Now
 from django.utils.translation import gettext
 from rest_framework_simplejwt.exceptions import TokenError
 
+from accounts.browsers import services as browsers
 from accounts.mail import queue
 from accounts.models import TokenSession, User
 from accounts.normalization import normalize_password, validate_address
@@ -45,9 +46,11 @@ def change_name(user: User, name: str) -> None:
 
 
 def change_password(
-    user: User, *, current_password: str, password: str, address: str, site: str
+    user: User, *, current_password: str, password: str, address: str, site: str, keep: str = ""
 ) -> User:
-    """Give an account another password, which ends all its sessions and tokens, and tell by mail.
+    """Give an account another password, end its sessions and tokens, and tell by mail.
+
+    `keep` is the key of the browser's session that goes on.
 
     Raises InvalidInput for a weak password or a wrong current one, or TooManyRequests.
     """
@@ -56,6 +59,7 @@ def change_password(
     owner.set_password(password)
     with transaction.atomic():
         owner.save(update_fields=["password"])
+        end_sessions(owner, keep=keep)
         queue.put(Kind.PASSWORD_CHANGED, owner.email, site=site, user=owner)
     return owner
 
@@ -151,6 +155,7 @@ def end_session(session_id: UUID) -> None:
 
 def end_sessions(user: User, *, keep: str = "") -> None:
     """End every session of programs and browsers, but for the browser's whose key is `keep`."""
+    browsers.end_all(user, keep=keep)
     user.token_sessions.filter(ended_at=None).update(ended_at=Now())
 
 

@@ -22,6 +22,7 @@ urlpatterns = [
     path("account/name", views.NamePage.as_view(), name="account-name"),
     path("account/password", views.PasswordPage.as_view(), name="account-password"),
     path("account/sessions/<id:session_id>/end", views.end_session, name="account-session-end"),
+    path("", include("accounts.browsers.urls")),
     path("", include("accounts.mail.urls")),
     # Instead of the admin's own sign-in page, which does not count wrong attempts
     path(f"{settings.ADMIN_PATH}/login/", views.admin_sign_in),

@@ -16,6 +16,8 @@ from django.views.decorators.http import require_POST, require_safe
 
 from accounts import services
 from accounts.authentication import signed_in
+from accounts.browsers.models import digest
+from accounts.browsers.services import open_sessions
 from accounts.forms import NameForm, PasswordForm, SignInForm, SignUpForm
 from accounts.hashers import TooManyHashes
 from accounts.mail.forms import AddressForm
@@ -151,16 +153,19 @@ def sign_out(request: HttpRequest) -> HttpResponse:
 @login_required
 def account(request: HttpRequest) -> HttpResponse:
     """Name, password, programs that are signed in; each form is sent to a page of its own."""
-    return render(request, ACCOUNT_TEMPLATE, _account_context(signed_in(request)))
+    return render(request, ACCOUNT_TEMPLATE, _account_context(request))
 
 
-def _account_context(user: User) -> dict[str, Any]:
+def _account_context(request: HttpRequest) -> dict[str, Any]:
+    user = signed_in(request)
     sessions = list(TokenSession.objects.open_of(user)[: SESSIONS_SHOWN + 1])
     return {
         "name_form": NameForm(initial={"name": user.name}),
         "password_form": PasswordForm(),
         "address_form": AddressForm(),
         "must_verify": settings.VERIFY_EMAIL and not user.is_verified,
+        "browser_sessions": open_sessions(user),
+        "this_browser": digest(request.session.session_key or ""),
         "sessions": sessions[:SESSIONS_SHOWN],
         "has_more_sessions": len(sessions) > SESSIONS_SHOWN,
     }
@@ -175,7 +180,7 @@ class OwnFormPage(LoginRequiredMixin, ServiceFormView):
     def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
         context = super().get_context_data(**kwargs)
         own = {self.form_name: context["form"]}
-        return {**context, **_account_context(signed_in(self.request)), **own}
+        return {**context, **_account_context(self.request), **own}
 
 
 class NamePage(OwnFormPage):
@@ -202,6 +207,7 @@ class PasswordPage(OwnFormPage):
             **form.cleaned_data,
             address=throttling.address(self.request),
             site=site_of(self.request),
+            keep=self.request.session.session_key or "",
         )
         update_session_auth_hash(self.request, user)
         messages.success(

@@ -6,6 +6,7 @@ from drf_spectacular.utils import extend_schema
 from rest_framework.response import Response
 
 from accounts.authentication import AuthenticatedRequest
+from accounts.mail.services import require_verified
 from billing import services
 from billing.models import CreditAccount, LedgerEntry
 from billing.serializers import (
@@ -45,6 +46,8 @@ class BalanceView(ApiView):
         Where not everybody may add credits, 403 `top_ups_closed`.
         """
         services.check_top_ups_open()
+        """Set the credits that are free to spend; what is held stays held."""
+        require_verified(request.user)
         serializer = NewAmount(data=request.data)
         serializer.is_valid(raise_exception=True)
         account = services.set_available(user_id=request.user.pk, **serializer.validated_data)
@@ -73,6 +76,8 @@ class TopUpView(ApiView):
     def post(self, request: AuthenticatedRequest) -> Response:
         """Add credits. No payment is taken. Where not everybody may, 403 `top_ups_closed`."""
         services.check_top_ups_open()
+        """Add credits. No payment is taken."""
+        require_verified(request.user)
         return idempotency.respond_once(request, lambda: self._top_up(request))
 
     def _top_up(self, request: AuthenticatedRequest) -> Response:

@@ -16,6 +16,7 @@ from django.utils.translation import gettext_lazy, ngettext
 from django.views.decorators.http import require_safe
 
 from accounts.authentication import signed_in
+from accounts.mail.services import require_verified
 from accounts.models import User
 from billing import services, statements
 from billing.forms import TopUpForm
@@ -112,6 +113,8 @@ class WalletPage(LoginRequiredMixin, ServiceFormView):
         return redirect(checkout.open_page(UUID(payment_id), back=back))
 
     def _top_up(self, form: StrictForm) -> HttpResponse:
+    def submit(self, form: TopUpForm) -> HttpResponse:
+        require_verified(signed_in(self.request))
         amount = form.cleaned_data["amount"]
         added = ngettext("%(credits)s added.", "%(credits)s added.", amount)
         added %= {"credits": credits_text(amount)}

@@ -49,6 +49,7 @@ SESSION_COOKIE_SECURE = HTTPS
 CSRF_COOKIE_SECURE = HTTPS
 SESSION_COOKIE_HTTPONLY = True
 CSRF_COOKIE_HTTPONLY = True
+SESSION_ENGINE = "accounts.browsers.store"
 SESSION_COOKIE_AGE = 14 * 24 * 3600
 X_FRAME_OPTIONS = "DENY"
 SECURE_REFERRER_POLICY = "same-origin"
@@ -115,6 +116,7 @@ INSTALLED_APPS = [
     "carprice.idempotency",
     "accounts",
     "accounts.keys",
+    "accounts.browsers",
     "accounts.mail",
     "billing",
     "billing.payments",

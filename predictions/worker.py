@@ -17,6 +17,7 @@ from django.conf import settings
 from django.db import DatabaseError, close_old_connections, connections
 from threadpoolctl import threadpool_limits
 
+from accounts.browsers import services as browsers
 from accounts.mail.sending import start_if_due
 from accounts.services import purge_expired_sessions
 from carprice.idempotency import keys
@@ -102,6 +103,7 @@ class Sweeper(threading.Thread):
             self._next_purge = time.monotonic() + PURGE_SECONDS
             keys.purge_expired()
             purge_expired_sessions()
+            browsers.purge_expired()
             what_ifs.purge_unanswered()
             webhooks.purge_old()
         delivery.start_due()

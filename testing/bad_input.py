@@ -7,12 +7,12 @@ from uuid import UUID
 
 from django.conf import settings
 from django.contrib.admin.models import LogEntry
-from django.contrib.sessions.models import Session
 from django.db import connection, models, transaction
 from django.test import Client
 
 from accounts.keys.models import ApiKey
 from accounts.keys.services import make_key
+from accounts.browsers.models import BrowserSession
 from accounts.mail import links
 from accounts.mail.links import Purpose
 from accounts.mail.models import OutgoingMail
@@ -44,7 +44,7 @@ VOUCHER_CODE = codes.derive(VOUCHER_SEED, 1)[0]  # of the one voucher of the wor
 NO_ID = "00000000-0000-4000-8000-000000000000"
 KEPT: list[type[models.Model]] = [
     User,
-    Session,
+    BrowserSession,
     TokenSession,
     ApiKey,
     OutgoingMail,

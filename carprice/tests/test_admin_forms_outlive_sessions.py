@@ -4,9 +4,9 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from django.contrib.sessions.models import Session
 from django.test import Client
 
+from accounts.browsers.models import BrowserSession
 from accounts.models import User
 from mlmodels.models import Predictor
 from testing.fixtures import PASSWORD
@@ -68,7 +68,7 @@ def test_with_an_old_token_the_form_comes_back_and_nothing_is_done(
 def test_after_signing_in_again_the_form_is_as_it_was_typed(
     browser: Client, user: User, correction: str
 ) -> None:
-    Session.objects.all().delete()
+    BrowserSession.objects.all().delete()
     before = state()
 
     asked = sent_in_vain(browser, correction, TYPED)
@@ -106,7 +106,7 @@ def test_a_price_is_shown_and_not_set(
     fields = {"price": "777", "enabled": "on"}
 
     if has_ended:
-        Session.objects.all().delete()
+        BrowserSession.objects.all().delete()
         page = browser.get(
             sign_in_with(browser, sent_in_vain(browser, path, fields), email=EMAIL)["Location"]
         )

@@ -264,6 +264,8 @@ BUTTONS = [
     "/account/sign-out",
     f"/account/keys/{NO_ID}/revoke",
     f"/account/sessions/{NO_ID}/end",
+    "/account/browsers/unknown/end",
+    "/account/sessions/end-others",
     "/account/verify",
     "/predictions/{queued}/cancel",
     "/predictions/{finished}/name",

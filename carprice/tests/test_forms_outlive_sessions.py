@@ -5,9 +5,9 @@ from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
-from django.contrib.sessions.models import Session
 from django.test import Client
 
+from accounts.browsers.models import BrowserSession
 from accounts.models import User
 from carprice.pages import kept_forms
 from mlmodels.models import Predictor
@@ -229,7 +229,7 @@ def ended(user: User) -> Client:
     """A browser that still has its cookies, but whose session is gone."""
     browser = careful(user)
     browser.get("/wallet")
-    Session.objects.all().delete()
+    BrowserSession.objects.all().delete()
     return browser
 
 
@@ -423,7 +423,7 @@ def test_nobody_else_sees_it(ended: Client, stranger: Client) -> None:
 def test_a_stranger_stores_nothing(predictor: Predictor) -> None:
     Client().post(ESTIMATE, typed(predictor))
 
-    assert not Session.objects.exists()
+    assert not BrowserSession.objects.exists()
 
 
 def test_a_form_sent_by_a_script_reloads_its_page(predictor: Predictor) -> None:

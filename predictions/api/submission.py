@@ -5,6 +5,7 @@ from collections.abc import Callable
 from rest_framework.response import Response
 
 from accounts.authentication import AuthenticatedRequest
+from accounts.mail.services import require_verified
 from carprice.http.views import ApiView
 from carprice.idempotency.headers import respond_once
 from predictions import queue
@@ -14,7 +15,7 @@ class SubmissionView(ApiView):
     """A view whose POST queues a prediction.
 
     After what every route refuses: a key that was used gets its stored answer, a full queue is
-    429, then comes whatever `respond` refuses.
+    429, then one's address may have to be verified, then comes whatever `respond` refuses.
     """
 
     throttle_scopes = {"POST": "submit"}
@@ -28,5 +29,6 @@ class SubmissionView(ApiView):
     ) -> Response:
         def admit() -> None:
             queue.check_capacity(request.user)
+            require_verified(request.user)
 
         return respond_once(request, respond, admit=admit, subject=subject)

@@ -16,6 +16,7 @@ from django.utils.functional import cached_property
 from django.utils.translation import gettext_lazy
 
 from accounts.authentication import signed_in
+from accounts.mail.services import require_verified
 from billing import services as billing
 from carprice.idempotency.forms import submit_once
 from carprice.pages.views import ServiceFormView, is_htmx, missing_is_404
@@ -157,9 +158,10 @@ def owner_required(view: View) -> View:
 
 
 def buy_once(request: HttpRequest, work: Callable[[], str]) -> tuple[str, bool]:
-    """Like submit_once, for a form that queues a prediction. Raises QueueFull."""
+    """Like submit_once, for what queues a prediction. Raises QueueFull or EmailNotVerified."""
 
     def admit() -> None:
         queue.check_capacity(signed_in(request))
+        require_verified(signed_in(request))
 
     return submit_once(request, work, admit=admit)
