@@ -24,6 +24,7 @@ urlpatterns = [
     path("account/sessions/<id:session_id>/end", views.end_session, name="account-session-end"),
     path("", include("accounts.browsers.urls")),
     path("", include("accounts.mail.urls")),
+    path("", include("accounts.totp.urls")),
     # Instead of the admin's own sign-in page, which does not count wrong attempts
     path(f"{settings.ADMIN_PATH}/login/", views.admin_sign_in),
 ]

@@ -104,6 +104,8 @@ AUTH_PASSWORD_VALIDATORS = [
 ]
 # Whether whoever signs up must follow a link that is sent to their address before they buy.
 VERIFY_EMAIL = flag("VERIFY_EMAIL", default=False)
+# Whether the admin asks operators for a code of an authenticator besides their password.
+STAFF_TOTP = flag("STAFF_TOTP", default=False)
 LOGIN_URL = "sign-in"
 SIGN_IN_FIRST_VIEW = "accounts.views.sign_in_first"  # asks whoever sent a form to sign in
 LOGIN_REDIRECT_URL = "home"
@@ -118,6 +120,7 @@ INSTALLED_APPS = [
     "accounts.keys",
     "accounts.browsers",
     "accounts.mail",
+    "accounts.totp",
     "billing",
     "billing.payments",
     "mlmodels",
@@ -157,6 +160,7 @@ MIDDLEWARE = [
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "django_htmx.middleware.HtmxMiddleware",
     "carprice.pages.errors.ServiceErrorAnswers",
+    "accounts.totp.middleware.StaffCodes",
     "carprice.pages.admin_forms.KeptAdminForms",
 ]
 ROOT_URLCONF = "carprice.urls"
@@ -400,6 +404,7 @@ THROTTLES = {
     "export": rate("THROTTLE_EXPORT", "6/hour"),
     "wrong_voucher": rate("THROTTLE_WRONG_VOUCHER", "10/minute"),
     "mail": rate("THROTTLE_MAIL", "20/hour"),
+    "code": rate("THROTTLE_CODE", "20/hour"),
     "trial": rate("THROTTLE_TRIAL", "20/hour"),
     "webhook": rate("THROTTLE_WEBHOOK", "60/minute"),
     "other": rate("THROTTLE_OTHER", "12000/minute"),

@@ -1,5 +1,6 @@
 """What the tests of bad input share: a world with something of everything, and what is in it."""
 
+import hashlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -8,6 +9,7 @@ from uuid import UUID
 from django.conf import settings
 from django.contrib.admin.models import LogEntry
 from django.db import connection, models, transaction
+from django.db.models.functions import Now
 from django.test import Client
 
 from accounts.keys.models import ApiKey
@@ -19,6 +21,8 @@ from accounts.mail.models import OutgoingMail
 from accounts.models import TokenSession, User
 from accounts.services import end_session
 from accounts.tokens import SessionAccessToken, SessionRefreshToken, open_session
+from accounts.totp import sealing
+from accounts.totp.models import Authenticator, RecoveryCode
 from billing.models import CreditAccount, LedgerEntry
 from billing.payments import codes, events
 from billing.payments.models import Payment, StripeEvent, TakeBack, Voucher
@@ -48,6 +52,8 @@ KEPT: list[type[models.Model]] = [
     TokenSession,
     ApiKey,
     OutgoingMail,
+    Authenticator,
+    RecoveryCode,
     IdempotencyKey,
     CreditAccount,
     LedgerEntry,
@@ -81,6 +87,7 @@ SECRETS = [
     settings.JWT_SIGNING_KEY,
 ]
 
+RECOVERY_CODE = "ABCDEFGHIJKLMNOP"  # of the operator's authenticator
 NESTED = 100_000
 # A body that no route accepts, whatever it asks for.
 BROKEN_BODIES = {
@@ -145,6 +152,7 @@ class World:
         self.operator = self._like("root@example.com", is_staff=True, is_superuser=True)
         make_vouchers(seed=VOUCHER_SEED, count=1, credit=5, actor=self.operator)
         self.payment = self._owed_payment()
+        self._enroll(self.operator)
         self.session = open_session(self.user, refreshable=True)
         self.token = str(SessionAccessToken.for_session(self.session))
         self.refresh_token = str(SessionRefreshToken.for_session(self.session))
@@ -178,6 +186,13 @@ class World:
         set_available(user_id=self.operator.pk, new_amount=5)
         row.refresh_from_db()
         return row
+    def _enroll(self, operator: User) -> None:
+        row = Authenticator.objects.create(
+            user=operator, sealed_secret=sealing.seal(bytes(20)), confirmed_at=Now()
+        )
+        digest = hashlib.sha256(RECOVERY_CODE.encode()).hexdigest()
+        RecoveryCode.objects.create(authenticator=row, digest=digest)
+
     def link(self, purpose: Purpose, address: str = "") -> str:
         """The path of a new link to the user's address, or to another."""
         user = User.objects.get(pk=self.user.pk)

@@ -21,6 +21,7 @@ from testing.bad_input import (
     CAR,
     MODEL,
     NO_ID,
+    RECOVERY_CODE,
     VARIED,
     World,
     changed,
@@ -122,6 +123,13 @@ FORMS = [
             "current_password": ["", "wrong", "x" * 129, *BROKEN_TEXT],
         },
         {"email": "countess@example.com", "current_password": PASSWORD},
+    ),
+    Form(
+        "staff-code",
+        "/account/code",
+        "operator",
+        {"code": [*TEXT, "123456", "x" * 41, "１２３４５６", "é"]},
+        {"code": RECOVERY_CODE},
     ),
     Form(
         "account-name",

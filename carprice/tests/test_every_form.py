@@ -13,6 +13,7 @@ from django.test import Client, RequestFactory
 from django.urls import NoReverseMatch, URLPattern, URLResolver, resolve, reverse
 
 from accounts.mail.links import Purpose
+from accounts.models import User
 from carprice.idempotency import forms
 from mlmodels.catalogue.queries import signature_of
 from predictions import sharing
@@ -44,6 +45,9 @@ ONCE_BY_NATURE = {
     "address-confirm": "the link is good no longer the second time",
     "account-password": "the old password is none any more the second time",
     "account-delete": "an account that is gone has nobody who could send it again",
+    "staff-code": "a code is good once",
+    "staff-enroll": "an authenticator is enrolled once",
+    "admin:totp_authenticator_delete": "what is deleted stays so",
     "account-browser-end": "what has ended stays so",
     "account-sessions-end": "what has ended stays so",
     "account-session-end": "what has ended stays so",
@@ -117,6 +121,9 @@ def pages_of_people(world: World) -> Iterator[tuple[Client, str]]:
     yield world.browser, f"/predictions/chosen?id={world.ids['ended']}&do=delete"
     signed_in(world.user)  # elsewhere
     yield world.browser, "/account"
+    yield signed_in(world.operator), "/account/code"
+    newcomer = User.objects.create_user("new@example.com", PASSWORD, is_staff=True)
+    yield signed_in(newcomer), "/account/code/enroll"
     yield Client(), world.link(Purpose.RESET)
     yield Client(), world.link(Purpose.VERIFY)
     yield Client(), world.link(Purpose.CHANGE, "countess@example.com")
@@ -147,7 +154,12 @@ def charge_of(world: World) -> int:
 def paths_of(world: World, name: str) -> list[str]:
     """The paths of one route of the admin, for a row of its model or one of each app."""
     candidates: list[list[Any]] = [[], ["accounts"], ["billing"], [world.entry]]
-    candidates += [[world.user.pk], [world.predictor.pk], [world.ids["finished"]]]
+    candidates += [
+        [world.user.pk],
+        [world.operator.pk],
+        [world.predictor.pk],
+        [world.ids["finished"]],
+    ]
     candidates += [[world.predictor.current_version_id], [charge_of(world)]]
     candidates += [[world.ids["webhook"]], [world.ids["delivery"]]]
     candidates += [[world.predictor.current_version_id], [charge_of(world)], [world.payment.pk]]

@@ -11,10 +11,12 @@ from django.conf import settings
 from django.db import connection
 from django.template.base import Template
 from django.test import Client
+from pyotp import TOTP
 
 from accounts.mail import links
 from accounts.mail.links import Purpose
 from accounts.models import User
+from accounts.totp import services as totp
 from mlmodels.catalogue import training_status
 from mlmodels.models import Predictor
 from predictions import services, sharing, trials, waiting, what_ifs
@@ -139,7 +141,8 @@ def visits(
     """Every page, as those see it who may."""
     customer, operator = Client(), Client()
     customer.force_login(user)
-    operator.force_login(make_user("op@example.com", is_staff=True, is_superuser=True))
+    staff = make_user("op@example.com", is_staff=True, is_superuser=True)
+    operator.force_login(staff)
     visits = Visits()
     training_status.write({"bioage_blend": training_status.TRAINING})
     for path in ["/", "/catalogue", "/account/sign-in", "/account/sign-up", "/api/docs"]:
@@ -189,6 +192,10 @@ def visits(
         visits.visit(customer, "/account/webhooks")
         visits.visit(customer, f"/account/webhooks/{endpoint.pk}")
         webhooks.send_test(user=user, endpoint_id=endpoint.pk)
+    visits.visit(operator, "/account/code/enroll")
+    code = TOTP(totp.secret_of(totp.begin(staff))).now()
+    visits.visit(operator, "/account/code/enroll", form={"code": code})
+    visits.visit(operator, "/account/code")
     visits.visit(operator, "/admin/audit/", form={})
     visits.visit(operator, "/admin/password_change/")
     stale = Client(enforce_csrf_checks=True)
