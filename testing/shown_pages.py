@@ -77,6 +77,7 @@ def lived_in(page: Page) -> list[Shown]:
         Shown("report", "/catalogue/random_forest", is_signed_in=False),
         Shown("sign-in", "/account/sign-in", is_signed_in=False),
         Shown("sign-up", "/account/sign-up", is_signed_in=False),
+        Shown("forgot", "/account/forgot", is_signed_in=False),
         Shown("visitor", "/estimate/bloodage_blend", is_signed_in=False),
         Shown("shared", re.sub("^https?://[^/]+", "", shared), is_signed_in=False),
         Shown("not-found", "/no-such-page", is_signed_in=False),

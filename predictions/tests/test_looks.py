@@ -18,7 +18,7 @@ pytestmark = [pytest.mark.processes, pytest.mark.browser]
 
 MOST = (6, 60_000, 0.02)  # requests, bytes as they are sent, layout shift
 NAMES = [
-    "home", "catalogue", "report", "sign-in", "sign-up", "visitor", "shared", "not-found",
+    "home", "catalogue", "report", "sign-in", "sign-up", "forgot", "visitor", "shared", "not-found",
     "estimate", "draft", "result", "what-if", "delete", "history", "compare", "wallet",
     "statement", "account", "keys", "api", "docs",
 ]  # fmt: skip

@@ -197,6 +197,18 @@ def test_another_program_is_not_enrolled_over_one(root: User, paper: list[str]) 
     assert Authenticator.objects.get().sealed_secret == before
 
 
+@pytest.mark.parametrize("code", ["", "000000", "é", "x" * 41, "x" * 1_000_000, "x\x00"])
+def test_a_wrong_code_enrolls_nothing(root: User, code: str) -> None:
+    browser = browser_of(root)
+    browser.get(ENROLL)
+
+    answer = browser.post(ENROLL, {"code": code})
+
+    assert answer.status_code == 422
+    assert error_at(answer, "code")
+    assert Authenticator.objects.get().confirmed_at is None
+
+
 @pytest.mark.parametrize("path", [ENROLL, CODE])
 def test_customers_and_strangers_have_no_such_pages(browser: Client, path: str) -> None:
     assert browser.get(path).status_code == 403
