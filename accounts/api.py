@@ -7,7 +7,6 @@ from rest_framework.response import Response
 
 from accounts import services
 from accounts.authentication import AuthenticatedRequest, IsSignedIn
-from accounts.authentication import AuthenticatedRequest
 from accounts.mail.queue import site_of
 from accounts.models import TokenSession
 from accounts.serializers import (

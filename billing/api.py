@@ -46,7 +46,6 @@ class BalanceView(ApiView):
         Where not everybody may add credits, 403 `top_ups_closed`.
         """
         services.check_top_ups_open()
-        """Set the credits that are free to spend; what is held stays held."""
         require_verified(request.user)
         serializer = NewAmount(data=request.data)
         serializer.is_valid(raise_exception=True)
@@ -76,7 +75,6 @@ class TopUpView(ApiView):
     def post(self, request: AuthenticatedRequest) -> Response:
         """Add credits. No payment is taken. Where not everybody may, 403 `top_ups_closed`."""
         services.check_top_ups_open()
-        """Add credits. No payment is taken."""
         require_verified(request.user)
         return idempotency.respond_once(request, lambda: self._top_up(request))
 

@@ -76,6 +76,7 @@ class WalletPage(LoginRequiredMixin, ServiceFormView):
         return FORMS[settings.TOP_UPS]
 
     def submit(self, form: StrictForm) -> HttpResponse:
+        require_verified(signed_in(self.request))
         if settings.TOP_UPS == "voucher":
             return self._redeem(form)
         if settings.TOP_UPS == "stripe":
@@ -113,8 +114,6 @@ class WalletPage(LoginRequiredMixin, ServiceFormView):
         return redirect(checkout.open_page(UUID(payment_id), back=back))
 
     def _top_up(self, form: StrictForm) -> HttpResponse:
-    def submit(self, form: TopUpForm) -> HttpResponse:
-        require_verified(signed_in(self.request))
         amount = form.cleaned_data["amount"]
         added = ngettext("%(credits)s added.", "%(credits)s added.", amount)
         added %= {"credits": credits_text(amount)}

@@ -30,8 +30,6 @@ from mlmodels.catalogue.queries import (
 )
 from mlmodels.models import Predictor, PredictorVersion
 from predictions import metrics, positions, queue
-from predictions.models import Prediction, ShareLink
-from predictions import positions, queue
 from predictions.models import Prediction, ShareLink, WhatIf
 from predictions.notifications import notify_workers
 

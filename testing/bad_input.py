@@ -12,9 +12,9 @@ from django.db import connection, models, transaction
 from django.db.models.functions import Now
 from django.test import Client
 
+from accounts.browsers.models import BrowserSession
 from accounts.keys.models import ApiKey
 from accounts.keys.services import make_key
-from accounts.browsers.models import BrowserSession
 from accounts.mail import links
 from accounts.mail.links import Purpose
 from accounts.mail.models import OutgoingMail
@@ -37,8 +37,8 @@ from predictions.models import Prediction, WhatIf
 from predictions.webhooks import services as webhooks
 from predictions.webhooks.models import Delivery, Endpoint
 from testing.fixtures import CREDITS, PASSWORD, Trained
-from testing.webhooks import PUBLIC
 from testing.stripe_server import checkout_event, refund_event
+from testing.webhooks import PUBLIC
 
 MODEL = "random_forest"
 CAR = {"brand": "bmw", "horsepower": 110}
@@ -186,6 +186,7 @@ class World:
         set_available(user_id=self.operator.pk, new_amount=5)
         row.refresh_from_db()
         return row
+
     def _enroll(self, operator: User) -> None:
         row = Authenticator.objects.create(
             user=operator, sealed_secret=sealing.seal(bytes(20)), confirmed_at=Now()

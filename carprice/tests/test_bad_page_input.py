@@ -158,6 +158,8 @@ FORMS = [
             "expires_in_days": [*TEXT, "7", "0", "-1", "30.0", "9" * 5_000],
         },
         {"name": "A program", "access": "read", "expires_in_days": "never"},
+    ),
+    Form(
         "account-delete",
         "/account/delete",
         "user",

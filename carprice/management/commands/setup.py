@@ -11,8 +11,8 @@ from carprice import static_files
 from carprice.db.snapshots import lift_statement_timeout
 from carprice.management.places import check_places, explain_disk_faults, sqlite_fault
 from carprice.management.reports import ReportCommand
-from carprice.metrics import slots
 from carprice.management.roles import make_roles
+from carprice.metrics import slots
 
 
 class Command(ReportCommand):
