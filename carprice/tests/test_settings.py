@@ -107,6 +107,14 @@ def assert_one_sentence(ended: "subprocess.CompletedProcess[str]", name: str) ->
         ("THROTTLE_STORAGE_URL", "ftp://x"),
         ("LOG_LEVEL", "loud"),
         ("SECRET_KEY", "short"),
+        ("EMAIL_URL", f"http://u:{PASSWORD}@localhost"),
+        ("EMAIL_URL", f"smtp://u:{PASSWORD}@localhost:abc"),
+        ("EMAIL_URL", "smtp+tls://"),
+        ("DEFAULT_FROM_EMAIL", "Carprice"),
+        ("SITE_URL", "carprice.example"),
+        ("SITE_URL", "https://carprice.example/shop"),
+        ("VERIFY_EMAIL", "maybe"),
+        ("STAFF_TOTP", "maybe"),
         ("CELERY_BROKER_URL", "ftp://x"),
         ("CELERY_BROKER_URL", "localhost:6379"),
         ("CELERY_BROKER_URL", f"redis://:{PASSWORD}@localhost:abc/0"),
@@ -141,6 +149,16 @@ def test_every_broker_that_is_offered_is_accepted(read_settings: Run, broker: st
     ended = read_settings(CELERY_BROKER_URL=broker)
 
     assert ended.returncode == 0, ended.stderr
+
+
+def test_where_any_host_is_answered_mails_need_a_site_to_lead_to(manage: Run) -> None:
+    mails = {"EMAIL_URL": "smtp+tls://u:p%40@localhost:587", "ALLOWED_HOSTS": "*"}
+
+    without = manage("check", **mails)
+    with_site = manage("check", **mails, SITE_URL="https://carprice.example")
+
+    assert "SITE_URL must be set" in assert_one_sentence(without, "SITE_URL")
+    assert with_site.returncode == 0, with_site.stderr
 
 
 def test_an_empty_setting_counts_as_unset(manage: Run) -> None:
