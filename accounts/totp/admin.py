@@ -5,10 +5,11 @@ from django.http import HttpRequest
 
 from accounts.totp import services
 from accounts.totp.models import Authenticator
+from carprice.pages.admin import ReadOnlyAdmin
 
 
 @admin.register(Authenticator)
-class AuthenticatorAdmin(admin.ModelAdmin):  # type: ignore[type-arg]  # generic only in the stubs
+class AuthenticatorAdmin(ReadOnlyAdmin):
     """For superusers: to delete one is to reset it, and ends its owner's sessions. It is logged."""
 
     list_display = ["user", "confirmed_at"]
@@ -26,12 +27,6 @@ class AuthenticatorAdmin(admin.ModelAdmin):  # type: ignore[type-arg]  # generic
 
     def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return self.has_view_permission(request)
-
-    def has_add_permission(self, request: HttpRequest) -> bool:
-        return False
-
-    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return False
 
     def delete_model(self, request: HttpRequest, obj: Authenticator) -> None:
         services.reset(obj.user)
