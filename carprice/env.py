@@ -158,13 +158,13 @@ def whole_numbers(name: str, default: list[int], *, low: int, high: int) -> list
 def require(*names: str, why: str) -> None:
     """Refuse to go on while one of them is unset; `why` completes "NAME must be set ..."."""
     for name in names:
-        if not os.environ.get(name):
+        if not given(name):
             raise ImproperlyConfigured(f"{name} must be set {why}.")
 
 
 def credential(name: str) -> str:
     """A secret that somebody else has given, which no message repeats; empty if it is unset."""
-    value = os.environ.get(name, "")
+    value = given(name)
     if not re.fullmatch("[!-~]*", value):
         raise ImproperlyConfigured(f"{name} must have no spaces and no letters beyond ASCII.")
     return value
@@ -210,7 +210,7 @@ def throttle_storage(name: str, default: str) -> str:
 
 def report_url(name: str) -> str:
     """Where to send reports; "" for nowhere. It may hold a key, so no message repeats it."""
-    url = os.environ.get(name, "")
+    url = given(name)
     if url and not re.fullmatch(r"https?://[^\s/]+\S*", url):
         raise ImproperlyConfigured(f"{name} must be an http:// or https:// URL.")
     return url
@@ -292,8 +292,12 @@ def secret(name: str, directory: Path, *, characters: int = 64) -> str:
 
 def former_secrets(name: str) -> list[str]:
     """Those that were used before, which still verify what they have signed."""
-    allowed = "a comma-separated list of secrets, each of at least 32 characters"
-    return read(name, [], _split, allowed, lambda each: all(len(one) >= 32 for one in each))
+    secrets = _split(given(name))
+    if any(len(each) < 32 for each in secrets):  # no message repeats them
+        raise ImproperlyConfigured(
+            f"{name} must be a comma-separated list of secrets, each of at least 32 characters."
+        )
+    return secrets
 
 
 def _read_or_create(path: Path, characters: int) -> str:
@@ -385,7 +389,7 @@ def broker(name: str) -> str:
 
 def mail(name: str) -> dict[str, Any]:
     """Django's settings for the mail server at the URL `name`; the console if it is not set."""
-    url = os.environ.get(name) or "consolemail://"
+    url = given(name) or "consolemail://"
     scheme = url.partition(":")[0]
     # The URL may hold a password, so no message repeats it.
     if scheme not in MAIL_SCHEMES:

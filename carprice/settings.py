@@ -1,7 +1,6 @@
 """All settings, from the environment or `.env`. With none set, everything runs embedded in var/."""
 
 import logging
-import os
 import tomllib
 from datetime import timedelta
 from pathlib import Path
@@ -421,7 +420,7 @@ DEFAULT_FROM_EMAIL = SERVER_EMAIL = env.mail_sender(
 # Where links in mails lead to. Left out, to the host that was asked for, which anybody may name
 # where any host is answered to.
 SITE_URL = env.origin("SITE_URL")
-if os.environ.get("EMAIL_URL") and "*" in ALLOWED_HOSTS and not SITE_URL:
+if env.given("EMAIL_URL") and "*" in ALLOWED_HOSTS and not SITE_URL:
     raise ImproperlyConfigured(
         "SITE_URL must be set where mail is sent and ALLOWED_HOSTS is *: links would lead anywhere."
     )

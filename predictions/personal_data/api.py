@@ -7,7 +7,7 @@ from drf_spectacular.utils import extend_schema
 from rest_framework import serializers
 from rest_framework.response import Response
 
-from accounts.authentication import AuthenticatedRequest
+from accounts.authentication import AuthenticatedRequest, IsSignedIn
 from accounts.normalization import validate_password_length
 from accounts.tokens import SessionAccessToken
 from carprice.http import throttling
@@ -26,9 +26,10 @@ class DeletionRequest(StrictSerializer):
 
 @extend_schema(tags=["account"])
 class AccountView(ApiView):
+    permission_classes = [IsSignedIn]
     throttle_scopes = {"DELETE": "sign_in"}
 
-    @extend_schema(request=DeletionRequest, responses={204: None, **errors(400, 401, 409)})
+    @extend_schema(request=DeletionRequest, responses={204: None, **errors(400, 401, 403, 409)})
     def delete(self, request: AuthenticatedRequest) -> Response:
         """Delete your account for good; credits that remain are forfeited.
 
@@ -49,10 +50,11 @@ class AccountView(ApiView):
 
 @extend_schema(tags=["account"])
 class AccountExportView(ApiView):
+    permission_classes = [IsSignedIn]
     throttle_scopes = {"GET": "export"}
 
     @extend_schema(
-        responses={(200, "application/zip"): OpenApiTypes.BINARY, **errors(401, 429)},
+        responses={(200, "application/zip"): OpenApiTypes.BINARY, **errors(401, 403, 429)},
     )
     def get(self, request: AuthenticatedRequest) -> StreamingHttpResponse:
         """Everything of yours as a ZIP: account, predictions, drafts, movements, sessions."""
