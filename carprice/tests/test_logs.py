@@ -75,7 +75,7 @@ def test_threads_do_not_see_each_others_requests() -> None:
 # --- The header -----------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("sent", ["abc", "A-1_2.3", uuid.uuid4().hex, "x" * 64])
+@pytest.mark.parametrize("sent", ["abc", "A-1_2.3", "4d432754e94043b29266ab1f29038975", "x" * 64])
 def test_a_sane_request_id_is_kept(sent: str) -> None:
     assert Client().get("/healthz", headers={"X-Request-ID": sent})["X-Request-ID"] == sent
 
