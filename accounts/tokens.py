@@ -119,8 +119,7 @@ class Grant:
 
 # Finding the session is on the path of every API request, so it is one statement that fetches only
 # what is needed of the session and its user (docs/decisions/0004-sql-on-the-hot-path.md).
-USER_FIELDS = ["id", "email", "name", "password", "is_active", "is_staff", "is_superuser"]
-_USER_FIELDS = [
+USER_FIELDS = [
     "id", "email", "name", "password", "is_active", "is_staff", "is_superuser", "is_verified",
 ]  # fmt: skip
 _FIND_SESSION = """

@@ -12,13 +12,19 @@ from django.core.management import CommandError, call_command, load_command_clas
 
 from carprice.management.reports import ReportCommand
 
-FILES = sorted(settings.BASE_DIR.glob("*/management/commands/[a-z]*.py"))
+APPS = ("carprice", "accounts", "billing", "mlmodels", "predictions")
+FILES = sorted(
+    file
+    for app in APPS
+    for file in (settings.BASE_DIR / app).rglob("management/commands/[a-z]*.py")
+)
 NO_REPORT = {"serve"}  # it runs until it is ended
 
 
 @pytest.mark.parametrize("file", FILES, ids=lambda file: file.stem)
 def test_its_help_names_its_exit_statuses_and_its_json(file: Path) -> None:
-    command = load_command_class(file.parts[-4], file.stem)
+    app = ".".join(file.relative_to(settings.BASE_DIR).parts[:-3])
+    command = load_command_class(app, file.stem)
 
     text = " ".join(command.create_parser("manage.py", file.stem).format_help().split())
 

@@ -3,18 +3,20 @@ from pathlib import Path
 from typing import Any
 
 from django.core.management import call_command
-from django.core.management.base import BaseCommand, CommandError
+from django.core.management.base import CommandError
 
 from carprice.db.snapshots import lift_statement_timeout
 from carprice.management.backups import BackupError
+from carprice.management.reports import ReportCommand
 from carprice.management.restoring import restore
 
 
-class Command(BaseCommand):
+class Command(ReportCommand):
     help = (
-        "Restore what `backup` wrote, bring its tables up to this release, and audit it; exits "
-        "with 1 if the audit finds a breach. Stop web and worker processes before."
+        "Restore what `backup` wrote, bring its tables up to this release, and audit it. With "
+        "--json, the report is the audit's. Stop web and worker processes before."
     )
+    exit_statuses = "0, it is restored, without a breach; 1, it is not, or the audit found one;"
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("file", type=Path)
@@ -27,7 +29,7 @@ class Command(BaseCommand):
             manifest = restore(file.absolute(), force=options["force"])
         except (BackupError, OSError) as error:
             raise CommandError(f"Nothing was restored: {error}") from error
-        self.stdout.write(f"Restored what was backed up at {manifest.created_at}.")
+        self.say(f"Restored what was backed up at {manifest.created_at}.")
         lift_statement_timeout()
         call_command("migrate", verbosity=0)
-        call_command("audit", stdout=self.stdout, stderr=self.stderr)
+        call_command("audit", json=options["json"], stdout=self.stdout, stderr=self.stderr)
