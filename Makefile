@@ -2,7 +2,7 @@
 # rest: what stands after ## beside each target.
 .PHONY: run help test lint format audit-packages bench bench-audit bench-statements bench-cost \
 	bench-growth bench-models bench-slow bench-start chaos measure models-doc messages \
-	screenshots audit lock clean
+	screenshots settings-doc audit lock clean
 .DEFAULT_GOAL := run
 
 PYTHON ?= $(firstword $(foreach p,python3.13 python3.12 python3.11 python3,$(shell \
@@ -77,6 +77,9 @@ chaos: .venv/dev.stamp ## kill, freeze and restart a service of its own under lo
 
 measure: .venv/run.stamp ## measure what changed (minutes), and write the cards in mlmodels/cards
 	@$(BIN)/python manage.py measure $(ARGS)
+
+settings-doc: .venv/run.stamp ## write docs/settings.md, of .env.template
+	@$(BIN)/python manage.py write_settings_doc $(ARGS)
 
 models-doc: .venv/run.stamp ## write docs/models.md, of what was measured
 	@scratch=$$(mktemp -d) && trap 'rm -rf "$$scratch"' EXIT && \
