@@ -59,3 +59,12 @@ def test_targets_and_commands_exist(page: Path) -> None:
 
 def test_the_page_of_settings_is_up_to_date() -> None:
     call_command("write_settings_doc", check=True)
+
+
+def test_each_threat_is_tested_as_the_page_says() -> None:
+    text = (ROOT / "docs" / "security.md").read_text()
+
+    named = re.findall(r"`([\w/]+\.py)(?:::(\w+))?`", text)
+    assert len(named) > 25
+    for path, name in named:
+        assert f"def {name}(" in (ROOT / path).read_text() or not name, f"{path}::{name}"
