@@ -233,7 +233,6 @@ PAGES = [
     "/",
     "/account",
     "/account/export",
-    "/account/webhooks/{webhook}",
     "/catalogue",
     f"/catalogue/{MODEL}",
     "/predictions",

@@ -4,6 +4,7 @@ Views describe themselves by `extend_schema`. `ApiSchema` names and groups them;
 on the finished document and adds what all routes have.
 """
 
+import re
 from collections.abc import Iterator
 from http import HTTPStatus
 from typing import Any
@@ -76,7 +77,7 @@ class ApiSchema(AutoSchema):
 
     def get_summary(self) -> str:
         """The first sentence of the handler's docstring."""
-        return str(self.get_description()).partition(". ")[0].rstrip(".")
+        return re.split(r"\.\s", f"{self.get_description()} ", maxsplit=1)[0].strip()
 
     def get_auth(self) -> list[dict[str, Any]]:
         """No alternatives, rather than one empty one, for a route that looks at no credential."""

@@ -15,14 +15,22 @@ ROLES: dict[str, Collection[str]] = {
     "Support": (
         "accounts.view_user",
         "accounts.view_tokensession",
+        "keys.view_apikey",
         "predictions.view_prediction",
         "predictions.view_whatif",
         "predictions.view_heartbeat",
+        "webhooks.view_delivery",
+        "webhooks.view_endpoint",
     ),
     "Accountant": (
         "billing.view_creditaccount",
         "billing.view_ledgerentry",
         "billing.add_ledgerentry",
+        "payments.view_payment",
+        "payments.view_stripeevent",
+        "payments.view_voucher",
+        "payments.add_voucher",
+        "payments.change_voucher",
         "predictions.view_auditrun",
     ),
     "Pricing": (

@@ -22,7 +22,8 @@ HTML = {"Accept": "text/html"}
 RUSSIAN = {**HTML, "Accept-Language": "ru-RU,ru;q=0.9"}
 PREDICT = "/api/tasks/predict"
 DOCS = "/api/docs"
-NO_PAGE = {"api-schema", "api-docs"}  # the document itself, and what draws it
+# The document itself and what draws it, a file, and what is for no browser.
+NO_PAGE = {"api-schema", "api-docs", "api-account-export", "metrics"}
 ROUTES = [route for route in api_routes() if route.name not in NO_PAGE]
 OF_ACCOUNTS = {"/predictions", "/wallet", "/account"}  # what the header has for who is signed in
 
@@ -59,6 +60,7 @@ def test_every_route_has_a_page_of_this_site(
     browser: Client, finished: Prediction, route: URLPattern
 ) -> None:
     names = {"task_id": finished.pk, "model_name": finished.predictor.name, "key_id": uuid4()}
+    names |= {"webhook_id": uuid4(), "delivery_id": uuid4()}
     arguments = {name: names[name] for name in route.pattern.converters}
 
     page = browser.get(reverse(str(route.name), kwargs=arguments), headers=HTML)

@@ -26,7 +26,7 @@ EMBEDDED = dict.fromkeys(
         "THROTTLE_STORAGE_PASSWORD_FILE",
     ),
     "",
-)
+) | {"TOP_UPS": "operator"}
 
 
 @pytest.fixture(scope="module")

@@ -18,7 +18,7 @@ from testing.routes import api_routes, page_routes
 
 ROUTES = {str(route.name): route for route in [*api_routes(), *page_routes()]}
 # What differs from one answer to the next.
-CHANGING = {"Set-Cookie", "Location", "X-Request-ID"}
+CHANGING = {"Set-Cookie", "Location", "X-Request-ID", "RateLimit"}
 
 
 @dataclass

@@ -191,7 +191,8 @@ FEATURES = (
     FeatureSpec("carlength", "Length", "number", "in", 40, 500, other_units=units.CAR_LENGTHS),
     FeatureSpec("carwidth", "Width", "number", "in", 20, 150, other_units=units.CAR_LENGTHS),
     FeatureSpec(
-        "carheight", "Body height", "number", "in", 20, 150, other_units=units.CAR_LENGTHS
+        "carheight", "Body height", "number", "in", 20, 150, other_units=units.CAR_LENGTHS,
+        other_names=("height",),
     ),
     FeatureSpec(
         "enginelocation", "Engine location", "category", choice_names={"rear": ("back",)}

@@ -288,7 +288,7 @@ def test_anothers_task_is_answered_like_a_missing_one(
     for key in keys:
         foreign = ROUTES[route](api, key)
         assert (foreign.status_code, foreign.content) == (404, missing.content)
-        own = {"X-Request-ID": ""}
+        own = {"X-Request-ID": "", "RateLimit": ""}
         assert {**foreign.headers, **own} == {**missing.headers, **own}
     assert stored_state(user) == before
 
