@@ -7,7 +7,15 @@ from pathlib import Path
 
 import pytest
 
-from testing.processes import Customer, Servers, Service, Trained, eventually
+from testing.processes import (
+    Customer,
+    Servers,
+    Service,
+    Trained,
+    eventually,
+    needs_redis,
+    real_servers,
+)
 from testing.servers import Proxy, Redis
 
 pytestmark = [pytest.mark.processes, pytest.mark.timeout(240)]
@@ -57,14 +65,19 @@ def test_a_worker_that_stands_still_is_noticed_and_so_is_its_return(service: Ser
     watched.becomes("ok", within=GREEN_WITHIN)
 
 
-def test_one_worker_of_two_that_stands_still_changes_nothing(service: Service) -> None:
-    frozen = service.start_worker()
-    watched = Watched(service)
-    watched.becomes("ok", within=60)
-    service.start_worker()
+@pytest.mark.postgresql
+@needs_redis
+def test_one_worker_of_two_that_stands_still_changes_nothing(trained: Trained) -> None:
+    """On servers: whoever is stopped while it writes to SQLite stops everybody else."""
+    with real_servers() as servers, Service(servers) as service:
+        service.set_up(trained[:1])
+        frozen = service.start_worker()
+        watched = Watched(service)
+        watched.becomes("ok", within=60)
+        service.start_worker()
 
-    with frozen.frozen():
-        watched.stays_ready(45)
+        with frozen.frozen():
+            watched.stays_ready(45)
 
 
 @pytest.mark.own_servers
