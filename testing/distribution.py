@@ -7,6 +7,9 @@ import pytest
 SERVICES = (
     "predictions/tests/test_faults.py",
     "predictions/tests/test_processes.py",
+    "predictions/tests/test_looks.py",
+    "predictions/tests/test_browser.py",
+    "carprice/tests/test_backups.py",
     "clients/python/tests/test_flows.py",
     "clients/python/tests/test_troubles.py",
 )
