@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
+from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 
@@ -51,11 +52,55 @@ def test_no_line_is_longer_than_120_characters(name: str) -> None:
     assert [line for line in lines if len(line) > LONGEST_LINE] == []
 
 
+class Nesting(HTMLParser):
+    """Finds elements that are not closed where they should be."""
+
+    VOID = frozenset(
+        [
+            "area",
+            "base",
+            "br",
+            "col",
+            "embed",
+            "hr",
+            "img",
+            "input",
+            "link",
+            "meta",
+            "source",
+            "track",
+            "use",
+            "wbr",
+        ]
+    )
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.faults: list[str] = []
+        self._open: list[str] = []
+        self.feed(text)
+        self.faults += self._open
+
+    def handle_starttag(self, tag: str, attrs: Any) -> None:
+        if tag not in self.VOID:
+            self._open.append(tag)
+
+    def handle_startendtag(self, tag: str, attrs: Any) -> None:
+        """Closed by itself."""
+
+    def handle_endtag(self, tag: str) -> None:
+        if self._open[-1:] == [tag]:
+            self._open.pop()
+        else:
+            self.faults.append(f"/{tag} in {self._open[-1:]}")
+
+
 class Visits:
-    """Visits to pages: the templates that were rendered, and the queries that these ran."""
+    """Visits to pages: templates that were rendered, queries that these ran, what is not closed."""
 
     def __init__(self) -> None:
         self.templates: set[str] = set()
+        self.unclosed: dict[str, list[str]] = {}
         self.queries: dict[str, list[str]] = {}
 
     def visit(self, client: Client, path: str, form: Any = None, **headers: str) -> None:
@@ -69,6 +114,9 @@ class Visits:
         self.templates |= {template.name for template in response.templates}
         if queries:
             self.queries[path] = queries
+        is_page = response.get("Content-Type", "").startswith("text/html")
+        if is_page and (faults := Nesting(response.content.decode()).faults):
+            self.unclosed[path] = faults
 
 
 @contextmanager
@@ -208,6 +256,11 @@ def visits(
 @pytest.mark.django_db
 def test_no_template_runs_a_query(visits: Visits) -> None:
     assert visits.queries == {}
+
+
+@pytest.mark.django_db
+def test_every_element_is_closed(visits: Visits) -> None:
+    assert visits.unclosed == {}
 
 
 @pytest.mark.django_db
