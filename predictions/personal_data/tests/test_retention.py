@@ -173,12 +173,12 @@ def test_workers_prune_once_an_hour_and_go_on_when_the_time_was_up(
     settings.RETENTION_DAYS = DAYS
     finish(DAYS + 1)
 
-    in_vain = retention.prune_when_due(seconds=0)
+    too_soon = retention.prune_when_due(seconds=0)
     first = retention.prune_when_due(seconds=10)
     second = retention.prune_when_due(seconds=10)
 
-    assert in_vain
-    assert not in_vain.is_complete
+    assert too_soon
+    assert not too_soon.is_complete
     assert first
     assert first.rows["predictions"] == 1
     assert second is None
