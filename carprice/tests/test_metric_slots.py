@@ -33,7 +33,7 @@ for _ in range(2):
 for _ in range(2):
     os.wait()
 count()
-print(registry.exposition().decode())
+print(registry.exposition().decode(), flush=True)
 os.kill(os.getpid(), signal.SIGKILL)
 """
 
